@@ -1,0 +1,198 @@
+"""The task spec: what is to be trained, on what, by whom and how. Its JSON Schema is `potluck://schema/task`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from federation.errors import ErrorCode, Refused
+
+
+class Part(BaseModel):
+    """A section of the spec: immutable, and a misspelt field is an error instead of a silence."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
+
+
+class ModelSpec(Part):
+    """Which model of the catalogue, and its options."""
+
+    id: Identifier = Field(description="A model of the catalogue, e.g. mlp; see search_models.")
+    options: dict[str, int | float | bool | str] = Field(
+        default_factory=dict, description="The model's own options, e.g. {hidden: 64}."
+    )
+
+
+class PartitionSpec(Part):
+    """How the training examples are shared out, so that no two nodes hold the same one."""
+
+    kind: Literal["iid", "dirichlet", "shards", "natural"] = Field(
+        default="iid",
+        description="iid; dirichlet (label skew, Hsu et al. 2019); shards (label shards, McMahan et al. 2017); "
+        "natural (the data set's own users).",
+    )
+    parts: int = Field(default=4, ge=1, le=10_000, description="Into how many shares the training set is cut.")
+    alpha: float = Field(default=0.5, gt=0, le=1e6, description="dirichlet: the smaller, the more skewed.")
+    shards_per_part: int = Field(default=2, ge=1, le=1000, description="shards: label shards that a share holds.")
+    min_examples: int = Field(default=10, ge=1, le=100_000, description="Fewest examples a share may hold.")
+    seed: int | None = Field(default=None, ge=0, lt=2**63, description="Seed of the cut; default: the task's seed.")
+
+
+class DataSpec(Part):
+    """The data set, its partition, and the share that each node holds out."""
+
+    id: Identifier = Field(description="A data set of the catalogue, e.g. digits; `own`: each node brings its own.")
+    partition: PartitionSpec = PartitionSpec()
+    holdout: float = Field(
+        default=0.1, ge=0, le=0.5, description="Share of a node's examples kept from training, for evaluation."
+    )
+    input_shape: Annotated[tuple[int, ...], Field(min_length=1, max_length=4)] | None = Field(
+        default=None, description="own: shape of one example, e.g. [1, 28, 28]; channels first, values 0..1."
+    )
+    num_classes: int | None = Field(default=None, ge=2, le=100_000, description="own: number of classes.")
+
+    @model_validator(mode="after")
+    def _own_data_states_its_shape(self) -> Self:
+        stated = (self.input_shape is not None, self.num_classes is not None)
+        if self.id == "own" and not all(stated):
+            raise ValueError("data.id `own` needs input_shape and num_classes: the server cannot see the data")
+        if self.id != "own" and any(stated):
+            raise ValueError("input_shape and num_classes belong to data.id `own`; a catalogued data set has its own")
+        return self
+
+
+class TrainingSpec(Part):
+    """Local training on a node: plain minibatch SGD, or Adam."""
+
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    epochs: int = Field(default=1, ge=1, le=1000, description="Passes over the node's examples in one round.")
+    max_steps: int | None = Field(default=None, ge=1, description="Stop after so many steps; default: no limit.")
+    batch_size: int = Field(default=32, ge=1, le=65_536)
+    learning_rate: float = Field(default=0.05, gt=0, le=100)
+    momentum: float = Field(default=0.0, ge=0, lt=1)
+    weight_decay: float = Field(default=0.0, ge=0, le=1)
+
+
+class AggregationSpec(Part):
+    """The aggregation rule and its options."""
+
+    rule: Literal["fedavg"] = "fedavg"
+    weighting: Literal["examples", "uniform"] = Field(
+        default="examples", description="Weight of an update: its number of examples, or the same for all."
+    )
+    max_examples: int = Field(
+        default=1_000_000, ge=1, le=10**9, description="An update that claims more examples is refused."
+    )
+    max_update_norm: float | None = Field(
+        default=None, gt=0, description="An update whose L2 norm exceeds this is refused; default: no bound."
+    )
+
+
+class CohortSpec(Part):
+    """Who takes part in a round."""
+
+    size: int | None = Field(default=None, ge=1, le=100_000, description="Nodes whose updates a round wants.")
+    fraction: float | None = Field(default=None, gt=0, le=1, description="The same as a share of the nodes at hand.")
+    min_nodes: int = Field(default=1, ge=1, le=100_000, description="A round waits until so many nodes are at hand.")
+    over_selection: float = Field(
+        default=1.0, ge=1, le=10, description="Select this many times more nodes than wanted, to make up for drop-outs."
+    )
+    quorum: int | None = Field(
+        default=None, ge=1, description="Fewest updates that make a round; default: half of those wanted."
+    )
+
+    @model_validator(mode="after")
+    def _one_of_size_and_fraction(self) -> Self:
+        if (self.size is None) == (self.fraction is None):
+            raise ValueError("give either size or fraction")
+        if self.size is not None and self.quorum is not None and self.quorum > self.size:
+            raise ValueError(f"quorum {self.quorum} can never be met by a cohort of {self.size}")
+        return self
+
+
+class EvaluationSpec(Part):
+    """Who scores the global model, and how often."""
+
+    server: bool = Field(default=True, description="On the data set's own test examples, where it has any.")
+    nodes: bool = Field(default=True, description="Each node on its held-out share of the model it received.")
+    every: int = Field(default=1, ge=1, description="The server scores every so many rounds, and the last.")
+
+
+class TaskSpec(Part):
+    """One federation's task."""
+
+    name: str = Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$")
+    description: str = Field(default="", max_length=2000)
+    model: ModelSpec
+    data: DataSpec
+    training: TrainingSpec = TrainingSpec()
+    aggregation: AggregationSpec = AggregationSpec()
+    cohort: CohortSpec = CohortSpec(size=1)
+    evaluation: EvaluationSpec = EvaluationSpec()
+    codec: Literal["none"] = Field(default="none", description="How updates are compressed on the wire.")
+    rounds: int = Field(default=5, ge=1, le=100_000)
+    deadline_s: float = Field(default=600, gt=0, le=7 * 86_400, description="Seconds a round may take, at most.")
+    lease_s: float = Field(
+        default=60, ge=1, le=3600, description="Seconds without a heartbeat after which a node counts as lost."
+    )
+    keep_rounds: int = Field(default=2, ge=0, le=1000, description="Closed rounds whose update blobs are kept.")
+    seed: int = Field(default=0, ge=0, lt=2**63)
+
+    @property
+    def partition_seed(self) -> int:
+        """The seed that cuts the training set."""
+        seed = self.data.partition.seed
+        return self.seed if seed is None else seed
+
+
+def parse_spec(raw: Mapping[str, Any]) -> TaskSpec:
+    """The spec in `raw`, or a refusal that names every field that is wrong."""
+    try:
+        return TaskSpec.model_validate(raw)
+    except ValidationError as error:
+        problems = "; ".join(f"{problem.field}: {problem.problem}" for problem in spec_problems(error))
+        raise Refused(
+            ErrorCode.INVALID_SPEC, problems, "correct these fields; the schema is potluck://schema/task"
+        ) from None
+
+
+class Problem(BaseModel):
+    """One thing wrong with a spec, and how to mend it."""
+
+    field: str = Field(description="dotted path in the spec, e.g. training.learning_rate")
+    problem: str
+    mend: str
+
+
+def spec_problems(error: ValidationError) -> list[Problem]:
+    """A pydantic error as problems with dotted fields."""
+    return [
+        Problem(
+            field=".".join(str(part) for part in detail["loc"]) or "(spec)",
+            problem=detail["msg"].removeprefix("Value error, "),
+            mend=_mend(detail["type"]),
+        )
+        for detail in error.errors(include_url=False, include_input=False)
+    ]
+
+
+def _mend(kind: str) -> str:
+    match kind:
+        case "extra_forbidden":
+            return "remove the field or correct its spelling; potluck://schema/task lists every field"
+        case "missing":
+            return "add the field; potluck://schema/task describes it"
+        case _:
+            return "give a value that potluck://schema/task allows"
+
+
+def derive_seed(*parts: int | str) -> int:
+    """A 63-bit seed that depends on every part: SHA-256 over their text, so that nearby seeds are unrelated."""
+    digest = hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
