@@ -1,0 +1,199 @@
+"""Work for nodes: selects cohorts and answers long polls."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from federation.coordinator.membership import Membership
+from federation.coordinator.ports import Shared
+from federation.coordinator.records import ModelVersion, Round, Task, find_round, get_task, get_version
+from federation.rounds import Cohort, RoundState, TaskState, select_cohort
+from federation.spec import derive_seed
+from federation.store.events import record
+from federation.store.tables import assignments, members, metrics, rounds
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What a node does next. The fields after `reason` come with `train` and `evaluate`."""
+
+    action: Literal["train", "evaluate", "wait", "finished"]
+    task_id: str
+    task_state: TaskState
+    partition_index: int | None = None
+    retry_after_s: float | None = None
+    reason: str | None = None
+    round: int | None = None
+    model: dict[str, Any] | None = None
+    spec: dict[str, Any] | None = None
+    input_shape: tuple[int, ...] | None = None
+    num_classes: int | None = None
+    codec: str | None = None
+    lease_s: float | None = None
+    deadline_in_s: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Without the fields that say nothing."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+class Assignments:
+    """Answers `get_assignment`."""
+
+    def __init__(self, shared: Shared, membership: Membership) -> None:
+        self._shared = shared
+        self._membership = membership
+        self._selecting: dict[str, asyncio.Lock] = {}
+
+    async def get(
+        self, node: dict[str, Any], task_id: str, *, wait_s: float, partition_index: int | None, own_data: bool
+    ) -> Assignment:
+        """The node's next work in this task, waiting for it up to `wait_s` seconds."""
+        node_id = str(node["node_id"])
+        async with self._shared.database.read() as connection:
+            task = await get_task(connection, task_id)
+        index = await self._membership.join(task, node, wanted=partition_index, own_data=own_data)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + min(wait_s, self._shared.limits.max_wait_s)
+        with self._shared.liveness.polling(task_id, node_id):
+            while True:
+                change = self._shared.notices.next_change(task_id)
+                assignment = await self.now(task_id, node_id)
+                if assignment.action != "wait" or (left := until - loop.time()) <= 0:
+                    return replace(assignment, partition_index=index)
+                try:
+                    async with asyncio.timeout(left):
+                        await change.wait()
+                except TimeoutError:
+                    return replace(await self.now(task_id, node_id), partition_index=index)
+
+    async def now(self, task_id: str, node_id: str) -> Assignment:
+        """The node's work as things stand, selecting the round's cohort if the time has come."""
+        async with self._shared.database.read() as connection:
+            task = await get_task(connection, task_id)
+            current = await find_round(connection, task_id, task.round)
+        if task.state is TaskState.RUNNING and current is not None and current.state is RoundState.OPEN:
+            current = await self._select(task, current)
+        if task.state.over:
+            return await self._after_the_end(task, node_id)
+        if current is not None and current.state is RoundState.COLLECTING:
+            async with self._shared.database.read() as connection:
+                mine = await self._pending(connection, current, node_id)
+                if mine:
+                    version = await get_version(connection, task_id, current.base_version)
+                    return self._train(task, current, version)
+        return Assignment("wait", task_id, task.state, retry_after_s=1.0, reason=_why_wait(task, current))
+
+    async def _select(self, task: Task, current: Round) -> Round:
+        """Draws the cohort once enough members are at hand. One coroutine at a time, and one server."""
+        async with self._selecting.setdefault(task.task_id, asyncio.Lock()):
+            async with self._shared.database.read() as connection:
+                fresh = await find_round(connection, task.task_id, current.round)
+                if fresh is None or fresh.state is not RoundState.OPEN:
+                    return fresh or current
+                rows = await connection.execute(select(members.c.node_id).where(members.c.task_id == task.task_id))
+                at_hand = [str(i) for i in rows.scalars() if self._shared.liveness.at_hand(task.task_id, str(i))]
+            cohort = select_cohort(task.spec.cohort, at_hand, derive_seed(task.spec.seed, "cohort", fresh.round))
+            if cohort is None:
+                return fresh
+            await self._shared.database.write(lambda connection: self._collect(connection, task, fresh, cohort))
+            self._shared.notices.task_changed(task.task_id)
+            async with self._shared.database.read() as connection:
+                return await find_round(connection, task.task_id, fresh.round) or fresh
+
+    async def _collect(self, connection: AsyncConnection, task: Task, fresh: Round, cohort: Cohort) -> None:
+        now = self._shared.clock()
+        opened = await connection.execute(
+            update(rounds)
+            .where(rounds.c.task_id == task.task_id, rounds.c.round == fresh.round, rounds.c.state == RoundState.OPEN)
+            .values(
+                state=RoundState.COLLECTING,
+                wanted=cohort.wanted,
+                quorum=cohort.quorum,
+                collecting_at=now,
+                deadline_at=now + task.spec.deadline_s,
+            )
+        )
+        if not opened.rowcount:
+            return
+        key = {"task_id": task.task_id, "round": fresh.round, "assigned_at": now}
+        await connection.execute(insert(assignments), [key | {"node_id": member} for member in cohort.members])
+        await record(
+            connection,
+            "cohort_selected",
+            at=now,
+            task_id=task.task_id,
+            detail={"round": fresh.round, "cohort": list(cohort.members), "wanted": cohort.wanted},
+        )
+
+    async def _pending(self, connection: AsyncConnection, current: Round, node_id: str) -> bool:
+        found = await connection.scalar(
+            select(assignments.c.node_id).where(
+                assignments.c.task_id == current.task_id,
+                assignments.c.round == current.round,
+                assignments.c.node_id == node_id,
+                assignments.c.submitted_at.is_(None),
+            )
+        )
+        return found is not None
+
+    async def _after_the_end(self, task: Task, node_id: str) -> Assignment:
+        """`evaluate` once for the final model, then `finished`."""
+        finished = Assignment("finished", task.task_id, task.state, reason=task.reason or None)
+        if task.state is not TaskState.FINISHED or not task.spec.evaluation.nodes:
+            return finished
+        async with self._shared.database.read() as connection:
+            version = await get_version(connection, task.task_id, task.version)
+            took_part = await connection.scalar(
+                select(assignments.c.node_id)
+                .where(assignments.c.task_id == task.task_id, assignments.c.node_id == node_id)
+                .limit(1)
+            )
+            scored = await connection.scalar(
+                select(metrics.c.metric_id)
+                .where(
+                    metrics.c.task_id == task.task_id,
+                    metrics.c.version == task.version,
+                    metrics.c.source == "node",
+                    metrics.c.node_id == node_id,
+                )
+                .limit(1)
+            )
+        if took_part is None or scored is not None:
+            return finished
+        return replace(self._with_model(finished, task, version), action="evaluate", round=task.round)
+
+    def _train(self, task: Task, current: Round, version: ModelVersion) -> Assignment:
+        left = (current.deadline_at or 0) - self._shared.clock()
+        base = Assignment("train", task.task_id, task.state, round=current.round, deadline_in_s=max(0.0, left))
+        return replace(self._with_model(base, task, version), lease_s=task.spec.lease_s, codec=task.spec.codec)
+
+    def _with_model(self, assignment: Assignment, task: Task, version: ModelVersion) -> Assignment:
+        return replace(
+            assignment,
+            model={
+                "version": version.version,
+                "sha256": version.sha256,
+                "size": version.size,
+                "url": self._shared.lanes.blob_url(version.sha256, task.task_id),
+                "uri": f"potluck://blobs/{version.sha256}/0",
+            },
+            spec=task.spec.model_dump(mode="json"),
+            input_shape=task.input_shape,
+            num_classes=task.num_classes,
+        )
+
+
+def _why_wait(task: Task, current: Round | None) -> str:
+    if task.state is TaskState.CREATED:
+        return "the task has not been started"
+    if task.state is TaskState.PAUSED and (current is None or current.state is RoundState.OPEN):
+        return "the task is paused"
+    if current is None or current.state is RoundState.OPEN:
+        return "the round waits for more nodes"
+    return f"round {current.round} is {current.state} and wants nothing more of this node"

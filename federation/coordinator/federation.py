@@ -1,0 +1,189 @@
+"""The whole coordinator: opened on a data directory, its parts under their names, its clockwork running."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import URL
+
+from federation.clock import Clock, wall_clock
+from federation.coordinator.assignments import Assignments
+from federation.coordinator.closing import Closer
+from federation.coordinator.handshake import Handshakes
+from federation.coordinator.housekeeping import Housekeeping
+from federation.coordinator.liveness import Liveness
+from federation.coordinator.membership import Membership
+from federation.coordinator.models import Models
+from federation.coordinator.notices import Notices, Topic
+from federation.coordinator.ports import Limits, Shared, Workload
+from federation.coordinator.reports import Reports
+from federation.coordinator.submissions import Submissions
+from federation.coordinator.tasks import Tasks
+from federation.coordinator.traffic import Traffic
+from federation.coordinator.uploads import Uploads
+from federation.coordinator.views import Views
+from federation.errors import ErrorCode, Refused
+from federation.lanes import Lanes
+from federation.server_key import ServerKey
+from federation.spool import Spool
+from federation.store.database import Database
+from federation.tokens import Tokens
+
+log = logging.getLogger(__name__)
+
+DATABASE_FILE = "potluck.db"
+
+
+@dataclass(frozen=True)
+class Federation:
+    """Every part of the coordinator. Tools call these and nothing else."""
+
+    shared: Shared
+    tokens: Tokens
+    handshakes: Handshakes
+    tasks: Tasks
+    assignments: Assignments
+    uploads: Uploads
+    submissions: Submissions
+    reports: Reports
+    models: Models
+    views: Views
+    closer: Closer
+    housekeeping: Housekeeping
+    traffic: Traffic
+
+    @property
+    def limits(self) -> Limits:
+        """Bounds on what one call may ask."""
+        return self.shared.limits
+
+
+@asynccontextmanager
+async def open_federation(
+    data_dir: Path,
+    workload: Workload,
+    *,
+    limits: Limits | None = None,
+    clock: Clock = wall_clock,
+    quota_bytes: int | None = None,
+    clockwork: bool = True,
+) -> AsyncIterator[Federation]:
+    """A federation on `data_dir`, which it holds alone until it is closed.
+
+    Args:
+        workload: models and data sets.
+        quota_bytes: the most that blobs may take on disk; default: what the disk holds.
+        clockwork: close rounds as they become due; tests switch it off and call `closer.review()` themselves.
+    """
+    limits = limits or Limits()
+    with _sole_owner(data_dir):
+        database = await Database.open(URL.create("sqlite+aiosqlite", database=str(data_dir / DATABASE_FILE)))
+        try:
+            federation = _assemble(data_dir, workload, database, limits, clock, quota_bytes)
+            await federation.housekeeping.sweep()
+            if clockwork:
+                async with _running(federation):
+                    yield federation
+            else:
+                yield federation
+            await federation.closer.finish()
+        finally:
+            await database.close()
+
+
+def _assemble(
+    data_dir: Path, workload: Workload, database: Database, limits: Limits, clock: Clock, quota_bytes: int | None
+) -> Federation:
+    key = ServerKey.of(data_dir)
+    shared = Shared(
+        data_dir=data_dir,
+        database=database,
+        spool=Spool(data_dir / "spool", quota_bytes),
+        workload=workload,
+        key=key,
+        tokens=Tokens(database, key, clock),
+        lanes=Lanes(key, clock),
+        liveness=Liveness(clock, limits.presence_s),
+        notices=Notices(),
+        limits=limits,
+        clock=clock,
+    )
+    uploads, traffic = Uploads(shared), Traffic()
+    housekeeping = Housekeeping(shared)
+    return Federation(
+        shared=shared,
+        tokens=shared.tokens,
+        handshakes=Handshakes(shared),
+        tasks=Tasks(shared),
+        assignments=Assignments(shared, Membership(shared)),
+        uploads=uploads,
+        submissions=Submissions(shared, uploads),
+        reports=Reports(shared),
+        models=Models(shared),
+        views=Views(shared),
+        closer=Closer(shared, traffic, housekeeping),
+        housekeeping=housekeeping,
+        traffic=traffic,
+    )
+
+
+@asynccontextmanager
+async def _running(federation: Federation) -> AsyncIterator[None]:
+    """Reviews rounds at every change, and when the next deadline or lease runs out."""
+    changed = asyncio.Event()
+
+    def wake(topic: Topic, _subject: str) -> None:
+        if topic == "task":
+            changed.set()
+
+    federation.shared.notices.listen(wake)
+    task = asyncio.create_task(_clockwork(federation, changed))
+    try:
+        yield
+    finally:
+        federation.shared.notices.wake_all()
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def _clockwork(federation: Federation, changed: asyncio.Event) -> None:
+    while True:
+        changed.clear()
+        try:
+            due = await federation.closer.review()
+        except Exception:
+            log.exception("rounds could not be reviewed; trying again in a second")
+            due = federation.shared.clock() + 1
+        left = None if due is None else max(0.01, due - federation.shared.clock())
+        try:
+            async with asyncio.timeout(left):
+                await changed.wait()
+        except TimeoutError:
+            continue
+
+
+@contextmanager
+def _sole_owner(data_dir: Path) -> Iterator[None]:
+    """Makes and locks a data directory; refuses it to a second server by the process of the first."""
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (data_dir / "lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            raise Refused(
+                ErrorCode.BUSY,
+                f"{data_dir} belongs to a server that runs as process {file.read().strip() or 'unknown'}.",
+                "stop that server, or give this one another --data-dir",
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield

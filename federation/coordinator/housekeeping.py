@@ -1,0 +1,52 @@
+"""Frees the blobs that no round needs any more. Hashes, counts and metrics stay for ever."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from federation.coordinator.ports import Shared
+from federation.coordinator.records import get_task
+from federation.coordinator.uploads import is_referenced
+from federation.rounds import RoundState
+from federation.store.tables import model_versions, rounds, updates, uploads
+
+
+class Housekeeping:
+    """Keeps the spool to what can still be used."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+
+    async def prune(self, task_id: str) -> int:
+        """Removes the update blobs of rounds that closed more than `keep_rounds` ago; answers how many."""
+        spool = self._shared.spool
+
+        async def work(connection: AsyncConnection) -> int:
+            task = await get_task(connection, task_id)
+            over = select(rounds.c.round).where(
+                rounds.c.task_id == task_id, rounds.c.state.in_([RoundState.CLOSED, RoundState.VOID])
+            )
+            await connection.execute(
+                update(uploads).where(uploads.c.task_id == task_id, uploads.c.round.in_(over)).values(received=False)
+            )
+            newest_dropped = task.round - task.spec.keep_rounds - (0 if task.state.over else 1)
+            old = (updates.c.task_id == task_id) & updates.c.kept & (updates.c.round <= newest_dropped)
+            hashes = set((await connection.scalars(select(updates.c.sha256).where(old))).all())
+            await connection.execute(update(updates).where(old).values(kept=False))
+            unused = [sha256 for sha256 in sorted(hashes) if not await is_referenced(connection, sha256)]
+            for sha256 in unused:  # within the write transaction: nobody can come to need one in between
+                await asyncio.to_thread(spool.remove, sha256)
+            return len(unused)
+
+        return await self._shared.database.write(work)
+
+    async def sweep(self) -> int:
+        """Removes what a crash left: blobs without a row, parts of uploads without an end. Run before serving."""
+        async with self._shared.database.read() as connection:
+            keep = set((await connection.scalars(select(model_versions.c.sha256))).all())
+            keep |= set((await connection.scalars(select(updates.c.sha256).where(updates.c.kept))).all())
+            keep |= set((await connection.scalars(select(uploads.c.sha256).where(uploads.c.received))).all())
+        return await asyncio.to_thread(self._shared.spool.sweep, keep)

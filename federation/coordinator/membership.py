@@ -1,0 +1,138 @@
+"""Which nodes belong to a task, and which share of the training set is whose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from federation.coordinator.ports import Shared
+from federation.coordinator.records import Task
+from federation.errors import ErrorCode, Refused
+from federation.store.events import record
+from federation.store.tables import members
+
+
+class Membership:
+    """Hands out partition indices: one node a share, so that no example is trained on twice."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+
+    async def join(self, task: Task, node: dict[str, Any], *, wanted: int | None, own_data: bool) -> int | None:
+        """The node's partition index in this task (None with data of its own). Joining again keeps it."""
+        node_id = str(node["node_id"])
+        async with self._shared.database.read() as connection:
+            row = (
+                await connection.execute(
+                    select(members).where(members.c.task_id == task.task_id, members.c.node_id == node_id)
+                )
+            ).first()
+        if row is not None and _still_fits(row.partition_index, wanted, own_data):
+            return None if row.partition_index is None else int(row.partition_index)
+        _check_capabilities(task, node)
+        _check_index(task, wanted, own_data)
+
+        async def work(connection: AsyncConnection) -> int | None:
+            index = None if own_data else await self._claim(connection, task, node_id, wanted)
+            values = {"partition_index": index, "joined_at": self._shared.clock()}
+            mine = (members.c.task_id == task.task_id) & (members.c.node_id == node_id)
+            changed = await connection.execute(update(members).where(mine).values(values))
+            if not changed.rowcount:
+                await connection.execute(insert(members).values(values, task_id=task.task_id, node_id=node_id))
+            await record(
+                connection,
+                "node_joined",
+                at=self._shared.clock(),
+                task_id=task.task_id,
+                actor=node_id,
+                detail={"partition_index": index},
+            )
+            return index
+
+        index = await self._shared.database.write(work)
+        self._shared.notices.nodes_changed()
+        return index
+
+    async def _claim(self, connection: AsyncConnection, task: Task, node_id: str, wanted: int | None) -> int:
+        rows = await connection.execute(
+            select(members.c.partition_index, members.c.node_id).where(
+                members.c.task_id == task.task_id, members.c.partition_index.is_not(None), members.c.node_id != node_id
+            )
+        )
+        holders = {int(row.partition_index): str(row.node_id) for row in rows}
+        parts = task.spec.data.partition.parts
+        if wanted is None:
+            free = [index for index in range(parts) if index not in holders]
+            abandoned = [i for i in range(parts) if i in holders and self._gone(task, holders[i])]
+            if not free and not abandoned:
+                raise Refused(
+                    ErrorCode.PARTITION_TAKEN,
+                    f"all {parts} shares of task {task.task_id} are taken by nodes that are at hand.",
+                    "bring data of your own (--data PATH), or create the task with more data.partition.parts",
+                )
+            wanted = (free or abandoned)[0]
+        holder = holders.get(wanted)
+        if holder is not None:
+            if not self._gone(task, holder):
+                raise Refused(
+                    ErrorCode.PARTITION_TAKEN,
+                    f"share {wanted} of task {task.task_id} belongs to {holder}, which is at hand.",
+                    "choose another index, or leave it out to get a free one",
+                )
+            await connection.execute(
+                update(members)
+                .where(members.c.task_id == task.task_id, members.c.node_id == holder)
+                .values(partition_index=None)
+            )
+        return wanted
+
+    def _gone(self, task: Task, node_id: str) -> bool:
+        return self._shared.liveness.gone(task.task_id, node_id)
+
+
+def _still_fits(held: int | None, wanted: int | None, own_data: bool) -> bool:
+    if own_data:
+        return held is None
+    return held is not None and wanted in (None, held)
+
+
+def _check_capabilities(task: Task, node: dict[str, Any]) -> None:
+    rule = task.spec.aggregation.rule
+    methods = node["capabilities"].get("methods")
+    if methods and rule not in methods:
+        raise Refused(
+            ErrorCode.INCOMPATIBLE_NODE,
+            f"task {task.task_id} uses {rule}, the node knows {methods}.",
+            "update the node, or join a task whose method it knows",
+        )
+    models = node["capabilities"].get("model_ids")
+    if models and task.spec.model.id not in models:
+        raise Refused(
+            ErrorCode.INCOMPATIBLE_NODE,
+            f"task {task.task_id} trains {task.spec.model.id}, the node can build {models}.",
+            "update the node, or join a task whose model it can build",
+        )
+
+
+def _check_index(task: Task, wanted: int | None, own_data: bool) -> None:
+    parts = task.spec.data.partition.parts
+    if own_data and wanted is not None:
+        raise Refused(
+            ErrorCode.INVALID_ARGUMENT,
+            "partition_index belongs to the task's data set, own_data to yours.",
+            "give one of the two",
+        )
+    if not own_data and task.spec.data.id == "own":
+        raise Refused(
+            ErrorCode.INVALID_ARGUMENT,
+            f"task {task.task_id} has no data set: each node brings its own.",
+            "join with own_data=true (potluck join … --data PATH)",
+        )
+    if wanted is not None and not 0 <= wanted < parts:
+        raise Refused(
+            ErrorCode.INVALID_ARGUMENT,
+            f"partition_index {wanted} is outside 0..{parts - 1}.",
+            f"the task's training set is cut into {parts} shares; leave the index out to get a free one",
+        )

@@ -1,0 +1,97 @@
+"""The global model in use: predictions, evaluations, exports, and its bytes in pieces."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import delete, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from federation.coordinator.ports import Shared
+from federation.coordinator.records import ModelVersion, Task, get_task, get_version
+from federation.errors import ErrorCode, Refused
+from federation.evaluation import Evaluation
+from federation.store.tables import metrics, model_versions
+from federation.weights import load
+
+
+class Models:
+    """Reads model versions; a version once made never changes."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+
+    async def version(self, task_id: str, version: int | None) -> tuple[Task, ModelVersion]:
+        """The task and the version asked for; the current one by default."""
+        async with self._shared.database.read() as connection:
+            task = await get_task(connection, task_id)
+            return task, await get_version(connection, task_id, task.version if version is None else version)
+
+    async def versions(self, task_id: str) -> list[ModelVersion]:
+        """Every version, oldest first."""
+        async with self._shared.database.read() as connection:
+            query = select(model_versions).where(model_versions.c.task_id == task_id)
+            rows = await connection.execute(query.order_by(model_versions.c.version))
+            return [ModelVersion(**row) for row in rows.mappings()]
+
+    async def predict(
+        self, task_id: str, version: int | None, inputs: Sequence[Any]
+    ) -> tuple[ModelVersion, list[int], list[list[float]]]:
+        """Labels and class probabilities by the global model."""
+        task, model = await self.version(task_id, version)
+        path = self._shared.spool.path(model.sha256)
+        labels, probabilities = await asyncio.to_thread(
+            lambda: self._shared.workload.predict(task.spec, load(path), inputs)
+        )
+        return model, labels, probabilities
+
+    async def evaluate(self, task_id: str, version: int | None) -> tuple[ModelVersion, Evaluation]:
+        """The score on the data set's test examples, kept with the version's metrics."""
+        task, model = await self.version(task_id, version)
+        path = self._shared.spool.path(model.sha256)
+        evaluation = await asyncio.to_thread(lambda: self._shared.workload.evaluate(task.spec, load(path)))
+        if evaluation is None:
+            raise Refused(
+                ErrorCode.DATA_UNAVAILABLE,
+                f"the data set of task {task_id} has no test examples on this server.",
+                "read the nodes' own scores in get_task: they score each model on their held-out shares",
+            )
+        scores = {"accuracy": evaluation.accuracy, "loss": evaluation.loss, "examples": float(evaluation.num_examples)}
+        key = {"task_id": task_id, "round": model.round or 0, "version": model.version, "source": "server"}
+        now = self._shared.clock()
+
+        async def work(connection: AsyncConnection) -> None:
+            await connection.execute(delete(metrics).where(*[metrics.c[n] == v for n, v in key.items()]))
+            rows = [key | {"node_id": "", "name": name, "value": value, "at": now} for name, value in scores.items()]
+            await connection.execute(insert(metrics), rows)
+
+        await self._shared.database.write(work)
+        self._shared.notices.task_changed(task_id)
+        return model, evaluation
+
+    async def piece(self, sha256: str, offset: int) -> tuple[bytes, str]:
+        """A piece of a model version for the in-band lane, and a task it belongs to. Updates are not served."""
+        async with self._shared.database.read() as connection:
+            row = (
+                await connection.execute(select(model_versions).where(model_versions.c.sha256 == sha256).limit(1))
+            ).first()
+        if row is None:
+            raise Refused(
+                ErrorCode.NOT_FOUND,
+                "no model version has this hash.",
+                "take the uri from get_assignment, get_task or export_model",
+            )
+        if not 0 <= offset <= row.size:
+            raise Refused(
+                ErrorCode.INVALID_ARGUMENT, f"offset {offset} is outside 0..{row.size}.", "read from 0, by what came"
+            )
+        path, size = self._shared.spool.path(sha256), self._shared.limits.read_max_bytes
+
+        def read() -> bytes:
+            with path.open("rb") as file:
+                file.seek(offset)
+                return file.read(size)
+
+        return await asyncio.to_thread(read), str(row.task_id)

@@ -1,0 +1,81 @@
+"""What the coordinator asks of the world: models and data behind one interface, and limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from federation.clock import Clock
+from federation.coordinator.liveness import Liveness
+from federation.coordinator.notices import Notices
+from federation.evaluation import Evaluation
+from federation.lanes import Lanes
+from federation.server_key import ServerKey
+from federation.spec import Problem, TaskSpec
+from federation.spool import Spool
+from federation.store.database import Database
+from federation.tokens import Tokens
+
+MIB = 1 << 20
+
+
+class Workload(Protocol):
+    """Models and data sets, as far as the coordinator must know them. Its methods are synchronous and may be slow."""
+
+    def check(self, spec: TaskSpec) -> list[Problem]:
+        """Everything that keeps the spec from being trained."""
+        ...
+
+    def schema_for(self, spec: TaskSpec) -> tuple[tuple[int, ...], int]:
+        """Shape of one example and number of classes."""
+        ...
+
+    def initial_weights(self, spec: TaskSpec) -> dict[str, torch.Tensor]:
+        """Version 0 of the global model."""
+        ...
+
+    def evaluate(self, spec: TaskSpec, weights: Mapping[str, torch.Tensor]) -> Evaluation | None:
+        """The score on the data set's own test examples; None where it has none."""
+        ...
+
+    def predict(
+        self, spec: TaskSpec, weights: Mapping[str, torch.Tensor], inputs: Sequence[Any]
+    ) -> tuple[list[int], list[list[float]]]:
+        """Labels and class probabilities of the inputs."""
+        ...
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds on what one call may ask. Sizes in bytes, times in seconds."""
+
+    max_wait_s: float = 30
+    heartbeat_s: float = 10
+    presence_s: float = 30  # how long a node counts as at hand after its last call
+    challenge_s: float = 120
+    upload_lifetime_s: float = 3600
+    inline_max_bytes: int = 64 << 10
+    chunk_max_bytes: int = 5 * MIB // 2  # in base64 within the SDK's 4 MiB body cap
+    read_max_bytes: int = 512 << 10  # in base64 within the clients' 1 MiB event cap
+    header_allowance: int = MIB  # what an update's file may exceed the model's by
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What every part of the coordinator stands on."""
+
+    data_dir: Path
+    database: Database
+    spool: Spool
+    workload: Workload
+    key: ServerKey
+    tokens: Tokens
+    lanes: Lanes
+    liveness: Liveness
+    notices: Notices
+    limits: Limits
+    clock: Clock

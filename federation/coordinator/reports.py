@@ -1,0 +1,128 @@
+"""What nodes tell while they work: progress, which is also the heartbeat; scores of the final model; goodbyes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import delete, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from federation.coordinator.ports import Shared
+from federation.coordinator.records import find_round, get_task, get_version
+from federation.errors import ErrorCode, Refused
+from federation.rounds import RoundState, TaskState
+from federation.store.tables import assignments, metrics
+
+Phase = Literal["training", "evaluation", "leaving"]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """The answer to a report: whether to go on, and for how long the node's lease now holds."""
+
+    state: Literal["continue", "stop"]
+    lease_s: float
+    reason: str
+
+
+class Reports:
+    """Takes `report_progress`."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+
+    async def progress(self, node: dict[str, Any], task_id: str, number: int, report: dict[str, Any]) -> Heard:
+        """A heartbeat: extends the lease; tells the node to stop when its round no longer wants it."""
+        node_id = str(node["node_id"])
+        async with self._shared.database.read() as connection:
+            task = await get_task(connection, task_id)
+            current = await find_round(connection, task_id, number)
+            assigned = await connection.scalar(
+                select(assignments.c.node_id).where(
+                    assignments.c.task_id == task_id, assignments.c.round == number, assignments.c.node_id == node_id
+                )
+            )
+        if current is None or assigned is None:
+            raise Refused(
+                ErrorCode.NOT_IN_COHORT,
+                f"{node_id} has no assignment in round {number} of task {task_id}.",
+                "report only on what get_assignment asked for",
+            )
+        self._shared.liveness.report(task_id, node_id, report | {"round": number})
+        self._shared.notices.task_changed(task_id)
+        if current.state is not RoundState.COLLECTING:
+            return Heard("stop", 0.0, f"round {number} is {current.state}")
+        return Heard("continue", task.spec.lease_s, "")
+
+    async def evaluation(self, node: dict[str, Any], task_id: str, *, version: int, scores: dict[str, float]) -> Heard:
+        """A node's score of a model version on its held-out share. Reporting again replaces it."""
+        node_id, now = str(node["node_id"]), self._shared.clock()
+
+        async def work(connection: AsyncConnection) -> None:
+            task = await get_task(connection, task_id)
+            await get_version(connection, task_id, version)
+            took_part = await connection.scalar(
+                select(assignments.c.node_id)
+                .where(assignments.c.task_id == task_id, assignments.c.node_id == node_id)
+                .limit(1)
+            )
+            if took_part is None or task.state is not TaskState.FINISHED:
+                raise Refused(
+                    ErrorCode.NOT_IN_COHORT,
+                    f"task {task_id} has not asked {node_id} for an evaluation.",
+                    "report only on what get_assignment asked for",
+                )
+            key = {"task_id": task_id, "round": task.round, "version": version}
+            await self._replace(connection, key, "node", node_id, scores, now)
+            await self._replace(connection, key, "nodes", "", await self._mean(connection, key), now)
+
+        await self._shared.database.write(work)
+        self._shared.liveness.seen(task_id, node_id)
+        self._shared.notices.task_changed(task_id)
+        return Heard("continue", 0.0, "")
+
+    def leaving(self, node: dict[str, Any], task_id: str) -> Heard:
+        """The node goes: its lease ends now instead of running out."""
+        self._shared.liveness.left(task_id, str(node["node_id"]))
+        self._shared.notices.task_changed(task_id)
+        self._shared.notices.nodes_changed()
+        return Heard("stop", 0.0, "goodbye")
+
+    async def _replace(
+        self,
+        connection: AsyncConnection,
+        key: dict[str, Any],
+        source: str,
+        node_id: str,
+        values: dict[str, float],
+        now: float,
+    ) -> None:
+        if not values:
+            return
+        conditions = [metrics.c[name] == value for name, value in key.items()]
+        await connection.execute(
+            delete(metrics).where(
+                *conditions, metrics.c.source == source, metrics.c.node_id == node_id, metrics.c.name.in_(values)
+            )
+        )
+        rows = [
+            key | {"source": source, "node_id": node_id, "name": name, "value": value, "at": now}
+            for name, value in values.items()
+        ]
+        await connection.execute(insert(metrics), rows)
+
+    async def _mean(self, connection: AsyncConnection, key: dict[str, Any]) -> dict[str, float]:
+        """The nodes' scores of one version, averaged by held-out examples."""
+        conditions = [metrics.c[name] == value for name, value in key.items()]
+        rows = await connection.execute(select(metrics).where(*conditions, metrics.c.source == "node"))
+        by_node: dict[str, dict[str, float]] = {}
+        for row in rows.mappings():
+            by_node.setdefault(row["node_id"], {})[row["name"]] = row["value"]
+        scored = [scores for scores in by_node.values() if scores.get("eval_examples")]
+        total = sum(scores["eval_examples"] for scores in scored)
+        return {
+            name: sum(scores[name] * scores["eval_examples"] for scores in scored) / total
+            for name in ("eval_accuracy", "eval_loss")
+            if scored and all(name in scores for scores in scored)
+        }

@@ -1,0 +1,233 @@
+"""Commits updates: every check, then one transaction, then the receipt."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from federation.coordinator.ports import Shared
+from federation.coordinator.records import Task, get_version
+from federation.coordinator.uploads import Upload, Uploads, check_open_assignment, decode_base64
+from federation.errors import ErrorCode, Refused
+from federation.identity import PublicKey, update_message
+from federation.store.events import record
+from federation.store.tables import assignments, metrics, updates
+from federation.weights import check_update, read_layout
+
+MAX_STEPS = 10**9
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What `submit_update` is told."""
+
+    task_id: str
+    round: int
+    base_version: int
+    num_examples: int
+    num_steps: int
+    metrics: dict[str, float]
+    signature: str
+    upload_id: str | None
+    inline_b64: str | None
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """Proof that an update was accepted. It stays the same however often the node asks."""
+
+    update_id: str
+    task_id: str
+    round: int
+    base_version: int
+    sha256: str
+    size: int
+    num_examples: int
+    num_steps: int
+    accepted_at: float
+
+
+class Submissions:
+    """Accepts updates."""
+
+    def __init__(self, shared: Shared, uploads: Uploads) -> None:
+        self._shared = shared
+        self._uploads = uploads
+
+    async def submit(self, node: dict[str, Any], submission: Submission) -> Receipt:
+        """The receipt of an update that is durable and will count; refused otherwise, leaving nothing behind."""
+        node_id = str(node["node_id"])
+        earlier = await self._earlier(node_id, submission)
+        if earlier is not None:
+            return earlier
+        async with self._shared.database.read() as connection:
+            task, _ = await check_open_assignment(
+                connection, submission.task_id, submission.round, node_id, submission.base_version
+            )
+            model = await get_version(connection, task.task_id, submission.base_version)
+        _check_counts(task, submission)
+        _check_metrics(submission.metrics)
+        upload = await self._bytes_of(node_id, submission)
+        try:
+            self._check_signature(node, submission, upload)
+            norm = await asyncio.to_thread(self._check_content, task, model.sha256, upload)
+        except Refused:
+            await self._uploads.discard(upload)
+            raise
+        receipt = await self._shared.database.write(
+            lambda connection: self._commit(connection, node_id, submission, upload, norm)
+        )
+        self._shared.liveness.seen(task.task_id, node_id)
+        self._shared.notices.task_changed(task.task_id)
+        return receipt
+
+    async def _bytes_of(self, node_id: str, submission: Submission) -> Upload:
+        key = (node_id, submission.task_id, submission.round, submission.base_version)
+        match submission.upload_id, submission.inline_b64:
+            case str(upload_id), None:
+                return await self._uploads.take(*key, upload_id)
+            case None, str(inline):
+                return await self._uploads.take_inline(*key, inline)
+            case _:
+                raise Refused(
+                    ErrorCode.INVALID_ARGUMENT,
+                    "an update comes either as upload_id or as inline_b64.",
+                    "give exactly one of the two",
+                )
+
+    def _check_signature(self, node: dict[str, Any], submission: Submission, upload: Upload) -> None:
+        message = update_message(
+            node_id=upload.node_id,
+            task_id=submission.task_id,
+            round=submission.round,
+            base_version=submission.base_version,
+            sha256=upload.sha256,
+            num_examples=submission.num_examples,
+            num_steps=submission.num_steps,
+        )
+        if not PublicKey.parse(node["public_key"]).verifies(submission.signature, message):
+            raise Refused(
+                ErrorCode.BAD_SIGNATURE,
+                "the signature does not cover this update as submitted.",
+                "sign potluck-update-v1 over node, task, round, base version, sha256, examples and steps "
+                "(docs/protocol.md) with the key of the handshake",
+            )
+
+    def _check_content(self, task: Task, model_sha256: str, upload: Upload) -> float:
+        spool = self._shared.spool
+        layout = read_layout(spool.path(model_sha256))
+        return check_update(spool.path(upload.sha256), layout, max_norm=task.spec.aggregation.max_update_norm)
+
+    async def _earlier(self, node_id: str, submission: Submission) -> Receipt | None:
+        """The receipt, when this very update was accepted before; refused when it was another."""
+        async with self._shared.database.read() as connection:
+            row = await _accepted(connection, node_id, submission)
+        if row is None:
+            return None
+        same = row["upload_id"] == submission.upload_id
+        if submission.inline_b64 is not None:
+            limit = self._shared.limits.inline_max_bytes
+            same = (
+                row["sha256"] == hashlib.sha256(decode_base64(submission.inline_b64, limit, "inline_b64")).hexdigest()
+            )
+        counts = (row["num_examples"], row["num_steps"], row["base_version"])
+        if not same or counts != (submission.num_examples, submission.num_steps, submission.base_version):
+            raise Refused(
+                ErrorCode.ALREADY_SUBMITTED,
+                f"{node_id} has already delivered another update ({row['sha256'][:12]}…) for round {row['round']}.",
+                "one update a round: call get_assignment for the next one",
+            )
+        return _receipt(row)
+
+    async def _commit(
+        self, connection: AsyncConnection, node_id: str, submission: Submission, upload: Upload, norm: float
+    ) -> Receipt:
+        row = await _accepted(connection, node_id, submission)
+        if row is not None and row["sha256"] == upload.sha256:
+            return _receipt(row)  # the same call, a moment earlier
+        await check_open_assignment(connection, submission.task_id, submission.round, node_id, submission.base_version)
+        now = self._shared.clock()
+        values = {
+            "update_id": "upd-" + upload.upload_id.removeprefix("up-"),
+            "task_id": submission.task_id,
+            "round": submission.round,
+            "node_id": node_id,
+            "upload_id": upload.upload_id,
+            "base_version": submission.base_version,
+            "sha256": upload.sha256,
+            "size": upload.size,
+            "num_examples": submission.num_examples,
+            "num_steps": submission.num_steps,
+            "norm": norm,
+            "metrics": submission.metrics,
+            "signature": submission.signature,
+            "accepted_at": now,
+            "kept": True,
+        }
+        await connection.execute(insert(updates).values(values))
+        await connection.execute(
+            update(assignments)
+            .where(
+                assignments.c.task_id == submission.task_id,
+                assignments.c.round == submission.round,
+                assignments.c.node_id == node_id,
+            )
+            .values(submitted_at=now)
+        )
+        if submission.metrics:
+            await connection.execute(insert(metrics), list(_metric_rows(node_id, submission, now)))
+        detail = {"round": submission.round, "sha256": upload.sha256, "num_examples": submission.num_examples}
+        await record(connection, "update_accepted", at=now, task_id=submission.task_id, actor=node_id, detail=detail)
+        return _receipt(values)
+
+
+async def _accepted(connection: AsyncConnection, node_id: str, submission: Submission) -> dict[str, Any] | None:
+    query = select(updates).where(
+        updates.c.task_id == submission.task_id,
+        updates.c.round == submission.round,
+        updates.c.node_id == node_id,
+    )
+    row = (await connection.execute(query)).mappings().first()
+    return None if row is None else dict(row)
+
+
+def _receipt(row: dict[str, Any]) -> Receipt:
+    return Receipt(**{name: row[name] for name in Receipt.__dataclass_fields__})
+
+
+def _metric_rows(node_id: str, submission: Submission, now: float) -> list[dict[str, Any]]:
+    key = {"task_id": submission.task_id, "round": submission.round, "version": submission.base_version}
+    return [
+        key | {"source": "node", "node_id": node_id, "name": name, "value": value, "at": now}
+        for name, value in sorted(submission.metrics.items())
+    ]
+
+
+def _check_counts(task: Task, submission: Submission) -> None:
+    cap = task.spec.aggregation.max_examples
+    if not 1 <= submission.num_examples <= cap:
+        raise Refused(
+            ErrorCode.BAD_COUNT,
+            f"num_examples is {submission.num_examples}; this task allows 1..{cap}.",
+            "report the number of examples that were trained on",
+        )
+    if not 1 <= submission.num_steps <= MAX_STEPS:
+        raise Refused(
+            ErrorCode.BAD_COUNT,
+            f"num_steps is {submission.num_steps}; allowed are 1..{MAX_STEPS}.",
+            "report the number of optimiser steps that were taken",
+        )
+
+
+def _check_metrics(values: dict[str, float]) -> None:
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise Refused(
+                ErrorCode.INVALID_ARGUMENT, f"metric {name!r} is {value}.", "leave out what is not a finite number"
+            )

@@ -1,0 +1,204 @@
+"""Tasks: created, started, paused, resumed, cancelled, rolled back."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from federation.coordinator.ports import Shared
+from federation.coordinator.records import Task, find_round, get_task, get_version
+from federation.errors import ErrorCode, Refused
+from federation.rounds import RoundState, TaskState
+from federation.spec import Problem, parse_spec
+from federation.store.events import record
+from federation.store.tables import model_versions, rounds, tasks
+from federation.weights import to_bytes
+
+Action = Literal["start", "pause", "resume", "cancel", "roll_back"]
+
+
+class Tasks:
+    """What an operator does with tasks. Every action may be repeated: the second time changes nothing."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+
+    async def create(self, raw: Mapping[str, Any], *, request_id: str, start: bool, actor: str) -> tuple[Task, bool]:
+        """The task of this request and whether it is new; its model's version 0 is on disk when this returns."""
+        spec = parse_spec(raw)
+        document = spec.model_dump(mode="json")
+        existing = await self._find(request_id)
+        if existing is not None:
+            if existing["spec"] != document:
+                raise Refused(
+                    ErrorCode.INVALID_ARGUMENT,
+                    f"request_id {request_id!r} already made {existing['task_id']} from another spec.",
+                    "use a new request_id for a new task",
+                )
+            return Task.of(existing), False
+        workload = self._shared.workload
+        refuse_problems(await asyncio.to_thread(workload.check, spec))
+        input_shape, num_classes = workload.schema_for(spec)
+        weights = await asyncio.to_thread(workload.initial_weights, spec)
+        data = await asyncio.to_thread(to_bytes, weights)
+        sha256 = await asyncio.to_thread(self._shared.spool.put, data)
+        now = self._shared.clock()
+        task_id = self._task_id(request_id)
+
+        async def work(connection: AsyncConnection) -> tuple[Task, bool]:
+            if await connection.scalar(select(tasks.c.task_id).where(tasks.c.task_id == task_id)):
+                return await get_task(connection, task_id), False  # the same request, a moment earlier
+            await connection.execute(
+                insert(tasks).values(
+                    task_id=task_id,
+                    request_id=request_id,
+                    spec=document,
+                    input_shape=list(input_shape),
+                    num_classes=num_classes,
+                    state=TaskState.CREATED,
+                    round=0,
+                    version=0,
+                    created_at=now,
+                )
+            )
+            await connection.execute(
+                insert(model_versions).values(
+                    task_id=task_id, version=0, rule="initial", sha256=sha256, size=len(data), created_at=now
+                )
+            )
+            await record(connection, "task_created", at=now, task_id=task_id, actor=actor, detail={"name": spec.name})
+            if start:
+                await self._start(connection, await get_task(connection, task_id), actor)
+            return await get_task(connection, task_id), True
+
+        task, new = await self._shared.database.write(work)
+        self._announce(task_id)
+        return task, new
+
+    async def control(self, task_id: str, action: Action, *, version: int | None, actor: str) -> Task:
+        """Carries out one action and answers the task as it then stands."""
+
+        async def work(connection: AsyncConnection) -> Task:
+            task = await get_task(connection, task_id)
+            match action:
+                case "start":
+                    await self._start(connection, task, actor)
+                case "pause":
+                    await self._move(connection, task, TaskState.RUNNING, TaskState.PAUSED, actor)
+                case "resume":
+                    await self._move(connection, task, TaskState.PAUSED, TaskState.RUNNING, actor)
+                case "cancel":
+                    await self._cancel(connection, task, actor)
+                case "roll_back":
+                    await self._roll_back(connection, task, version, actor)
+            return await get_task(connection, task_id)
+
+        task = await self._shared.database.write(work)
+        self._announce(task_id)
+        return task
+
+    async def _start(self, connection: AsyncConnection, task: Task, actor: str) -> None:
+        if task.state is TaskState.RUNNING:
+            return
+        await self._move(connection, task, TaskState.CREATED, TaskState.RUNNING, actor)
+        await open_round(connection, task.task_id, 1, task.version, self._shared.clock())
+
+    async def _move(
+        self, connection: AsyncConnection, task: Task, source: TaskState, target: TaskState, actor: str
+    ) -> None:
+        if task.state is target:
+            return
+        if task.state is not source:
+            raise Refused(
+                ErrorCode.WRONG_STATE,
+                f"task {task.task_id} is {task.state}; only a task that is {source} can become {target}.",
+                "get_task shows the state; start a created task, pause a running one, resume a paused one",
+            )
+        await self._set_state(connection, task, target, actor)
+
+    async def _cancel(self, connection: AsyncConnection, task: Task, actor: str) -> None:
+        if task.state is TaskState.CANCELLED:
+            return
+        if task.state is TaskState.FINISHED:
+            raise Refused(ErrorCode.WRONG_STATE, f"task {task.task_id} is finished.", "there is nothing left to cancel")
+        await self._set_state(connection, task, TaskState.CANCELLED, actor, finished_at=self._shared.clock())
+        await connection.execute(
+            update(rounds)
+            .where(rounds.c.task_id == task.task_id, rounds.c.state.not_in([RoundState.CLOSED, RoundState.VOID]))
+            .values(state=RoundState.VOID, closed_at=self._shared.clock(), reason="the task was cancelled")
+        )
+
+    async def _roll_back(self, connection: AsyncConnection, task: Task, version: int | None, actor: str) -> None:
+        if version is None:
+            raise Refused(
+                ErrorCode.INVALID_ARGUMENT, "roll_back needs the version to return to.", "pass version, e.g. version=3"
+            )
+        await get_version(connection, task.task_id, version)
+        current = await find_round(connection, task.task_id, task.round)
+        if current is not None and current.state in (RoundState.COLLECTING, RoundState.AGGREGATING):
+            raise Refused(
+                ErrorCode.WRONG_STATE,
+                f"round {current.round} is {current.state} on version {current.base_version}.",
+                "pause the task, wait until the round closes, roll back, resume",
+            )
+        await connection.execute(update(tasks).where(tasks.c.task_id == task.task_id).values(version=version))
+        await connection.execute(
+            update(rounds)
+            .where(rounds.c.task_id == task.task_id, rounds.c.state == RoundState.OPEN)
+            .values(base_version=version)
+        )
+        detail = {"from": task.version, "to": version}
+        await record(
+            connection, "rolled_back", at=self._shared.clock(), task_id=task.task_id, actor=actor, detail=detail
+        )
+
+    async def _set_state(
+        self, connection: AsyncConnection, task: Task, state: TaskState, actor: str, **values: Any
+    ) -> None:
+        await connection.execute(update(tasks).where(tasks.c.task_id == task.task_id).values(state=state, **values))
+        await record(
+            connection,
+            f"task_{state}",
+            at=self._shared.clock(),
+            task_id=task.task_id,
+            actor=actor,
+            detail={"was": task.state},
+        )
+
+    async def _find(self, request_id: str) -> dict[str, Any] | None:
+        async with self._shared.database.read() as connection:
+            row = (await connection.execute(select(tasks).where(tasks.c.request_id == request_id))).mappings().first()
+        return None if row is None else dict(row)
+
+    def _task_id(self, request_id: str) -> str:
+        digest = self._shared.key.derive("task-id", request_id)[:10]
+        return "task-" + base64.b32encode(digest).decode().lower()
+
+    def _announce(self, task_id: str) -> None:
+        self._shared.notices.task_changed(task_id)
+        self._shared.notices.tasks_changed()
+
+
+async def open_round(connection: AsyncConnection, task_id: str, number: int, base_version: int, now: float) -> None:
+    """Opens a task's next round, in the transaction that ends the one before."""
+    await connection.execute(
+        insert(rounds).values(
+            task_id=task_id, round=number, state=RoundState.OPEN, base_version=base_version, opened_at=now
+        )
+    )
+    await connection.execute(update(tasks).where(tasks.c.task_id == task_id).values(round=number))
+
+
+def refuse_problems(problems: list[Problem]) -> None:
+    """Refuses a spec that has problems, naming each field and its mend."""
+    if problems:
+        raise Refused(
+            ErrorCode.INVALID_SPEC,
+            "; ".join(f"{problem.field}: {problem.problem}" for problem in problems),
+            "; ".join(dict.fromkeys(problem.mend for problem in problems)),
+        )

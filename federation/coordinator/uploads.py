@@ -1,0 +1,260 @@
+"""The bytes of updates: announced, received by either lane, and kept until they are committed."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from federation.coordinator.ports import Shared
+from federation.coordinator.records import Round, Task, get_round, get_task, get_version
+from federation.errors import ErrorCode, Refused
+from federation.incoming import Incoming
+from federation.lanes import UploadTicket
+from federation.rounds import RoundState
+from federation.store.tables import assignments, model_versions, updates, uploads
+
+_SHA256 = re.compile(r"^[0-9a-f]{64}$")
+
+
+@dataclass(frozen=True)
+class Upload:
+    """An announced upload and how much of it is there."""
+
+    upload_id: str
+    node_id: str
+    task_id: str
+    round: int
+    base_version: int
+    sha256: str
+    size: int
+    received: bool
+    expires_at: float
+
+
+class Uploads:
+    """Announces and receives uploads. An upload's id follows from what it announces, so announcing is repeatable."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+
+    async def begin(
+        self, node_id: str, task_id: str, *, number: int, base_version: int, sha256: str, size: int
+    ) -> tuple[Upload, int, str]:
+        """The upload, the offset at which the in-band lane goes on, and its URL on the raw lane."""
+        if not _SHA256.match(sha256):
+            raise Refused(
+                ErrorCode.INVALID_ARGUMENT, "sha256 is not 64 lower-case hex digits.", "send the SHA-256 of the file"
+            )
+        async with self._shared.database.read() as connection:
+            await check_open_assignment(connection, task_id, number, node_id, base_version)
+            await self._check_size(connection, task_id, base_version, size)
+        upload_id = _upload_id(node_id, task_id, number, base_version, sha256, size)
+        now = self._shared.clock()
+        expires_at = now + self._shared.limits.upload_lifetime_s
+        key = {"node_id": node_id, "task_id": task_id, "round": number, "base_version": base_version}
+
+        async def work(connection: AsyncConnection) -> None:
+            row = (await connection.execute(select(uploads).where(uploads.c.upload_id == upload_id))).first()
+            if row is None:
+                values = {"upload_id": upload_id, "sha256": sha256, "size": size, "received": False}
+                await connection.execute(insert(uploads).values(key | values | {"expires_at": expires_at}))
+            elif row.expires_at <= now:
+                await connection.execute(
+                    update(uploads).where(uploads.c.upload_id == upload_id).values(expires_at=expires_at)
+                )
+
+        await self._shared.database.write(work)
+        upload = await self._get(upload_id)
+        done = upload.received and self._shared.spool.has(sha256)
+        offset = size if done else await asyncio.to_thread(self._shared.spool.progress, upload_id)
+        ticket = UploadTicket(upload_id, node_id, sha256, size, int(upload.expires_at))
+        return upload, offset, self._shared.lanes.upload_url(ticket)
+
+    async def admit(self, ticket: UploadTicket) -> tuple[Upload, Incoming]:
+        """Opens the raw lane for a ticket. `finish` has to follow once the bytes are in."""
+        upload = await self._get(ticket.upload_id)
+        if await self._committed(upload.upload_id):
+            raise Refused(
+                ErrorCode.UPLOAD_GONE,
+                "this upload has been committed; its URL is used up.",
+                "repeat submit_update to get the receipt again",
+            )
+        if min(ticket.expires_at, upload.expires_at) <= self._shared.clock():
+            raise Refused(ErrorCode.UPLOAD_GONE, "this upload URL has expired.", "call begin_upload for a new one")
+        return upload, self._shared.spool.receive(upload.upload_id, upload.sha256, upload.size)
+
+    async def finish(self, upload: Upload) -> None:
+        """Records that an upload's bytes are durable."""
+
+        async def work(connection: AsyncConnection) -> None:
+            await connection.execute(
+                update(uploads).where(uploads.c.upload_id == upload.upload_id).values(received=True)
+            )
+
+        await self._shared.database.write(work)
+
+    async def is_received(self, upload_id: str) -> bool:
+        """Whether all of its bytes are there."""
+        upload = await self._get(upload_id)
+        return upload.received and self._shared.spool.has(upload.sha256)
+
+    async def chunk(self, node_id: str, upload_id: str, offset: int, data_b64: str) -> tuple[int, bool]:
+        """Takes one piece by the in-band lane; answers the next offset and whether all is there."""
+        upload = await self._get(upload_id)
+        if upload.node_id != node_id:
+            raise Refused(
+                ErrorCode.FORBIDDEN, f"upload {upload_id} belongs to another node.", "use the id from begin_upload"
+            )
+        if await self._committed(upload_id):
+            raise Refused(
+                ErrorCode.UPLOAD_GONE, "this upload has been committed.", "repeat submit_update to get the receipt"
+            )
+        if upload.expires_at <= self._shared.clock():
+            raise Refused(ErrorCode.UPLOAD_GONE, "this upload has expired.", "call begin_upload again")
+        if upload.received and self._shared.spool.has(upload.sha256):
+            return upload.size, True
+        limit = self._shared.limits.chunk_max_bytes
+        data = await asyncio.to_thread(decode_base64, data_b64, limit, "data_b64")
+        after = await asyncio.to_thread(self._shared.spool.append, upload_id, upload.sha256, upload.size, offset, data)
+        if after == upload.size:
+            await self.finish(upload)
+        return after, after == upload.size
+
+    async def take(self, node_id: str, task_id: str, number: int, base_version: int, upload_id: str) -> Upload:
+        """The complete upload that `submit_update` names, if it was announced for just this update."""
+        upload = await self._get(upload_id)
+        announced = (upload.node_id, upload.task_id, upload.round, upload.base_version)
+        if announced != (node_id, task_id, number, base_version):
+            raise Refused(
+                ErrorCode.FORBIDDEN,
+                f"upload {upload_id} was announced for another node, task, round or version.",
+                "call begin_upload for this update and use the id that it answers",
+            )
+        if not (upload.received and self._shared.spool.has(upload.sha256)):
+            offset = await asyncio.to_thread(self._shared.spool.progress, upload_id)
+            raise Refused(
+                ErrorCode.UPLOAD_INCOMPLETE,
+                f"upload {upload_id} is incomplete: {offset} of {upload.size} bytes came in-band.",
+                "PUT all bytes to its URL, or go on with upload_chunk at that offset",
+            )
+        return upload
+
+    async def take_inline(self, node_id: str, task_id: str, number: int, base_version: int, data_b64: str) -> Upload:
+        """A small update that came within `submit_update` itself, put where uploads go."""
+        limit = self._shared.limits.inline_max_bytes
+        data = await asyncio.to_thread(decode_base64, data_b64, limit, "inline_b64")
+        sha256, size = hashlib.sha256(data).hexdigest(), len(data)
+        upload, _, _ = await self.begin(
+            node_id, task_id, number=number, base_version=base_version, sha256=sha256, size=size
+        )
+        await asyncio.to_thread(self._shared.spool.put, data)
+        await self.finish(upload)
+        return upload
+
+    async def discard(self, upload: Upload) -> None:
+        """Forgets the bytes of an upload that was refused, unless others share them."""
+
+        async def work(connection: AsyncConnection) -> bool:
+            await connection.execute(
+                update(uploads).where(uploads.c.upload_id == upload.upload_id).values(received=False)
+            )
+            return await is_referenced(connection, upload.sha256)
+
+        if not await self._shared.database.write(work):
+            await asyncio.to_thread(self._shared.spool.remove, upload.sha256)
+
+    async def _get(self, upload_id: str) -> Upload:
+        async with self._shared.database.read() as connection:
+            row = (await connection.execute(select(uploads).where(uploads.c.upload_id == upload_id))).mappings().first()
+        if row is None:
+            raise Refused(ErrorCode.NOT_FOUND, f"there is no upload {upload_id!r}.", "call begin_upload first")
+        return Upload(**row)
+
+    async def _committed(self, upload_id: str) -> bool:
+        async with self._shared.database.read() as connection:
+            found = await connection.scalar(select(updates.c.update_id).where(updates.c.upload_id == upload_id))
+        return found is not None
+
+    async def _check_size(self, connection: AsyncConnection, task_id: str, base_version: int, size: int) -> None:
+        model = await get_version(connection, task_id, base_version)
+        largest = model.size + self._shared.limits.header_allowance
+        if not 0 < size <= largest:
+            raise Refused(
+                ErrorCode.TOO_LARGE,
+                f"an update of {size} bytes cannot fit this model: 1..{largest} bytes are allowed.",
+                "send one safetensors file with the model's tensors as delta/<name>, in their own dtype",
+            )
+
+
+async def check_open_assignment(
+    connection: AsyncConnection, task_id: str, number: int, node_id: str, base_version: int
+) -> tuple[Task, Round]:
+    """The task and the round, if the node may deliver to it now."""
+    task = await get_task(connection, task_id)
+    current = await get_round(connection, task_id, number)
+    assigned: Any = await connection.scalar(
+        select(assignments.c.node_id).where(
+            assignments.c.task_id == task_id, assignments.c.round == number, assignments.c.node_id == node_id
+        )
+    )
+    if assigned is None:
+        raise Refused(
+            ErrorCode.NOT_IN_COHORT,
+            f"{node_id} was not selected for round {number} of task {task_id}.",
+            "deliver only what get_assignment asked for",
+        )
+    if current.state is not RoundState.COLLECTING:
+        raise Refused(
+            ErrorCode.ROUND_CLOSED,
+            f"round {number} of task {task_id} is {current.state}; it takes no more updates.",
+            "drop this update and call get_assignment for the next round",
+        )
+    if base_version != current.base_version:
+        raise Refused(
+            ErrorCode.WRONG_VERSION,
+            f"round {number} trains from version {current.base_version}, the update is against {base_version}.",
+            "train from the model of the assignment",
+        )
+    return task, current
+
+
+async def is_referenced(connection: AsyncConnection, sha256: str) -> bool:
+    """Whether an update, a received upload or a model version still stands on this blob."""
+    queries = (
+        select(updates.c.update_id).where(updates.c.sha256 == sha256, updates.c.kept),
+        select(uploads.c.upload_id).where(uploads.c.sha256 == sha256, uploads.c.received),
+        select(model_versions.c.version).where(model_versions.c.sha256 == sha256),
+    )
+    for query in queries:
+        if (await connection.execute(query.limit(1))).first() is not None:
+            return True
+    return False
+
+
+def decode_base64(text: str, limit: int, field: str) -> bytes:
+    """At most `limit` bytes of standard base64; refused otherwise. Slow for megabytes: call it in a thread."""
+    if len(text) > (limit + 2) // 3 * 4:
+        raise Refused(
+            ErrorCode.TOO_LARGE,
+            f"{field} holds more than {limit} bytes.",
+            "send pieces of the size that handshake allows",
+        )
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise Refused(
+            ErrorCode.INVALID_ARGUMENT, f"{field} is not base64: {error}.", "use standard base64 with padding"
+        ) from None
+
+
+def _upload_id(node_id: str, task_id: str, number: int, base_version: int, sha256: str, size: int) -> str:
+    text = "\n".join(map(str, (node_id, task_id, number, base_version, sha256, size)))
+    return "up-" + base64.b32encode(hashlib.sha256(text.encode()).digest()[:15]).decode().lower()

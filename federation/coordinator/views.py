@@ -1,0 +1,279 @@
+"""What people, agents and nodes get to see: plain dictionaries, ready for JSON."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.engine import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from federation.coordinator.ports import Shared
+from federation.coordinator.records import Round, Task, get_round, get_task, get_version
+from federation.rounds import RoundState
+from federation.store.tables import assignments, members, metrics, model_versions, nodes, rounds, tasks, updates
+
+
+class Views:
+    """Reads for tools and resources. `private` adds what only operators and viewers may see of single nodes."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+
+    async def tasks(self) -> list[dict[str, Any]]:
+        """Every task in a few words, newest first."""
+        async with self._shared.database.read() as connection:
+            rows = await connection.execute(select(tasks).order_by(tasks.c.created_at.desc(), tasks.c.task_id))
+            found = [Task.of(row) for row in rows.mappings()]
+            best = await _latest_scores(connection)
+        return [_summary(task) | best.get(task.task_id, {}) for task in found]
+
+    async def task(self, task_id: str, *, private: bool) -> dict[str, Any]:
+        """A task with its spec, rounds, members and current model."""
+        async with self._shared.database.read() as connection:
+            task = await get_task(connection, task_id)
+            model = await get_version(connection, task_id, task.version)
+            rows = await connection.execute(select(rounds).where(rounds.c.task_id == task_id).order_by(rounds.c.round))
+            history = [Round.of(row) for row in rows.mappings()]
+            cohort = await _cohorts(connection, task_id)
+            scores = await _scores(connection, task_id)
+            hashes = await _hashes(connection, task_id)
+            joined = (
+                await connection.execute(
+                    select(members, nodes.c.name)
+                    .join(nodes, nodes.c.node_id == members.c.node_id)
+                    .where(members.c.task_id == task_id)
+                    .order_by(members.c.partition_index, members.c.node_id)
+                )
+            ).mappings()
+            people = [dict(row) for row in joined]
+        view = _summary(task) | {
+            "spec": task.spec.model_dump(mode="json"),
+            "input_shape": list(task.input_shape),
+            "num_classes": task.num_classes,
+            "reason": task.reason,
+            "model": {
+                "version": model.version,
+                "sha256": model.sha256,
+                "size": model.size,
+                "url": self._shared.lanes.blob_url(model.sha256, task_id),
+            },
+            "initial_scores": scores.get((task_id, 0), {}),
+            "rounds": [_round(r, cohort.get(r.round, []), scores, hashes) for r in history],
+        }
+        if private:
+            view["nodes"] = [self._member(task, row, cohort.get(task.round, [])) for row in people]
+        return view
+
+    async def round(self, task_id: str, number: int) -> dict[str, Any]:
+        """One round with its cohort, its updates and what became of them."""
+        async with self._shared.database.read() as connection:
+            current = await get_round(connection, task_id, number)
+            cohort = await _cohorts(connection, task_id, number)
+            scores, hashes = await _scores(connection, task_id), await _hashes(connection, task_id)
+            rows = await connection.execute(
+                select(updates)
+                .where(updates.c.task_id == task_id, updates.c.round == number)
+                .order_by(updates.c.node_id)
+            )
+            delivered = rows.mappings().all()
+        over = current.state in (RoundState.CLOSED, RoundState.VOID)
+        return _round(current, cohort.get(number, []), scores, hashes) | {
+            "cohort": [
+                {"node_id": row["node_id"], "submitted": row["submitted_at"] is not None} for row in cohort[number]
+            ],
+            "updates": [_update(row, over) for row in delivered],
+        }
+
+    async def metrics(self, task_id: str) -> list[dict[str, Any]]:
+        """Every metric of a task in the order of time: who measured what on which version."""
+        async with self._shared.database.read() as connection:
+            await get_task(connection, task_id)
+            rows = await connection.execute(
+                select(metrics).where(metrics.c.task_id == task_id).order_by(metrics.c.metric_id)
+            )
+            names = ("round", "version", "source", "node_id", "name", "value", "at")
+            return [{name: row[name] for name in names} for row in rows.mappings()]
+
+    async def version(self, task_id: str, version: int) -> dict[str, Any]:
+        """A model version with its lineage: its parent, and the updates that made it."""
+        async with self._shared.database.read() as connection:
+            model = await get_version(connection, task_id, version)
+            rows = await connection.execute(
+                select(updates)
+                .where(updates.c.task_id == task_id, updates.c.version == version)
+                .order_by(updates.c.node_id)
+            )
+            made_of = [_update(row, True) for row in rows.mappings()]
+            scores = await _scores(connection, task_id)
+        return {
+            "task_id": task_id,
+            "version": model.version,
+            "parent": model.parent,
+            "round": model.round,
+            "rule": model.rule,
+            "sha256": model.sha256,
+            "size": model.size,
+            "created_at": model.created_at,
+            "url": self._shared.lanes.blob_url(model.sha256, task_id),
+            "uri": f"potluck://blobs/{model.sha256}/0",
+            "made_of": made_of,
+            "metrics": scores.get((task_id, version), {}),
+        }
+
+    async def nodes(self) -> list[dict[str, Any]]:
+        """Every node that ever shook hands, with its tasks and whether it is at hand."""
+        async with self._shared.database.read() as connection:
+            rows = (await connection.execute(select(nodes).order_by(nodes.c.created_at))).mappings().all()
+            links = (await connection.execute(select(members))).mappings().all()
+        joined: dict[str, list[RowMapping]] = defaultdict(list)
+        for link in links:
+            joined[link["node_id"]].append(link)
+        return [
+            {
+                "node_id": row["node_id"],
+                "name": row["name"],
+                "capabilities": row["capabilities"],
+                "seen_at": row["seen_at"],
+                "tasks": [
+                    {
+                        "task_id": link["task_id"],
+                        "partition_index": link["partition_index"],
+                        "at_hand": self._shared.liveness.at_hand(link["task_id"], row["node_id"]),
+                    }
+                    for link in joined[row["node_id"]]
+                ],
+            }
+            for row in rows
+        ]
+
+    async def capabilities(self) -> list[dict[str, Any]]:
+        """What the nodes said that they can do."""
+        async with self._shared.database.read() as connection:
+            return list((await connection.scalars(select(nodes.c.capabilities))).all())
+
+    async def ids(self) -> dict[str, list[str]]:
+        """Ids for completion, newest first."""
+        async with self._shared.database.read() as connection:
+            task_ids = await connection.scalars(select(tasks.c.task_id).order_by(tasks.c.created_at.desc()))
+            node_ids = await connection.scalars(select(nodes.c.node_id).order_by(nodes.c.created_at.desc()))
+            return {"task_id": list(task_ids), "node_id": list(node_ids)}
+
+    async def round_numbers(self, task_id: str) -> list[int]:
+        """The rounds of a task, for completion."""
+        async with self._shared.database.read() as connection:
+            found = await connection.scalars(select(rounds.c.round).where(rounds.c.task_id == task_id))
+            return sorted(found)
+
+    async def counts(self) -> dict[tuple[str, str], int]:
+        """How many tasks and rounds are in each state, for /metrics."""
+        async with self._shared.database.read() as connection:
+            found: dict[tuple[str, str], int] = {}
+            for name, table in (("tasks", tasks), ("rounds", rounds)):
+                rows = await connection.execute(select(table.c.state, func.count()).group_by(table.c.state))
+                found |= {(name, str(state)): int(count) for state, count in rows}
+            for name, table in (("nodes", nodes), ("updates", updates)):
+                found[name, "all"] = int(await connection.scalar(select(func.count()).select_from(table)) or 0)
+            return found
+
+    def _member(self, task: Task, row: dict[str, Any], cohort: list[RowMapping]) -> dict[str, Any]:
+        mine = next((a for a in cohort if a["node_id"] == row["node_id"]), None)
+        return {
+            "node_id": row["node_id"],
+            "name": row["name"],
+            "partition_index": row["partition_index"],
+            "at_hand": self._shared.liveness.at_hand(task.task_id, row["node_id"]),
+            "in_cohort": mine is not None,
+            "submitted": mine is not None and mine["submitted_at"] is not None,
+            "progress": self._shared.liveness.latest_report(task.task_id, row["node_id"]),
+        }
+
+
+Scores = dict[tuple[str, int], dict[str, float]]
+
+
+def _summary(task: Task) -> dict[str, Any]:
+    return {
+        "task_id": task.task_id,
+        "name": task.spec.name,
+        "state": task.state.value,
+        "model": task.spec.model.id,
+        "data": task.spec.data.id,
+        "round": task.round,
+        "num_rounds": task.spec.rounds,
+        "version": task.version,
+        "created_at": task.created_at,
+        "finished_at": task.finished_at,
+    }
+
+
+def _round(current: Round, cohort: list[RowMapping], scores: Scores, hashes: dict[int, str]) -> dict[str, Any]:
+    made = scores.get((current.task_id, current.version), {}) if current.version is not None else {}
+    began, ended = current.collecting_at, current.closed_at
+    return {
+        "round": current.round,
+        "state": current.state.value,
+        "base_version": current.base_version,
+        "version": current.version,
+        "sha256": hashes.get(current.version) if current.version is not None else None,
+        "selected": len(cohort),
+        "wanted": current.wanted,
+        "quorum": current.quorum,
+        "submitted": sum(row["submitted_at"] is not None for row in cohort),
+        "deadline_at": current.deadline_at,
+        "seconds": None if began is None or ended is None else round(ended - began, 3),
+        "bytes_up": current.bytes_up,
+        "bytes_down": current.bytes_down,
+        "accuracy": made.get("accuracy"),
+        "loss": made.get("loss"),
+        "node_accuracy": made.get("eval_accuracy"),
+        "node_loss": made.get("eval_loss"),
+        "reason": current.reason,
+    }
+
+
+def _update(row: RowMapping, over: bool) -> dict[str, Any]:
+    names = ["update_id", "node_id", "num_examples", "num_steps", "size", "norm", "metrics", "accepted_at"]
+    names += ["version", "weight"]
+    if over:  # while a round collects, a hash is half of what it takes to hand in someone else's update
+        names.append("sha256")
+    return {name: row[name] for name in names}
+
+
+async def _cohorts(connection: AsyncConnection, task_id: str, number: int | None = None) -> dict[int, list[RowMapping]]:
+    query = select(assignments).where(assignments.c.task_id == task_id).order_by(assignments.c.node_id)
+    if number is not None:
+        query = query.where(assignments.c.round == number)
+    found: dict[int, list[RowMapping]] = defaultdict(list)
+    for row in (await connection.execute(query)).mappings():
+        found[row["round"]].append(row)
+    return found
+
+
+async def _hashes(connection: AsyncConnection, task_id: str) -> dict[int, str]:
+    query = select(model_versions.c.version, model_versions.c.sha256).where(model_versions.c.task_id == task_id)
+    return {int(version): str(sha256) for version, sha256 in await connection.execute(query)}
+
+
+async def _scores(connection: AsyncConnection, task_id: str) -> Scores:
+    """Scores of each version by the server (accuracy, loss) and by the nodes' mean (eval_accuracy, ...)."""
+    rows = await connection.execute(
+        select(metrics).where(metrics.c.task_id == task_id, metrics.c.source.in_(["server", "nodes"]))
+    )
+    found: Scores = defaultdict(dict)
+    for row in rows.mappings():
+        found[task_id, row["version"]][row["name"]] = row["value"]
+    return found
+
+
+async def _latest_scores(connection: AsyncConnection) -> dict[str, dict[str, float]]:
+    rows = await connection.execute(
+        select(metrics.c.task_id, metrics.c.name, metrics.c.value)
+        .where(metrics.c.source == "server", metrics.c.name.in_(["accuracy", "loss"]))
+        .order_by(metrics.c.version)
+    )
+    found: dict[str, dict[str, float]] = defaultdict(dict)
+    for task_id, name, value in rows:
+        found[task_id][name] = value
+    return found

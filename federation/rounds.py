@@ -1,0 +1,90 @@
+"""The life of a round, as pure functions: who is selected, and when it closes.
+
+    open ──► collecting ──► aggregating ──► closed
+                 └────────────────────────► void
+
+`open` waits for enough nodes. `collecting` has its cohort, quorum and deadline. `aggregating` folds what arrived.
+A round that misses its quorum at the deadline is `void`: the global model stays as it was.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+import numpy as np
+
+from federation.spec import CohortSpec
+
+
+class RoundState(StrEnum):
+    """Where a round stands."""
+
+    OPEN = "open"
+    COLLECTING = "collecting"
+    AGGREGATING = "aggregating"
+    CLOSED = "closed"
+    VOID = "void"
+
+
+class TaskState(StrEnum):
+    """Where a task stands."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    PAUSED = "paused"
+    FINISHED = "finished"
+    CANCELLED = "cancelled"
+
+    @property
+    def over(self) -> bool:
+        """Whether no round will follow."""
+        return self in (TaskState.FINISHED, TaskState.CANCELLED)
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """The nodes selected for a round; `wanted` of their updates are enough, fewer than `quorum` are too few."""
+
+    members: tuple[str, ...]
+    wanted: int
+    quorum: int
+
+
+def select_cohort(spec: CohortSpec, available: Collection[str], seed: int) -> Cohort | None:
+    """A uniform draw without replacement from the nodes at hand; None while there are too few of them.
+
+    More nodes are drawn than wanted by the factor `over_selection` (Bonawitz et al. 2019, section 2.2). The draw
+    depends on the seed and on the set of nodes, not on the order in which they came.
+    """
+    count = len(available)
+    if count < max(spec.min_nodes, spec.size or 1):
+        return None
+    wanted = spec.size if spec.size is not None else max(1, round((spec.fraction or 1) * count))
+    drawn = min(count, math.ceil(wanted * spec.over_selection))
+    members = np.random.default_rng(seed).choice(sorted(available), size=drawn, replace=False)
+    quorum = min(wanted, spec.quorum if spec.quorum is not None else math.ceil(wanted / 2))
+    return Cohort(tuple(sorted(str(member) for member in members)), wanted, quorum)
+
+
+def decide(
+    *, wanted: int, quorum: int, submitted: int, awaited: int, past_deadline: bool
+) -> Literal["wait", "aggregate", "void"]:
+    """What a collecting round does next.
+
+    Args:
+        wanted, quorum: of its cohort.
+        submitted: updates accepted so far.
+        awaited: members that have not submitted and still hold their lease.
+        past_deadline: whether its time is up.
+    """
+    if submitted >= wanted:
+        return "aggregate"
+    if past_deadline:
+        return "aggregate" if submitted >= quorum else "void"
+    if awaited == 0 and submitted >= quorum:
+        return "aggregate"  # whoever is missing is gone: waiting for the deadline gains nothing
+    return "wait"

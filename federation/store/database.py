@@ -1,0 +1,95 @@
+"""One write path, many readers.
+
+SQLite allows one writer; asking for the write lock up front (`BEGIN IMMEDIATE`) and queueing writers here means
+that a transaction never fails half-way for want of the lock. Writes run in tasks of their own, so a caller that is
+cancelled (a dropped connection, a timeout) cannot leave one undone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, Self, TypeVar
+
+from sqlalchemy import URL, event
+from sqlalchemy.engine import Connection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from federation.store.migrate import upgrade
+
+T = TypeVar("T")
+
+_READERS = 4
+_BUSY_TIMEOUT_S = 10
+
+
+class Database:
+    """The store's two engines. Use `read()` for queries and `write(work)` for changes."""
+
+    def __init__(self, url: URL) -> None:
+        self.url = url
+        self._writer = _engine(url, pool_size=1, begin="BEGIN IMMEDIATE")
+        self._readers = _engine(url, pool_size=_READERS, begin="BEGIN")
+        self._turn = asyncio.Lock()
+        self._writing: set[asyncio.Task[Any]] = set()
+
+    @classmethod
+    async def open(cls, url: URL) -> Self:
+        """The database at `url`, migrated to the newest schema."""
+        database = cls(url)
+        async with database._writer.connect() as connection:
+            await connection.run_sync(upgrade)
+            await connection.commit()
+        return database
+
+    async def close(self) -> None:
+        """Waits for the writes in progress, then closes every connection."""
+        if self._writing:
+            await asyncio.wait(self._writing)
+        await self._writer.dispose()
+        await self._readers.dispose()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A connection that sees one consistent state."""
+        async with self._readers.connect() as connection:
+            yield connection
+
+    async def write(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """Runs `work` in one transaction: all of it is durable when this returns, or none of it happened."""
+        task: asyncio.Task[T] = asyncio.create_task(self._transaction(work))
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+        return await asyncio.shield(task)
+
+    def _transaction(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> Coroutine[Any, Any, T]:
+        async def run() -> T:
+            async with self._turn, self._writer.begin() as connection:
+                return await work(connection)
+
+        return run()
+
+
+def _engine(url: URL, *, pool_size: int, begin: str) -> AsyncEngine:
+    engine = create_async_engine(url, pool_size=pool_size, max_overflow=0)
+    if url.get_backend_name() == "sqlite":
+
+        @event.listens_for(engine.sync_engine, "connect")
+        def _configure(connection: Any, _record: Any) -> None:
+            connection.isolation_level = None  # the driver's own BEGIN would come too late to be IMMEDIATE
+            cursor = connection.cursor()
+            for pragma in (
+                f"busy_timeout = {_BUSY_TIMEOUT_S * 1000}",
+                "journal_mode = WAL",
+                "synchronous = FULL",
+                "foreign_keys = ON",
+            ):
+                cursor.execute(f"PRAGMA {pragma}")
+            cursor.close()
+
+        @event.listens_for(engine.sync_engine, "begin")
+        def _begin(connection: Connection) -> None:
+            connection.exec_driver_sql(begin)
+
+    return engine
