@@ -24,6 +24,8 @@ from federation.errors import ErrorCode, Refused
 from federation.incoming import Incoming, hash_mismatch, too_large
 from federation.part import Part, Room, refusing_when_full, sync_folder, write_all
 
+__all__ = ["Incoming", "Spool"]
+
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _UPLOAD_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 

@@ -34,13 +34,17 @@ def fold(base: Path, updates: Sequence[Path], weights: Sequence[float]) -> dict[
     total = {name: torch.zeros(info.shape, dtype=_accumulator(info.dtype)) for name, info in layout.items()}
     for path, weight in zip(updates, weights, strict=True):
         check_layout(path, layout)
-        delta = load(path)
-        for name, sum_ in total.items():
-            sum_.add_(delta[DELTA + name], alpha=weight)
+        _add_to(total, path, weight)
     for name, tensor in load(base).items():
         total[name] = total[name].add_(tensor).to(tensor.dtype)
         _check_finite(name, total[name])
     return total
+
+
+def _add_to(total: dict[str, torch.Tensor], path: Path, weight: float) -> None:
+    delta = load(path)
+    for name, tensor in total.items():
+        tensor.add_(delta[DELTA + name], alpha=weight)
 
 
 def _accumulator(dtype: str) -> torch.dtype:

@@ -73,12 +73,14 @@ class Closer:
                 self._start(current)
         return min(due, default=None)
 
-    async def aggregate_now(self, task_id: str, actor: str) -> Round:
-        """Closes the task's round over what has arrived, at an operator's word, and answers it closed."""
+    async def aggregate_now(self, task_id: str, number: int, actor: str) -> Round:
+        """Closes a round over what has arrived, quorum or not, at an operator's word, and answers it closed."""
         async with self._shared.database.read() as connection:
-            task = await get_task(connection, task_id)
-            current = await get_round(connection, task_id, task.round)
+            await get_task(connection, task_id)
+            current = await get_round(connection, task_id, number)
             submitted = await _submitted(connection, current)
+        if current.state is RoundState.CLOSED:
+            return current
         if current.state is RoundState.COLLECTING:
             if not submitted:
                 raise Refused(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import delete, insert, select
@@ -37,7 +36,7 @@ class Models:
             return [ModelVersion(**row) for row in rows.mappings()]
 
     async def predict(
-        self, task_id: str, version: int | None, inputs: Sequence[Any]
+        self, task_id: str, version: int | None, inputs: list[Any]
     ) -> tuple[ModelVersion, list[int], list[list[float]]]:
         """Labels and class probabilities by the global model."""
         task, model = await self.version(task_id, version)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -43,7 +43,7 @@ class Workload(Protocol):
         ...
 
     def predict(
-        self, spec: TaskSpec, weights: Mapping[str, torch.Tensor], inputs: Sequence[Any]
+        self, spec: TaskSpec, weights: Mapping[str, torch.Tensor], inputs: list[Any]
     ) -> tuple[list[int], list[list[float]]]:
         """Labels and class probabilities of the inputs."""
         ...

@@ -80,10 +80,10 @@ class Tasks:
         self._announce(task_id)
         return task, new
 
-    async def control(self, task_id: str, action: Action, *, version: int | None, actor: str) -> Task:
-        """Carries out one action and answers the task as it then stands."""
+    async def control(self, task_id: str, action: Action, *, version: int | None, actor: str) -> tuple[Task, bool]:
+        """Carries out one action; answers the task as it then stands, and whether that changed anything."""
 
-        async def work(connection: AsyncConnection) -> Task:
+        async def work(connection: AsyncConnection) -> tuple[Task, bool]:
             task = await get_task(connection, task_id)
             match action:
                 case "start":
@@ -96,11 +96,12 @@ class Tasks:
                     await self._cancel(connection, task, actor)
                 case "roll_back":
                     await self._roll_back(connection, task, version, actor)
-            return await get_task(connection, task_id)
+            after = await get_task(connection, task_id)
+            return after, after != task
 
-        task = await self._shared.database.write(work)
+        after, changed = await self._shared.database.write(work)
         self._announce(task_id)
-        return task
+        return after, changed
 
     async def _start(self, connection: AsyncConnection, task: Task, actor: str) -> None:
         if task.state is TaskState.RUNNING:

@@ -153,6 +153,7 @@ def upgrade() -> None:
     sa.Column('metrics', sa.JSON(), nullable=False),
     sa.Column('signature', sa.Text(), nullable=False),
     sa.Column('accepted_at', sa.Float(), nullable=False),
+    sa.Column('kept', sa.Boolean(), nullable=False),
     sa.Column('version', sa.Integer(), nullable=True),
     sa.Column('weight', sa.Float(), nullable=True),
     sa.ForeignKeyConstraint(['node_id'], ['nodes.node_id'], name=op.f('fk_updates_node_id')),

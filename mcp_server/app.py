@@ -1,0 +1,92 @@
+"""One Starlette app: MCP over Streamable HTTP and SSE, the raw lane, health and metrics."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from mcp.server.runner import serve_dual_era_loop
+from mcp.server.sse import SseServerTransport
+from mcp.server.transport_security import TransportSecuritySettings
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+
+from federation.coordinator.federation import Federation
+from mcp_server.auth import AuthMiddleware, Callers
+from mcp_server.fanout import Fanout
+from mcp_server.hosts import HostGuard, accepted_hosts
+from mcp_server.protocol import build_protocol
+from mcp_server.raw_lane import RawLane
+from mcp_server.settings import Settings
+from mcp_server.telemetry import Telemetry
+from resources.workload import Workload
+from tools.context import Potluck
+
+MAX_RPC_BYTES = 4 << 20
+_MAX_SESSIONS = 10_000
+
+
+def build_app(settings: Settings, federation: Federation, workload: Workload) -> Starlette:
+    """The app around an open federation. Both transports and both protocol eras share its one state."""
+    state, telemetry, fanout = Potluck(federation, workload), Telemetry(), Fanout()
+    fanout.follow(federation.shared.notices)
+    protocol = build_protocol(state, telemetry, fanout)
+    unguarded = TransportSecuritySettings(enable_dns_rebinding_protection=False)  # HostGuard guards every route
+    http = protocol.streamable_http_app(
+        max_request_body_size=MAX_RPC_BYTES, max_sessions=_MAX_SESSIONS, transport_security=unguarded
+    )
+    sse = SseServerTransport("/messages/", security_settings=unguarded, max_request_body_size=MAX_RPC_BYTES)
+    low = protocol._lowlevel_server
+
+    async def open_sse(request: Request) -> Response:
+        async with sse.connect_sse(request.scope, request.receive, request._send) as (incoming, outgoing):
+            # The SDK's own sse_app() would enter the lifespan again for each connection.
+            options = low.create_initialization_options()
+            await serve_dual_era_loop(low, incoming, outgoing, lifespan_state=state, init_options=options)
+        return Response()
+
+    async def healthz(_: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def metrics(_: Request) -> Response:
+        return Response(await telemetry.render(federation), media_type="text/plain; version=0.0.4")
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        announcing = asyncio.create_task(fanout.run())
+        try:
+            async with protocol.session_manager.run():
+                yield
+        finally:
+            announcing.cancel()
+            await asyncio.wait([announcing])
+
+    hosts = accepted_hosts(settings)
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=settings.allow_origin,
+        allow_methods=["GET", "POST", "PUT", "DELETE"],
+        allow_headers=["*"],
+        expose_headers=["Mcp-Session-Id", "WWW-Authenticate", "ETag"],
+    )
+    return Starlette(
+        lifespan=lifespan,
+        routes=[
+            *http.routes,
+            Route("/sse", open_sse, methods=["GET"]),
+            Mount("/messages/", app=sse.handle_post_message),
+            *RawLane(federation, telemetry).routes(),
+            Route("/healthz", healthz),
+            Route("/metrics", metrics),
+        ],
+        middleware=[
+            Middleware(HostGuard, hosts, settings.allow_origin),
+            cors,
+            Middleware(AuthMiddleware, Callers(settings, federation.tokens)),
+        ],
+    )

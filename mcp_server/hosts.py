@@ -1,0 +1,70 @@
+"""Which host names and web origins are answered: the guard against DNS rebinding and foreign pages."""
+
+from __future__ import annotations
+
+import socket
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mcp_server.settings import Settings
+
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+_WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
+
+
+def accepted_hosts(settings: Settings) -> list[str]:
+    """Host names, without ports, that requests may carry."""
+    hosts = [*_LOOPBACK]
+    if settings.host in _WILDCARDS:
+        hosts += [socket.gethostname(), *_own_addresses()]
+    else:
+        hosts.append(f"[{settings.host}]" if ":" in settings.host else settings.host)
+    return list(dict.fromkeys(host.lower() for host in [*hosts, *settings.allow_host]))
+
+
+class HostGuard:
+    """Answers 421 to a foreign Host and 403 to a foreign Origin, before anything else looks at the request."""
+
+    def __init__(self, app: ASGIApp, hosts: list[str], origins: list[str]) -> None:
+        self._app = app
+        self._hosts = frozenset(hosts)
+        self._origins = frozenset(origin.rstrip("/").lower() for origin in origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            host, origin = headers.get("host", ""), headers.get("origin")
+            if _name(host) not in self._hosts:
+                await _refuse(421, f"this server is not called {host!r}", "--allow-host NAME")(scope, receive, send)
+                return
+            if origin is not None and not self._accepts(origin):
+                await _refuse(403, f"pages of {origin!r} may not call", "--allow-origin ORIGIN")(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _accepts(self, origin: str) -> bool:
+        lowered = origin.rstrip("/").lower()
+        return lowered in self._origins or _name(urlsplit(lowered).netloc) in self._hosts
+
+
+def _name(netloc: str) -> str:
+    """The host of `host:port`, IPv6 in its brackets."""
+    if netloc.startswith("["):
+        return netloc.partition("]")[0].lower() + "]"
+    return netloc.partition(":")[0].lower()
+
+
+def _own_addresses() -> list[str]:
+    try:
+        found = socket.getaddrinfo(socket.gethostname(), None, type=socket.SOCK_STREAM)
+    except OSError:
+        return []
+    return [f"[{address[4][0]}]" if ":" in str(address[4][0]) else str(address[4][0]) for address in found]
+
+
+def _refuse(status: int, problem: str, flag: str) -> JSONResponse:
+    error = {"code": "forbidden", "problem": f"{problem}.", "mend": f"start the server with {flag}"}
+    return JSONResponse({"error": error}, status_code=status)

@@ -1,0 +1,79 @@
+"""The MCP server: tools, resources, prompts and completions around one federation."""
+
+from __future__ import annotations
+
+import time
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from mcp.server.caching import CacheHint
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.mcpserver import MCPServer
+
+from mcp_server.fanout import Fanout
+from mcp_server.prompts import register_completions, register_prompts
+from mcp_server.resources import register_resources
+from mcp_server.telemetry import Telemetry
+from tools.catalogue import TOOLS
+from tools.context import Potluck, current_caller
+from tools.contract import RoleTool
+
+INSTRUCTIONS = """Potluck coordinates federated learning: everyone brings an update, nobody brings their data.
+People and agents: list_tasks, get_task; validate_task before create_task (schema: potluck://schema/task).
+Nodes: handshake, then get_assignment; train; begin_upload and submit_update; its answer says what comes next.
+Ids are explicit and every call may be repeated: a repeated call answers the same and changes nothing twice.
+Errors name a code, the problem and the mend."""
+
+_BY_NAME = {entry.name: entry for entry in TOOLS}
+
+
+def build_protocol(state: Potluck, telemetry: Telemetry, fanout: Fanout) -> MCPServer:
+    """An MCP server whose every answer comes from `state`. It holds no state of its own but open connections."""
+
+    @asynccontextmanager
+    async def lifespan(_: MCPServer) -> Any:
+        yield state
+
+    async def by_role(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+        """Shows each caller the tools of its role, in one order, and counts calls."""
+        if ctx.method == "tools/call":
+            return await _counted(ctx, call_next, telemetry)
+        result = await call_next(ctx)
+        if ctx.method == "tools/list" and isinstance(result, dict):
+            access = current_caller().access
+            return result | {"tools": [tool for tool in result["tools"] if _BY_NAME[tool["name"]].allows(access)]}
+        return result
+
+    server = MCPServer(
+        "potluck",
+        title="Potluck",
+        description="Federated learning in which every capability is an MCP tool.",
+        version=version("potluck-fl"),
+        instructions=INSTRUCTIONS,
+        tools=[RoleTool.of(entry) for entry in TOOLS],
+        lifespan=lifespan,
+        subscriptions=fanout.bus,
+        middleware=[by_role],
+        cache_hints={"tools/list": CacheHint(ttl_ms=60_000, scope="private")},
+        log_level="WARNING",
+    )
+    fanout.install(server)
+    register_resources(server, state, telemetry)
+    register_prompts(server)
+    register_completions(server, state)
+    return server
+
+
+async def _counted(ctx: ServerRequestContext[Any, Any], call_next: CallNext, telemetry: Telemetry) -> HandlerResult:
+    name = str((ctx.params or {}).get("name"))
+    label = name if name in _BY_NAME else "unknown"
+    began = time.perf_counter()
+    try:
+        result = await call_next(ctx)
+    except Exception:
+        telemetry.called(label, "error", time.perf_counter() - began)
+        raise
+    refused = isinstance(result, dict) and bool(result.get("isError"))
+    telemetry.called(label, "refused" if refused else "ok", time.perf_counter() - began)
+    return result

@@ -1,0 +1,115 @@
+"""The raw lane: bytes beside the protocol, by signed URL. `PUT` takes updates, `GET` serves model versions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Message, Receive, Scope, Send
+
+from federation.coordinator.federation import Federation
+from federation.errors import ErrorCode, Refused
+from mcp_server.telemetry import Telemetry
+
+_STATUS = {
+    ErrorCode.BAD_SIGNATURE: 403,
+    ErrorCode.FORBIDDEN: 403,
+    ErrorCode.NOT_FOUND: 404,
+    ErrorCode.HASH_MISMATCH: 409,
+    ErrorCode.UPLOAD_CONFLICT: 409,
+    ErrorCode.UPLOAD_GONE: 410,
+    ErrorCode.TOO_LARGE: 413,
+    ErrorCode.RATE_LIMITED: 429,
+    ErrorCode.STORAGE_FULL: 507,
+}
+
+
+class BlobResponse(FileResponse):
+    """A file in pieces of 1 MiB; `on_sent` hears how many bytes of it went out, also when the client leaves early."""
+
+    chunk_size = 1 << 20
+
+    def __init__(self, path: Path, headers: dict[str, str], on_sent: Callable[[int], None]) -> None:
+        super().__init__(path, media_type="application/octet-stream", headers=headers)
+        self._on_sent = on_sent
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sent = 0
+
+        async def counting(message: Message) -> None:
+            nonlocal sent
+            await send(message)
+            sent += len(message.get("body", b""))
+
+        try:
+            await super().__call__(scope, receive, counting)
+        finally:
+            self._on_sent(sent)
+
+
+class RawLane:
+    """The two routes of the raw lane."""
+
+    def __init__(self, federation: Federation, telemetry: Telemetry) -> None:
+        self._federation = federation
+        self._telemetry = telemetry
+
+    def routes(self) -> list[Route]:
+        """Where the URLs of `federation.lanes` lead."""
+        return [
+            Route("/raw/uploads/{ticket}", self.put_upload, methods=["PUT"]),
+            Route("/raw/blobs/{ticket}", self.get_blob, methods=["GET"]),
+        ]
+
+    async def put_upload(self, request: Request) -> Response:
+        """Streams an update's bytes to the spool while hashing them; stops at the announced size."""
+        uploads = self._federation.uploads
+        try:
+            ticket = self._federation.shared.lanes.open_upload(request.path_params["ticket"])
+            upload, incoming = await uploads.admit(ticket)
+            declared = request.headers.get("content-length", "0")
+            if declared.isdigit() and int(declared) > upload.size:
+                raise Refused(
+                    ErrorCode.TOO_LARGE,
+                    f"{declared} bytes are more than the {upload.size} announced.",
+                    "send the announced bytes, or call begin_upload for these",
+                )
+            with incoming:
+                async for chunk in request.stream():
+                    incoming.write(chunk)
+                    self._telemetry.moved("raw", "up", len(chunk))
+                await asyncio.to_thread(incoming.finish)
+            await uploads.finish(upload)
+        except Refused as refused:
+            return refusal(refused)
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody is there to read it
+        return JSONResponse({"upload_id": upload.upload_id, "sha256": upload.sha256, "size": upload.size})
+
+    async def get_blob(self, request: Request) -> Response:
+        """Serves a model version. It is named by its hash and never changes, so caches may keep it."""
+        try:
+            ticket = self._federation.shared.lanes.open_blob(request.path_params["ticket"])
+            path = self._federation.shared.spool.path(ticket.sha256)
+        except Refused as refused:
+            return refusal(refused)
+        etag = f'"{ticket.sha256}"'
+        headers = {"ETag": etag, "Cache-Control": "private, max-age=86400, immutable"}
+        if etag in (candidate.strip() for candidate in request.headers.get("if-none-match", "").split(",")):
+            return Response(status_code=304, headers=headers)
+
+        def count(sent: int) -> None:
+            self._federation.traffic.sent(ticket.task_id, sent)
+            self._telemetry.moved("raw", "down", sent)
+
+        return BlobResponse(path, headers, count)
+
+
+def refusal(refused: Refused) -> JSONResponse:
+    """A refusal as HTTP, with the same code, problem and mend as a tool's."""
+    error = {"code": refused.code.value, "problem": refused.problem, "mend": refused.mend}
+    return JSONResponse({"error": error}, status_code=_STATUS.get(refused.code, 400))

@@ -1,0 +1,134 @@
+"""Runs a server: opens the federation, listens, says where it is, and stops in order."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import socket
+import sys
+from pathlib import Path
+
+import uvicorn
+
+from federation.coordinator.federation import Federation, open_federation
+from federation.errors import ErrorCode, Refused
+from federation.tokens import FIRST_OPERATOR, Role
+from mcp_server.app import build_app
+from mcp_server.hosts import accepted_hosts
+from mcp_server.logs import configure
+from mcp_server.settings import Settings
+from resources.workload import Workload
+
+log = logging.getLogger("potluck")
+
+ADDRESS_FILE = "server.json"
+_GRACE_S = 3
+
+
+def serve(settings: Settings) -> None:
+    """Serves until SIGINT or SIGTERM. Raises Refused when the data directory or the port is taken."""
+    import torch
+
+    configure(settings.log_format, settings.log_level)
+    torch.set_num_threads(settings.torch_threads)
+    asyncio.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    workload = Workload()
+    with _listen(settings) as listener:
+        async with open_federation(settings.data_dir, workload, quota_bytes=settings.quota_bytes) as federation:
+            token = await _first_token(settings, federation)
+            config = uvicorn.Config(
+                build_app(settings, federation, workload),
+                ssl_certfile=settings.ssl_certfile,
+                ssl_keyfile=str(settings.ssl_keyfile) if settings.ssl_keyfile else None,
+                root_path=settings.base_path,
+                log_config=None,
+                access_log=False,
+                timeout_graceful_shutdown=_GRACE_S,
+            )
+            url = base_url(settings, listener.getsockname()[1])
+            server = _Announcing(config, settings, url, token)
+            try:
+                await server.serve(sockets=[listener])
+            finally:
+                (settings.data_dir / ADDRESS_FILE).unlink(missing_ok=True)
+
+
+class _Announcing(uvicorn.Server):
+    """Says where the server is once it accepts connections, and not before."""
+
+    def __init__(self, config: uvicorn.Config, settings: Settings, url: str, token: str | None) -> None:
+        super().__init__(config)
+        self._settings, self._url, self._token = settings, url, token
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.should_exit:
+            _write_address(self._settings.data_dir, self._url)
+            print(greeting(self._settings, self._url, self._token), file=sys.stderr, flush=True)
+
+
+def greeting(settings: Settings, url: str, token: str | None) -> str:
+    """What a start prints: where the server is, what it accepts, and how a node joins."""
+    scheme = (
+        "every caller may do everything (--open)" if settings.open else f"without a token: {settings.anonymous_role}"
+    )
+    nodes_need_token = not settings.open and settings.anonymous_role != "node"
+    join = f"potluck join {url} --task TASK_ID" + (" --token NODE_TOKEN" if nodes_need_token else "")
+    lines = [
+        ("mcp endpoint", f"{url}/mcp"),
+        ("legacy sse", f"{url}/sse"),
+        ("data", str(settings.data_dir.resolve())),
+        ("accepted hosts", ", ".join(accepted_hosts(settings))),
+        ("callers", scheme),
+        ("join", join),
+    ]
+    if nodes_need_token:
+        lines.append(("node tokens", f"potluck token {url} --role node --token OPERATOR_TOKEN"))
+    if token is not None:
+        lines.append(("operator token", f"{token}  (shown once; `potluck token --data-dir` shows it again)"))
+    return "\n".join(f"{name:<15} {value}" for name, value in lines)
+
+
+def base_url(settings: Settings, port: int) -> str:
+    """The URL that clients are given: the bound address, or this machine's name when bound to all."""
+    host = socket.gethostname() if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared with
+    host = f"[{host}]" if ":" in host else host
+    return f"{'https' if settings.ssl_certfile else 'http'}://{host}:{port}{settings.base_path}"
+
+
+async def _first_token(settings: Settings, federation: Federation) -> str | None:
+    """The operator's token when this start made it; None when it exists, is preset, or nobody needs one."""
+    if settings.open or settings.operator_token is not None:
+        return None
+    token, new = await federation.tokens.issue(
+        Role.OPERATOR, label="first operator", request_id=FIRST_OPERATOR, actor="server"
+    )
+    return token.secret if new else None
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise Refused(
+            ErrorCode.BUSY,
+            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}.",
+            "choose another --port (0: a free one) or --host",
+        ) from None
+    listener.set_inheritable(True)
+    return listener
+
+
+def _write_address(data_dir: Path, url: str) -> None:
+    draft = data_dir / f".{ADDRESS_FILE}"
+    draft.write_text(json.dumps({"url": url, "pid": os.getpid()}))
+    draft.replace(data_dir / ADDRESS_FILE)

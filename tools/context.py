@@ -1,0 +1,63 @@
+"""What a tool is handed: the federation, and who is calling."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from mcp.server.auth.middleware.auth_context import get_access_token
+from mcp.server.mcpserver import Context
+
+from federation.coordinator.federation import Federation
+from resources.workload import Workload
+from tools.rate import RateLimit
+
+
+class Access(StrEnum):
+    """Sets of tools. `open` is a server that asks nobody who they are."""
+
+    VIEWER = "viewer"
+    NODE = "node"
+    OPERATOR = "operator"
+    OPEN = "open"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who calls: the token's id, or `anonymous`, and the role."""
+
+    token_id: str
+    access: Access | None
+
+    @property
+    def sees_nodes(self) -> bool:
+        """Whether single nodes' numbers are this caller's business. A node's are not another node's."""
+        return self.access is not None and self.access is not Access.NODE
+
+
+def current_caller() -> Caller:
+    """The caller of the request in progress; without an identity, nobody."""
+    token = get_access_token()
+    if token is None or not token.scopes:
+        return Caller("nobody", None)
+    return Caller(token.client_id, Access(token.scopes[0]))
+
+
+@dataclass(frozen=True)
+class Potluck:
+    """The server-wide state behind every tool and resource."""
+
+    federation: Federation
+    workload: Workload
+    predictions: RateLimit = field(default_factory=lambda: RateLimit(per_minute=120, burst=20))
+    measuring: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+Ctx = Context[Potluck, Any]
+
+
+def potluck(ctx: Ctx) -> Potluck:
+    """The state, from a tool's context."""
+    return ctx.request_context.lifespan_context

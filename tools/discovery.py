@@ -1,0 +1,45 @@
+"""Finding models and data sets."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
+
+from resources import search
+from tools.arguments import Limit, Query
+
+Hub = Annotated[bool, Field(description="Also search the Hugging Face Hub.")]
+
+
+class Found(BaseModel):
+    """Search results, best first."""
+
+    hits: list[dict[str, Any]] = Field(
+        description="id, title, source, licence, size, parameters, trainable here or not, reason, score"
+    )
+    hub_unavailable: str | None = Field(description="why the Hub could not be asked")
+
+
+async def search_models(
+    query: Query = "",
+    data_id: Annotated[str | None, Field(max_length=64, description="Rank for this data set.")] = None,
+    hub: Hub = False,
+    limit: Limit = 10,
+) -> Found:
+    """Search models in the catalogue and on the Hugging Face Hub, ranked, with size and licence, and whether each
+    can be trained here."""
+    found = await asyncio.to_thread(search.search_models, query, data_id=data_id, hub=hub, limit=limit)
+    return _found(found)
+
+
+async def search_datasets(query: Query = "", hub: Hub = False, limit: Limit = 10) -> Found:
+    """Search data sets in the catalogue and on the Hugging Face Hub, ranked, with size and licence, and whether each
+    can be trained on here."""
+    return _found(await asyncio.to_thread(search.search_datasets, query, hub=hub, limit=limit))
+
+
+def _found(found: search.Found) -> Found:
+    return Found(hits=[asdict(hit) for hit in found.hits], hub_unavailable=found.hub_unavailable)
