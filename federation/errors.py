@@ -38,6 +38,7 @@ class ErrorCode(StrEnum):
     STORAGE_FULL = "storage_full"
     DATA_UNAVAILABLE = "data_unavailable"
     BAD_DATA = "bad_data"
+    INTERNAL = "internal"
 
 
 class Refused(Exception):

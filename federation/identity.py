@@ -21,6 +21,19 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from federation.errors import ErrorCode, Refused
 
+_P = 2**255 - 19
+_D = -121665 * pow(121666, -1, _P) % _P
+_SMALL_ORDER = frozenset(  # y of the eight points whose order divides 8: a signature by one proves nothing
+    {0, 1, _P - 1}
+    | {
+        int.from_bytes(bytes.fromhex(y), "little") & (2**255 - 1)
+        for y in (
+            "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+            "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        )
+    }
+)
+
 _MEMBERS = {"ed25519": ("crv", "kty", "x"), "p256": ("crv", "kty", "x", "y")}
 _KINDS = {"ed25519": ("OKP", "Ed25519"), "p256": ("EC", "P-256")}
 
@@ -85,17 +98,36 @@ class PublicKey:
         return True
 
     def _load(self) -> ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey:
-        x = from_b64url(self.jwk["x"])
+        x = _coordinate(self.jwk["x"])
         if self.alg == "ed25519":
+            _check_edwards_point(x)
             return ed25519.Ed25519PublicKey.from_public_bytes(x)
-        y = from_b64url(self.jwk["y"])
+        y = _coordinate(self.jwk["y"])
         numbers = ec.EllipticCurvePublicNumbers(int.from_bytes(x, "big"), int.from_bytes(y, "big"), ec.SECP256R1())
         return numbers.public_key()
 
 
-def handshake_message(challenge: str) -> bytes:
-    """What a node signs to prove that it holds its key."""
-    return f"potluck-handshake-v1\n{challenge}".encode()
+def _coordinate(text: str) -> bytes:
+    """32 bytes in their one spelling, for a key that could be spelt in two ways would be two nodes."""
+    raw = from_b64url(text)
+    if len(raw) != 32 or b64url(raw) != text:
+        raise ValueError("a coordinate is not 32 bytes in base64url without padding")
+    return raw
+
+
+def _check_edwards_point(encoded: bytes) -> None:
+    """RFC 8032, section 5.1.3: y < p, a point of the curve; and none of small order."""
+    y = int.from_bytes(encoded, "little") & (2**255 - 1)
+    u, v = (y * y - 1) % _P, (_D * y * y + 1) % _P
+    if y >= _P or pow(u * v, (_P - 1) // 2, _P) not in (0, 1):
+        raise ValueError("x is no point of the curve")
+    if y in _SMALL_ORDER:
+        raise ValueError("x is a point of small order")
+
+
+def handshake_message(audience: str, challenge: str) -> bytes:
+    """What a node signs to prove that it holds its key: to this server (the host as the node dialled it) alone."""
+    return f"potluck-handshake-v1\n{audience}\n{challenge}".encode()
 
 
 def update_message(

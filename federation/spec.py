@@ -17,6 +17,8 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+OptionValue = int | float | bool | Annotated[str, Field(max_length=256)]
+Dimension = Annotated[int, Field(ge=1, le=65_536)]
 Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
 
 
@@ -24,8 +26,8 @@ class ModelSpec(Part):
     """Which model of the catalogue, and its options."""
 
     id: Identifier = Field(description="A model of the catalogue, e.g. mlp; see search_models.")
-    options: dict[str, int | float | bool | str] = Field(
-        default_factory=dict, description="The model's own options, e.g. {hidden: 64}."
+    options: dict[Annotated[str, Field(max_length=64)], OptionValue] = Field(
+        default_factory=dict, max_length=32, description="The model's own options, e.g. {hidden: 64}."
     )
 
 
@@ -52,7 +54,7 @@ class DataSpec(Part):
     holdout: float = Field(
         default=0.1, ge=0, le=0.5, description="Share of a node's examples kept from training, for evaluation."
     )
-    input_shape: Annotated[tuple[int, ...], Field(min_length=1, max_length=4)] | None = Field(
+    input_shape: Annotated[tuple[Dimension, ...], Field(min_length=1, max_length=4)] | None = Field(
         default=None, description="own: shape of one example, e.g. [1, 28, 28]; channels first, values 0..1."
     )
     num_classes: int | None = Field(default=None, ge=2, le=100_000, description="own: number of classes.")
@@ -171,15 +173,18 @@ class Problem(BaseModel):
 
 
 def spec_problems(error: ValidationError) -> list[Problem]:
-    """A pydantic error as problems with dotted fields."""
-    return [
-        Problem(
-            field=".".join(str(part) for part in detail["loc"]) or "(spec)",
-            problem=detail["msg"].removeprefix("Value error, "),
-            mend=_mend(detail["type"]),
-        )
-        for detail in error.errors(include_url=False, include_input=False)
-    ]
+    """A pydantic error as problems with dotted fields, one a field."""
+    problems: dict[str, Problem] = {}
+    for detail in error.errors(include_url=False, include_input=False):
+        field = ".".join(str(part) for part in _path(detail["loc"])) or "(spec)"
+        problem = Problem(field=field, problem=detail["msg"].removeprefix("Value error, "), mend=_mend(detail["type"]))
+        problems.setdefault(field, problem)
+    return list(problems.values())
+
+
+def _path(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """A place in the spec: for an option's value, pydantic adds each type that it is not."""
+    return loc[:3] if loc[:2] == ("model", "options") else loc
 
 
 def _mend(kind: str) -> str:

@@ -19,7 +19,7 @@ from starlette.routing import Mount, Route
 from federation.coordinator.federation import Federation
 from mcp_server.auth import AuthMiddleware, Callers
 from mcp_server.fanout import Fanout
-from mcp_server.hosts import HostGuard, accepted_hosts
+from mcp_server.hosts import HostGuard, accepted_hosts, host_of
 from mcp_server.protocol import build_protocol
 from mcp_server.raw_lane import RawLane
 from mcp_server.settings import Settings
@@ -33,7 +33,9 @@ _MAX_SESSIONS = 10_000
 
 def build_app(settings: Settings, federation: Federation, workload: Workload) -> Starlette:
     """The app around an open federation. Both transports and both protocol eras share its one state."""
-    state, telemetry, fanout = Potluck(federation, workload), Telemetry(), Fanout()
+    hosts = accepted_hosts(settings)
+    state = Potluck(federation, workload, lambda host: host_of(host) in hosts)
+    telemetry, fanout = Telemetry(), Fanout()
     fanout.follow(federation.shared.notices)
     protocol = build_protocol(state, telemetry, fanout)
     unguarded = TransportSecuritySettings(enable_dns_rebinding_protection=False)  # HostGuard guards every route
@@ -66,7 +68,6 @@ def build_app(settings: Settings, federation: Federation, workload: Workload) ->
             announcing.cancel()
             await asyncio.wait([announcing])
 
-    hosts = accepted_hosts(settings)
     cors = Middleware(
         CORSMiddleware,
         allow_origins=settings.allow_origin,

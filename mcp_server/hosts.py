@@ -37,7 +37,7 @@ class HostGuard:
         if scope["type"] == "http":
             headers = Headers(scope=scope)
             host, origin = headers.get("host", ""), headers.get("origin")
-            if _name(host) not in self._hosts:
+            if host_of(host) not in self._hosts:
                 await _refuse(421, f"this server is not called {host!r}", "--allow-host NAME")(scope, receive, send)
                 return
             if origin is not None and not self._accepts(origin):
@@ -47,10 +47,10 @@ class HostGuard:
 
     def _accepts(self, origin: str) -> bool:
         lowered = origin.rstrip("/").lower()
-        return lowered in self._origins or _name(urlsplit(lowered).netloc) in self._hosts
+        return lowered in self._origins or host_of(urlsplit(lowered).netloc) in self._hosts
 
 
-def _name(netloc: str) -> str:
+def host_of(netloc: str) -> str:
     """The host of `host:port`, IPv6 in its brackets."""
     if netloc.startswith("["):
         return netloc.partition("]")[0].lower() + "]"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -47,10 +48,15 @@ def current_caller() -> Caller:
 
 @dataclass(frozen=True)
 class Potluck:
-    """The server-wide state behind every tool and resource."""
+    """The server-wide state behind every tool and resource.
+
+    Attributes:
+        is_called: whether a host name is one of this server's; nodes sign for the host that they dialled.
+    """
 
     federation: Federation
     workload: Workload
+    is_called: Callable[[str], bool]
     predictions: RateLimit = field(default_factory=lambda: RateLimit(per_minute=120, burst=20))
     measuring: asyncio.Lock = field(default_factory=asyncio.Lock)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,10 @@ from pydantic import ValidationError
 from federation.errors import ErrorCode, Refused
 from tools.context import Access, current_caller
 from tools.schema import compact_input, compact_output
+
+log = logging.getLogger(__name__)
+
+_BROKEN = Refused(ErrorCode.INTERNAL, "the server failed at this call.", "its log says why; repeating the call is safe")
 
 VIEWERS = frozenset({Access.VIEWER, Access.OPERATOR})
 OPERATORS = frozenset({Access.OPERATOR})
@@ -79,7 +84,8 @@ class RoleTool(Tool):
                 return refusal(error.__cause__)
             if isinstance(error.__cause__, ValidationError):
                 return refusal(_invalid(error.__cause__))
-            raise
+            log.exception("tool %s broke", self.name)
+            return refusal(_BROKEN)
 
     def _check_caller(self) -> None:
         caller = current_caller()

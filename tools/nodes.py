@@ -73,6 +73,9 @@ async def handshake(
     ctx: Ctx,
     public_key: Annotated[dict[str, Any], Field(description='{"alg": "ed25519"|"p256", "jwk": {…}}')],
     capabilities: Capabilities,
+    audience: Annotated[
+        str, Field(min_length=1, max_length=255, description="This server's host as the node dialled it.")
+    ],
     name: Annotated[str, Field(max_length=80, pattern=r"^[^\x00-\x1f\x7f]*$")] = "",
     challenge: Annotated[str | None, Field(max_length=1024, description="From the first call.")] = None,
     signature: Annotated[str | None, Field(max_length=200, description="base64url, over `sign`.")] = None,
@@ -81,18 +84,25 @@ async def handshake(
     node_id and node_token. A later handshake with the same key fences the earlier process."""
     federation = potluck(ctx).federation
     key = PublicKey.parse(public_key)
+    if not potluck(ctx).is_called(audience):
+        raise Refused(
+            ErrorCode.BAD_CHALLENGE,
+            f"this server is not called {audience!r}, so a signature for that name proves nothing to it.",
+            "send the host of the URL that was dialled; an operator adds names with --allow-host",
+        )
     if challenge is None:
         fresh = federation.handshakes.challenge(key)
         return {
             "status": "challenge",
             "challenge": fresh.challenge,
-            "sign": handshake_message(fresh.challenge).decode(),
+            "sign": handshake_message(audience, fresh.challenge).decode(),
             "expires_in_s": fresh.expires_in_s,
         }
     if signature is None:
         raise Refused(ErrorCode.BAD_SIGNATURE, "a challenge needs its signature.", "sign the text in `sign`")
     welcome = await federation.handshakes.accept(
         key,
+        audience=audience,
         challenge=challenge,
         signature=signature,
         name=name,

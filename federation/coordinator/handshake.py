@@ -54,6 +54,7 @@ class Handshakes:
         self,
         key: PublicKey,
         *,
+        audience: str,
         challenge: str,
         signature: str,
         name: str,
@@ -62,7 +63,7 @@ class Handshakes:
     ) -> Welcome:
         """Enrols the node, or the node's newer process. The same answer again gives the same welcome."""
         issued_at = self._check_challenge(key, challenge)
-        if not key.verifies(signature, handshake_message(challenge)):
+        if not key.verifies(signature, handshake_message(audience, challenge)):
             raise Refused(
                 ErrorCode.BAD_SIGNATURE,
                 "the signature of the challenge does not fit public_key.",

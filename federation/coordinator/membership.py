@@ -40,7 +40,7 @@ class Membership:
             mine = (members.c.task_id == task.task_id) & (members.c.node_id == node_id)
             changed = await connection.execute(update(members).where(mine).values(values))
             if not changed.rowcount:
-                await connection.execute(insert(members).values(values, task_id=task.task_id, node_id=node_id))
+                await connection.execute(insert(members).values(task_id=task.task_id, node_id=node_id, **values))
             await record(
                 connection,
                 "node_joined",

@@ -21,7 +21,7 @@ from federation.lanes import UploadTicket
 from federation.rounds import RoundState
 from federation.store.tables import assignments, model_versions, updates, uploads
 
-_SHA256 = re.compile(r"^[0-9a-f]{64}$")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Uploads:
         self, node_id: str, task_id: str, *, number: int, base_version: int, sha256: str, size: int
     ) -> tuple[Upload, int, str]:
         """The upload, the offset at which the in-band lane goes on, and its URL on the raw lane."""
-        if not _SHA256.match(sha256):
+        if not _SHA256.fullmatch(sha256):
             raise Refused(
                 ErrorCode.INVALID_ARGUMENT, "sha256 is not 64 lower-case hex digits.", "send the SHA-256 of the file"
             )

@@ -1,0 +1,44 @@
+# Everything runs in a virtual environment in this checkout, made on first use.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test test-fast lint bench clean
+
+help:  ## Show what can be made
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: .venv/installed  ## Train one model on four nodes, here, now
+	$(BIN)/potluck demo $(ARGS)
+
+serve: .venv/installed  ## Start a server on port 7860
+	$(BIN)/potluck serve $(ARGS)
+
+test: .venv/installed-dev  ## Run all tests
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not e2e"
+	$(BIN)/python -m pytest -m e2e
+
+test-fast: .venv/installed-dev  ## Run the tests that start no processes of their own
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not e2e"
+
+lint: .venv/installed-dev  ## Check style, types and who imports whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/installed-dev  ## Run the benchmarks, quickly (ARGS= for the full ones)
+	$(BIN)/python -m benchmarks.round_latency $(or $(ARGS),--quick)
+
+clean:  ## Remove the virtual environment
+	rm -rf .venv
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Potluck needs Python 3.11 or newer; try: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --disable-pip-version-check --quiet --editable .
+	@touch $@
+
+.venv/installed-dev: pyproject.toml .venv/installed
+	$(BIN)/pip install --disable-pip-version-check --quiet --editable '.[dev]'
+	@touch $@

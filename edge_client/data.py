@@ -1,0 +1,65 @@
+"""The node's own share of the data: a part of a catalogued data set, or files that never leave this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from federation.errors import ErrorCode, Refused
+from federation.partition import partition
+from federation.spec import TaskSpec, derive_seed
+from federation.training import Examples, split_holdout
+from resources.datasets import catalogue
+from resources.datasets.own import load_own
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a node trains on, and what it keeps from training to score the models that it receives."""
+
+    train: Examples
+    held_out: Examples
+
+
+def own_path(data: str | Path | None) -> Path | None:
+    """The folder or file of the node's own data that `--data` names; None when it names a catalogued set, or nothing.
+
+    Raises:
+        Refused: it is neither a file or folder nor a data set of the catalogue.
+    """
+    if data is None or (isinstance(data, str) and data in {card.id for card in catalogue.datasets()}):
+        return None
+    path = Path(data).expanduser()
+    if not path.exists():
+        known = ", ".join(card.id for card in catalogue.datasets())
+        problem = f"{str(data)!r} is neither a file or folder here nor a data set of the catalogue."
+        raise Refused(ErrorCode.DATA_UNAVAILABLE, problem, f"correct the path, or use one of {known}")
+    return path
+
+
+def load_share(spec: TaskSpec, assignment: Mapping[str, Any], index: int | None, data: str | Path | None) -> Share:
+    """This node's examples: its own `data`, or part `index` of the task's; reading and cutting may take seconds.
+
+    Raises:
+        Refused: the data cannot be had, or does not fit the task.
+    """
+    seed = spec.partition_seed
+    path = own_path(data)
+    if path is not None:
+        shape = tuple(int(side) for side in assignment["input_shape"])
+        examples = load_own(path, input_shape=shape, num_classes=int(assignment["num_classes"]))
+        return Share(*split_holdout(examples, spec.data.holdout, derive_seed(seed, "holdout", "own")))
+    if spec.data.id == "own":
+        problem = "this task trains on each node's own data."
+        raise Refused(ErrorCode.DATA_UNAVAILABLE, problem, "pass --data with the path of yours")
+    if data is not None and data != spec.data.id:
+        problem = f"this task trains on {spec.data.id}, not on {data}."
+        raise Refused(ErrorCode.BAD_DATA, problem, f"pass --data {spec.data.id}, or leave it out")
+    if index is None:
+        problem = "the server has given this node no part of the data set."
+        raise Refused(ErrorCode.DATA_UNAVAILABLE, problem, "join again, or pass --index")
+    examples = catalogue.load(spec.data.id, "train")
+    shares = partition(examples.y.numpy(), spec.data.partition, seed)
+    return Share(*split_holdout(examples.take(shares[index]), spec.data.holdout, derive_seed(seed, "holdout", index)))

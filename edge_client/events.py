@@ -1,0 +1,32 @@
+"""What a node tells whoever watches it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Kind = Literal[
+    "joined", "lost", "back", "waiting", "round", "progress", "evaluated", "submitted", "skipped", "finished"
+]
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened: `text` for people, `data` for programs. Neither ever holds a token or a signed URL."""
+
+    kind: Kind
+    text: str
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a node did from joining to leaving: rounds that took its update, examples and steps in them, bytes moved."""
+
+    node_id: str
+    rounds: int
+    num_examples: int
+    num_steps: int
+    bytes_up: int
+    bytes_down: int
+    seconds: float

@@ -1,0 +1,63 @@
+"""Tells the server that a node is at work, and the node when its work is no longer wanted."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any, Self
+
+from federation.errors import Refused
+from federation.training import Progress
+
+Beat = Callable[[Progress | None], Awaitable[dict[str, Any]]]
+
+
+class Heartbeat:
+    """Reports every `interval_s` seconds while its context lasts.
+
+    Attributes:
+        progress: where training stands; the training thread sets it.
+        refusal: why the server said no, if it did.
+        reason: why the server wants no more of this work, if it said so.
+    """
+
+    def __init__(self, beat: Beat, interval_s: float) -> None:
+        self._beat = beat
+        self._interval_s = interval_s
+        self._stop = threading.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.progress: Progress | None = None
+        self.refusal: Refused | None = None
+        self.reason: str | None = None
+
+    def stopped(self) -> bool:
+        """Whether work should end; asked by the training thread before every step."""
+        return self._stop.is_set()
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._report())
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self._stop.set()  # a thread outlives its cancelled awaiter; this ends it at the next step
+        task = self._task
+        if task is None:
+            return
+        task.cancel()
+        await asyncio.wait({task})
+        if not task.cancelled() and (error := task.exception()) and exc_info[1] is None:
+            raise error
+
+    async def _report(self) -> None:
+        while not self._stop.is_set():
+            await asyncio.sleep(self._interval_s)
+            try:
+                answer = await self._beat(self.progress)
+            except Refused as refused:
+                self.refusal = refused
+                self._stop.set()
+                return
+            if answer.get("state") == "stop":
+                self.reason = str(answer.get("reason") or "the server wants no more of this round")
+                self._stop.set()

@@ -1,0 +1,108 @@
+"""What a node is to a server: an id, proved once by signature, and a token for every call after that."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+from collections.abc import Callable
+from typing import Any
+
+from edge_client.connection import Connection, delays
+from edge_client.identity import Identity
+from federation.errors import ErrorCode, Refused
+from federation.identity import handshake_message
+from resources.models.catalogue import models
+
+LATER = {ErrorCode.BUSY, ErrorCode.RATE_LIMITED, ErrorCode.STORAGE_FULL}
+"""Refusals that time mends."""
+
+
+class Membership:
+    """A node's standing with a server; `renew` is called once before any `call`.
+
+    Args:
+        connection: to the server.
+        identity: the node's key.
+        name: what people read in lists of nodes.
+        audience: the server's host as it was dialled; the node's proof is worth nothing to any other server.
+        on_wait: told why the server is too busy, and for how many seconds the node waits.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        identity: Identity,
+        name: str | None,
+        audience: str,
+        on_wait: Callable[[str, float], None],
+    ) -> None:
+        self._connection = connection
+        self._audience = audience
+        self._name = name
+        self._on_wait = on_wait
+        self._renewal = asyncio.Lock()
+        self._token = ""
+        self.identity = identity
+        self.node_id = identity.public.node_id
+
+    async def renew(self) -> dict[str, Any]:
+        """Shake hands: prove the key, get a node token; the server's terms."""
+        public = self.identity.public
+        hello: dict[str, Any] = {
+            "public_key": {"alg": public.alg, "jwk": public.jwk},
+            "capabilities": _capabilities(),
+            "audience": self._audience,
+        }
+        if self._name:
+            hello["name"] = self._name
+        challenge = str((await self._patiently("handshake", hello))["challenge"])
+        signature = self.identity.sign(handshake_message(self._audience, challenge))
+        proof = {"challenge": challenge, "signature": signature}
+        terms = await self._patiently("handshake", hello | proof)
+        self.node_id, self._token = str(terms["node_id"]), str(terms["node_token"])
+        return terms
+
+    async def call(self, tool: str, arguments: dict[str, Any], *, timeout: float = 60.0) -> dict[str, Any]:
+        """Call a node tool; a node token that the server no longer knows is renewed.
+
+        Raises:
+            Refused: FENCED when another process came with the same key; and whatever else waiting does not mend.
+            Lost: the server was out of reach for longer than the connection's patience.
+        """
+        token = self._token
+        try:
+            return await self._patiently(tool, self._signed_in(arguments), timeout=timeout)
+        except Refused as refused:
+            if refused.code is not ErrorCode.BAD_NODE_TOKEN:
+                raise
+        async with self._renewal:
+            if self._token == token:  # else another call has just renewed it, and a second handshake would undo that
+                await self.renew()
+        return await self._patiently(tool, self._signed_in(arguments), timeout=timeout)
+
+    def _signed_in(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        return {"node_id": self.node_id, "node_token": self._token} | arguments
+
+    async def _patiently(self, tool: str, arguments: dict[str, Any], *, timeout: float = 60.0) -> dict[str, Any]:
+        for pause in delays(first_s=1.0):
+            try:
+                return await self._connection.call(tool, arguments, timeout=timeout)
+            except Refused as refused:
+                if refused.code not in LATER:
+                    raise
+                self._on_wait(refused.problem, pause)
+            await asyncio.sleep(pause)
+        raise AssertionError("pauses are endless")
+
+
+def _capabilities() -> dict[str, Any]:
+    return {
+        "runtime": "python",
+        "runtime_version": platform.python_version(),
+        "device": "cpu",
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "codecs": ["none"],
+        "methods": ["fedavg"],
+        "model_ids": [card.id for card in models()],
+    }

@@ -1,0 +1,221 @@
+"""Models down and updates up: over the raw HTTP lane, or in chunks through MCP where only MCP gets through."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import httpx2
+
+from edge_client.answers import refusal_in
+from edge_client.connection import Connection, delays
+from federation.errors import ErrorCode, Refused
+
+Lane = Literal["auto", "inband"]
+Call = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
+ATTEMPTS = 3
+"""Tries on the raw lane before a transfer goes in-band."""
+
+
+class NoLane(Exception):
+    """Whoever answered on the raw lane was not Potluck: a proxy that only lets MCP through, say."""
+
+
+class Lanes:
+    """Moves bytes and counts them.
+
+    Args:
+        connection: for reading blobs in-band.
+        call: calls a node tool with the node's id and token.
+        http: a client for the raw lane, None to go in-band at once.
+        base: what the server's relative URLs are relative to.
+        chunk_max_bytes: the most that one chunk may carry before base64.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        call: Call,
+        http: httpx2.AsyncClient | None,
+        base: str,
+        *,
+        chunk_max_bytes: int,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._connection = connection
+        self._call = call
+        self._http = http
+        self._base = base
+        self._chunk = chunk_max_bytes
+        self._sleep = sleep
+        self._failures = 0
+        self.bytes_up = 0
+        self.bytes_down = 0
+
+    @property
+    def raw(self) -> bool:
+        """Whether the raw lane is still worth a try: two transfers in a row that had to do without it end that."""
+        return self._http is not None and self._failures < 2
+
+    async def download(self, model: Mapping[str, Any], folder: Path) -> Path:
+        """The file of a model version `{sha256, size, url}`, its hash checked; `folder` keeps the last one only.
+
+        Raises:
+            Refused: the server has no such model, or its bytes are twice not what their hash says.
+        """
+        sha256, size = str(model["sha256"]), int(model["size"])
+        path = folder / sha256
+        if path.exists():
+            return path
+        _empty(folder)
+        part = _Part(folder / f"{sha256}.part", size)
+        for final in (False, True):
+            if not (self.raw and await self._download_raw(str(model["url"]), part)):
+                await self._download_inband(sha256, part)
+            if await asyncio.to_thread(part.sha256) == sha256:
+                return part.path.rename(path)
+            part.restart()
+            if final:
+                break
+        raise Refused(
+            ErrorCode.HASH_MISMATCH,
+            f"the model that arrived is not the one announced (sha256 {sha256[:12]}…).",
+            "check the server's disk, and any proxy between it and this node",
+        )
+
+    async def _download_raw(self, url: str, part: _Part) -> bool:
+        try:
+            return await self._try_raw(lambda http: self._get(http, url, part))
+        except Refused as refused:
+            if refused.code is ErrorCode.HASH_MISMATCH:
+                raise
+            return False  # the URL's day is over, say; the blob itself can still be asked for by its hash
+
+    async def _get(self, http: httpx2.AsyncClient, url: str, part: _Part) -> None:
+        headers = {"Accept-Encoding": "identity"}
+        if part.held == part.size:
+            return
+        if part.held:
+            headers["Range"] = f"bytes={part.held}-"
+        async with http.stream("GET", f"{self._base}/{url.lstrip('/')}", headers=headers) as response:
+            if response.status_code not in (200, 206):
+                await response.aread()
+                raise _refusal(response)
+            if response.status_code == 200:
+                part.restart()
+            async for chunk in response.aiter_bytes():
+                self.bytes_down += len(chunk)
+                part.write(chunk)
+        if part.held < part.size:
+            raise httpx2.RemoteProtocolError(f"{part.held} of {part.size} bytes arrived")
+
+    async def _download_inband(self, sha256: str, part: _Part) -> None:
+        while part.held < part.size:
+            data = await self._connection.read(f"potluck://blobs/{sha256}/{part.held}")
+            if not data:
+                return  # shorter than announced: the hash tells
+            self.bytes_down += len(data)
+            part.write(data)
+
+    async def upload(self, begin: dict[str, Any], payload: bytes) -> str:
+        """Bring `payload` to the server and return its upload id; `begin` is what begin_upload is called with.
+
+        Raises:
+            Refused: the server does not want it, with the reason.
+        """
+        for attempt in range(ATTEMPTS):
+            answer = await self._call("begin_upload", begin)
+            if answer["received"]:
+                return str(answer["upload_id"])
+            try:
+                put = partial(self._put, str(answer["url"]), payload)
+                if not (self.raw and await self._try_raw(put)):
+                    await self._upload_inband(answer, payload)
+                return str(answer["upload_id"])
+            except Refused as refused:
+                again = (ErrorCode.UPLOAD_GONE, ErrorCode.OFFSET_GAP, ErrorCode.HASH_MISMATCH)
+                if refused.code not in again or attempt == ATTEMPTS - 1:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _put(self, url: str, payload: bytes, http: httpx2.AsyncClient) -> None:
+        response = await http.put(f"{self._base}/{url.lstrip('/')}", content=payload)
+        if response.status_code not in (200, 201):
+            raise _refusal(response)
+        self.bytes_up += len(payload)
+
+    async def _upload_inband(self, begun: Mapping[str, Any], payload: bytes) -> None:
+        offset = int(begun["next_offset"])
+        size = min(self._chunk, int(begun["chunk_max_bytes"]))
+        while offset < len(payload):
+            data = payload[offset : offset + size]
+            encoded = (await asyncio.to_thread(base64.b64encode, data)).decode()
+            arguments = {"upload_id": begun["upload_id"], "offset": offset, "data_b64": encoded}
+            offset = int((await self._call("upload_chunk", arguments))["next_offset"])
+            self.bytes_up += len(data)
+
+    async def _try_raw(self, transfer: Callable[[httpx2.AsyncClient], Awaitable[None]]) -> bool:
+        """Whether the raw lane did it; a refusal of Potluck's own is raised."""
+        if self._http is None:
+            return False
+        for _, pause in zip(range(ATTEMPTS), delays(), strict=False):
+            try:
+                await transfer(self._http)
+            except NoLane:
+                self._failures = 2
+                return False
+            except httpx2.TransportError:
+                await self._sleep(pause)
+            else:
+                self._failures = 0
+                return True
+        self._failures += 1
+        return False
+
+
+class _Part:
+    """A file that grows to an announced size and no further."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        self.path = path
+        self.size = size
+        self.held = 0
+        self.restart()
+
+    def restart(self) -> None:
+        self.path.write_bytes(b"")
+        self.held = 0
+
+    def write(self, data: bytes) -> None:
+        if self.held + len(data) > self.size:
+            problem = f"the server sends more than the {self.size} bytes that it announced."
+            raise Refused(ErrorCode.HASH_MISMATCH, problem, "check the server, and any proxy between it and this node")
+        with self.path.open("ab") as file:
+            file.write(data)
+        self.held += len(data)
+
+    def sha256(self) -> str:
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _empty(folder: Path) -> None:
+    for file in folder.iterdir():
+        file.unlink()
+
+
+def _refusal(response: httpx2.Response) -> Exception:
+    try:
+        refused = refusal_in(response.json())
+    except ValueError:
+        refused = None
+    if refused is not None:
+        return refused
+    if response.status_code in (502, 503, 504):
+        return httpx2.RemoteProtocolError(f"HTTP status {response.status_code}")
+    return NoLane(f"HTTP status {response.status_code}")

@@ -1,0 +1,199 @@
+"""`potluck`: every command in one place. Each imports what it needs when it runs, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from federation.errors import Refused
+
+app = typer.Typer(
+    help="Federated learning in which every capability is an MCP tool.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Url = Annotated[str, typer.Argument(help="The server's address, e.g. http://127.0.0.1:7860")]
+Token = Annotated[str | None, typer.Option(envvar="POTLUCK_TOKEN", show_envvar=True, help="Bearer token.")]
+Transport = Annotated[Literal["http", "sse"], typer.Option(help="Streamable HTTP, or SSE.")]
+CaFile = Annotated[Path | None, typer.Option(help="Certificates to trust instead of the system's.")]
+
+
+@app.command()
+def demo(
+    nodes: Annotated[int, typer.Option(min=1, max=32, help="Node processes.")] = 4,
+    rounds: Annotated[int, typer.Option(min=1, max=1000)] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 7860,
+    exit_: Annotated[bool, typer.Option("--exit", help="End after the last round instead of serving on.")] = False,
+) -> None:
+    """A whole federation on this machine: a server, and nodes that train on handwritten digits."""
+    from potluck.demo import Demo, run
+
+    raise typer.Exit(run(Demo(nodes=nodes, rounds=rounds, seed=seed, port=port, stay=not exit_)))
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.  [default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="0: a free one.  [default: 7860]")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where everything is kept.  [default: potluck-data]")] = None,
+    open_: Annotated[bool | None, typer.Option("--open", help="Every caller may do everything. Loopback only.")] = None,
+    anonymous_role: Annotated[
+        Literal["viewer", "node", "none"] | None, typer.Option(help="Callers without a token.  [default: viewer]")
+    ] = None,
+    allow_host: Annotated[list[str] | None, typer.Option(help="A further host name to answer to; repeatable.")] = None,
+    allow_origin: Annotated[list[str] | None, typer.Option(help="Web origin of pages that call; repeatable.")] = None,
+    base_path: Annotated[str | None, typer.Option(help="Path prefix under which a proxy serves Potluck.")] = None,
+    ssl_certfile: Annotated[Path | None, typer.Option(help="TLS certificate chain (PEM).")] = None,
+    ssl_keyfile: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
+    quota_bytes: Annotated[int | None, typer.Option(help="Most bytes that blobs may take on disk.")] = None,
+    torch_threads: Annotated[int | None, typer.Option(min=1, help="For aggregation and evaluation.")] = None,
+    log_format: Annotated[Literal["text", "json"] | None, typer.Option(help="[default: text]")] = None,
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None, typer.Option(case_sensitive=False, help="[default: INFO]")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="A TOML file with any of these settings.")] = None,
+) -> None:
+    """Run the coordinator. Flags override POTLUCK_… in the environment, which overrides --config."""
+    from potluck.serve import run
+
+    flags = {
+        "host": host,
+        "port": port,
+        "data_dir": data_dir,
+        "open": open_,
+        "anonymous_role": anonymous_role,
+        "allow_host": allow_host or None,
+        "allow_origin": allow_origin or None,
+        "base_path": base_path,
+        "ssl_certfile": ssl_certfile,
+        "ssl_keyfile": ssl_keyfile,
+        "quota_bytes": quota_bytes,
+        "torch_threads": torch_threads,
+        "log_format": log_format,
+        "log_level": log_level,
+    }
+    run({name: value for name, value in flags.items() if value is not None}, config)
+
+
+@app.command()
+def join(
+    url: Url,
+    task: Annotated[str, typer.Option(help="The task to work on.")],
+    data: Annotated[str | None, typer.Option(help="The task's data set, or a path to your own data.")] = None,
+    index: Annotated[
+        int | None, typer.Option(min=0, help="Which part of the data to hold; default: a free one.")
+    ] = None,
+    transport: Transport = "http",
+    lane: Annotated[Literal["auto", "inband"], typer.Option(help="inband: tensors through MCP only.")] = "auto",
+    token: Token = None,
+    key: Annotated[Path | None, typer.Option(help="The node's key file; made if missing.")] = None,
+    name: Annotated[str | None, typer.Option(help="What people read in lists of nodes.")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Threads to train with.")] = 1,
+    patience: Annotated[float | None, typer.Option(min=0, help="Seconds to try for; default: for ever.")] = None,
+    ca_file: CaFile = None,
+) -> None:
+    """Be a node: train on this machine's data, and send what was learned."""
+    from edge_client.node import Node
+    from potluck.join import Watch, run
+
+    watch = Watch()
+    node = Node(
+        url,
+        task,
+        token=token,
+        data=data,
+        index=index,
+        transport=transport,
+        lane=lane,
+        key=key,
+        name=name,
+        threads=threads,
+        ca_file=ca_file,
+        patience_s=patience,
+        on_event=watch,
+    )
+    raise typer.Exit(run(node, watch))
+
+
+@app.command()
+def call(
+    url: Url,
+    tool: Annotated[str | None, typer.Argument(help="Default: list the tools.")] = None,
+    arguments: Annotated[
+        list[str] | None, typer.Argument(help="key=value; JSON where it is that. key=@file reads JSON or YAML.")
+    ] = None,
+    token: Token = None,
+    transport: Transport = "http",
+    ca_file: CaFile = None,
+) -> None:
+    """Call a tool and print its result as JSON."""
+    from edge_client.endpoint import Endpoint
+    from potluck.call import call_and_print, print_tools
+
+    endpoint = Endpoint(url, transport, token, ca_file)
+    if tool is None:
+        print_tools(endpoint)
+    else:
+        call_and_print(endpoint, tool, arguments or [])
+
+
+@app.command()
+def validate(
+    url: Url,
+    spec: Annotated[Path, typer.Argument(help="The task's spec, YAML or JSON.")],
+    measure: Annotated[bool, typer.Option("--measure", help="Also take one real step on the server.")] = False,
+    token: Token = None,
+    transport: Transport = "http",
+    ca_file: CaFile = None,
+) -> None:
+    """Check a task's spec: what is wrong, how to mend it, and what a round would cost."""
+    from edge_client.endpoint import Endpoint
+    from potluck.validate import validate_and_print
+
+    raise typer.Exit(0 if validate_and_print(Endpoint(url, transport, token, ca_file), spec, measure=measure) else 1)
+
+
+@app.command("token")
+def token_(
+    url: Annotated[str | None, typer.Argument(help="The server's address.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Print the operator's token of this data directory.")] = None,
+    role: Annotated[Literal["viewer", "node", "operator"], typer.Option(help="What its holder may do.")] = "node",
+    label: Annotated[str | None, typer.Option(help="Whom it is for.")] = None,
+    max_nodes: Annotated[int | None, typer.Option(min=1, help="How many nodes may join with it.")] = None,
+    expires_in: Annotated[float | None, typer.Option(min=1, help="Seconds until it ends.")] = None,
+    token: Token = None,
+    transport: Transport = "http",
+    ca_file: CaFile = None,
+) -> None:
+    """Issue a token (as an operator), or print the first operator's token of a data directory."""
+    from potluck.tokens import issue, operator_token_of
+
+    if (url is None) == (data_dir is None):
+        raise typer.BadParameter("give either a server's URL or --data-dir")
+    if data_dir is not None:
+        typer.echo(operator_token_of(data_dir))
+    elif url is not None:
+        from edge_client.endpoint import Endpoint
+
+        endpoint = Endpoint(url, transport, token, ca_file)
+        typer.echo(issue(endpoint, role=role, label=label or role, max_nodes=max_nodes, expires_in_s=expires_in))
+
+
+def main() -> None:
+    """Run the command line; a refusal or a lost server is one line on stderr and exit code 1."""
+    try:
+        app()
+    except (Refused, ConnectionError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

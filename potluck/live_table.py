@@ -1,0 +1,94 @@
+"""A task's rounds as a table: live on a terminal, a line a round elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+HEADINGS = ("round", "accuracy", "loss", "seconds", "up", "down", "nodes", "state")
+WIDTHS = (5, 8, 8, 7, 9, 9, 7, 11)
+
+
+def human_bytes(count: float) -> str:
+    """A size as people read it: 19.4 kB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(count) < 1000 or unit == "GB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    raise AssertionError("GB is the last unit")
+
+
+def cells(round_: Mapping[str, Any]) -> tuple[str, ...]:
+    """One round as text, in the order of `HEADINGS`; what is not known yet is a dash."""
+
+    def number(name: str, form: str) -> str:
+        value = round_.get(name)
+        return "–" if value is None else format(value, form)
+
+    return (
+        str(round_["round"]),
+        number("accuracy", ".3f"),
+        number("loss", ".4f"),
+        number("seconds", ".2f"),
+        human_bytes(round_.get("bytes_up") or 0),
+        human_bytes(round_.get("bytes_down") or 0),
+        f"{round_['submitted']}/{round_['selected']}",
+        str(round_["state"]),
+    )
+
+
+class LiveTable:
+    """Shows a task each time it is given one."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        self._printed = 0
+
+    def show(self, task: Mapping[str, Any]) -> None:
+        """`task` is what get_task answers."""
+        if self._live is not None:
+            self._live.update(_table(task), refresh=True)
+            return
+        if not self._printed:
+            print(_line(HEADINGS), flush=True)
+        over = [each for each in task["rounds"] if each["state"] in ("closed", "void")]
+        for each in over[max(0, self._printed - 1) :]:
+            print(_line(cells(each)), flush=True)
+        self._printed = len(over) + 1
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+
+def _line(texts: Sequence[str]) -> str:
+    return " ".join(text.rjust(width) for text, width in zip(texts, WIDTHS, strict=True))
+
+
+def _table(task: Mapping[str, Any]) -> Table:
+    table = Table(
+        box=SIMPLE_HEAD,
+        collapse_padding=True,
+        pad_edge=False,
+        caption=f"{task['name']}: {task['state']}",
+        caption_justify="left",
+    )
+    for heading in HEADINGS:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for each in task["rounds"]:
+        table.add_row(*cells(each))
+    return table

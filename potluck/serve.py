@@ -1,0 +1,38 @@
+"""`potluck serve`: settings from flags, environment and a file, in that order."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from federation.errors import ErrorCode, Refused
+from federation.spec import spec_problems
+
+
+def run(flags: dict[str, Any], config: Path | None) -> None:
+    """Serve until stopped. `flags` holds only what was given; `config` is a TOML file."""
+    settings = settings_from(flags, config)
+    from mcp_server.run import serve
+
+    serve(settings)
+
+
+def settings_from(flags: dict[str, Any], config: Path | None) -> Any:
+    """The server's settings; refuses those that are not valid, naming each."""
+    from mcp_server.settings import Settings
+
+    if config is not None:
+        if not config.is_file():
+            raise Refused(ErrorCode.INVALID_ARGUMENT, f"there is no file {config}.", "name a TOML file")
+        os.environ["POTLUCK_CONFIG"] = str(config)
+    try:
+        return Settings(**flags)
+    except ValidationError as error:
+        problems = "; ".join(f"{problem.field}: {problem.problem}" for problem in spec_problems(error))
+        mend = "see `potluck serve --help`; settings come from flags, POTLUCK_… and --config"
+        raise Refused(ErrorCode.INVALID_ARGUMENT, f"{problems}.", mend) from None
+    except ValueError as error:  # the file is not TOML
+        raise Refused(ErrorCode.INVALID_ARGUMENT, f"{config}: {error}.", "correct the file") from None

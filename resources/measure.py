@@ -1,0 +1,179 @@
+"""One real training step in a process of its own, under limits: what a model costs here before a task commits to it.
+
+`python -m resources.measure --memory-bytes N --cpu-seconds S` reads a task spec as JSON on standard input and prints
+one line of JSON.
+
+Memory. `RLIMIT_AS` is of no use: PyTorch maps gigabytes that it never touches, and the sum differs between builds.
+On Linux the limit is `RLIMIT_DATA`, which since Linux 4.7 counts private writable memory, anonymous mappings included;
+it is set after the imports, to what the process has by then plus the allowance, so that the allowance is the model's
+alone. An allocation beyond it fails inside PyTorch and is reported. macOS accepts the call and does not enforce it:
+there only the estimate made beforehand stands between a huge model and the machine, and `memory_limited` says so.
+CPU time is limited by `RLIMIT_CPU` on both, and the parent adds a limit on the clock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from federation.errors import ErrorCode, Refused
+from federation.spec import TaskSpec, parse_spec
+
+_LINUX = sys.platform == "linux"
+_MEMORY_BYTES = 1 << 30
+_CPU_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one training step was.
+
+    Attributes:
+        seconds_per_step: the fastest of the steps that fitted into a second (at least one after a first, slower one).
+        peak_memory_bytes: most memory resident at once, in the whole process.
+        baseline_memory_bytes: the same before the model was built: PyTorch itself.
+        loss: of the first step, on random inputs; about log(classes) for a sound model.
+        memory_limited: whether the memory limit was enforced by the system.
+    """
+
+    seconds_per_step: float
+    peak_memory_bytes: int
+    baseline_memory_bytes: int
+    loss: float
+    memory_limited: bool
+
+
+def measure(
+    spec: TaskSpec, *, memory_bytes: int = _MEMORY_BYTES, cpu_seconds: int = _CPU_SECONDS, clock_seconds: float = 60
+) -> Measured:
+    """Run this module as a child process on `spec` and wait for it (call it from a thread).
+
+    Raises:
+        Refused: INVALID_SPEC when the step exceeds the memory, CPU or clock limit, or fails.
+    """
+    arguments = ["--memory-bytes", str(memory_bytes), "--cpu-seconds", str(cpu_seconds)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    try:
+        child = subprocess.run(  # noqa: S603 - our own interpreter and module
+            [sys.executable, "-m", "resources.measure", *arguments],
+            input=spec.model_dump_json(),
+            capture_output=True,
+            text=True,
+            timeout=clock_seconds,
+            check=False,
+            env=environment,
+            cwd=Path(__file__).parent.parent,
+        )
+    except subprocess.TimeoutExpired:
+        raise _too_much(f"one training step took more than {clock_seconds:g} s") from None
+    if child.returncode == 0:
+        return Measured(**json.loads(child.stdout))
+    if child.returncode < 0:
+        raise _too_much(f"the trial step was ended by signal {-child.returncode} (limit: {cpu_seconds} s of CPU)")
+    try:
+        raise Refused(ErrorCode.INVALID_SPEC, **json.loads(child.stdout))
+    except (json.JSONDecodeError, TypeError):
+        last = child.stderr.strip().rsplit("\n", 1)[-1]
+        raise _too_much(f"the trial step failed: {last or 'no message'}") from None
+
+
+def _too_much(problem: str) -> Refused:
+    return Refused(ErrorCode.INVALID_SPEC, f"{problem}.", "choose a smaller model or training.batch_size")
+
+
+def _step(spec: TaskSpec, memory_bytes: int) -> Measured:
+    """Build the model and train it on one random batch. Runs in the child."""
+    import torch
+
+    from federation.training import Examples, train
+    from resources.workload import Workload
+
+    torch.set_num_threads(1)
+    workload = Workload()
+    needed = workload.estimate(spec).memory_bytes
+    if needed > memory_bytes:
+        raise _too_much(f"the task needs about {needed / 1e6:,.0f} MB and the limit is {memory_bytes / 1e6:,.0f} MB")
+    shape, classes = workload.schema_for(spec)
+    one_step = spec.training.model_copy(update={"epochs": 1, "max_steps": 1})
+    _warm_up(Examples(torch.zeros(2, 1), torch.zeros(2, dtype=torch.int64)))
+    baseline, limited = _peak_memory(), _limit_memory(memory_bytes)
+    try:
+        model = workload.build(spec)
+        generator = torch.Generator().manual_seed(spec.seed)
+        x = torch.rand((spec.training.batch_size, *shape), generator=generator)
+        y = torch.randint(classes, (spec.training.batch_size,), generator=generator)
+        first, until, fastest = None, time.perf_counter() + 1, math.inf
+        while first is None or fastest == math.inf or time.perf_counter() < until:
+            trained = train(model, Examples(x, y), one_step, seed=spec.seed)
+            if first is None:
+                first = trained.loss
+            else:
+                fastest = min(fastest, trained.seconds)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "alloc" not in str(error):
+            raise
+        raise _too_much(f"one training step needs more than {memory_bytes / 1e6:,.0f} MB") from None
+    return Measured(fastest, _peak_memory(), baseline, first, limited)
+
+
+def _warm_up(examples: Any) -> None:
+    """A step of next to nothing, so that what PyTorch loads on first use counts as PyTorch's."""
+    from torch import nn
+
+    from federation.spec import TrainingSpec
+    from federation.training import train
+
+    train(nn.Linear(1, 2), examples, TrainingSpec(), seed=0)
+
+
+def _limit_memory(allowance: int) -> bool:
+    if not _LINUX:
+        return False
+    limit = _status("VmData") + allowance
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    return True
+
+
+def _peak_memory() -> int:
+    """Bytes. Not `ru_maxrss` on Linux: a child inherits its parent's there."""
+    if _LINUX:
+        return _status("VmHWM")
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _status(field: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) * 1024
+    raise OSError(f"/proc/self/status has no {field}")
+
+
+def main() -> int:
+    """Read a spec on standard input; print the measurement, or the refusal and exit with 1."""
+    parser = argparse.ArgumentParser(prog="python -m resources.measure", description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--memory-bytes", type=int, default=_MEMORY_BYTES)
+    parser.add_argument("--cpu-seconds", type=int, default=_CPU_SECONDS)
+    arguments = parser.parse_args()
+    resource.setrlimit(resource.RLIMIT_CPU, (arguments.cpu_seconds, arguments.cpu_seconds + 1))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    raw: Mapping[str, Any] = json.load(sys.stdin)
+    try:
+        print(json.dumps(asdict(_step(parse_spec(raw), arguments.memory_bytes))))
+    except Refused as refused:
+        print(json.dumps({"problem": refused.problem, "mend": refused.mend}))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

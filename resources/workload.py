@@ -1,0 +1,139 @@
+"""The federation's only sight of models and data: everything it asks of them goes through a `Workload`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from federation.errors import ErrorCode, Refused
+from federation.evaluation import Evaluation, evaluate
+from federation.partition import partition
+from federation.spec import Problem, TaskSpec
+from resources import budget
+from resources.budget import Budget
+from resources.datasets import catalogue as datasets
+from resources.datasets.resident import TestSets
+from resources.models import catalogue as models
+from resources.models.card import Unbuildable
+
+
+class Workload:
+    """Models and data sets of the catalogue. Methods are synchronous and may be called from several threads.
+
+    Args:
+        data_folder: where `hub/<repository>/` may hold data sets' files; default: the environment's POTLUCK_DATA.
+    """
+
+    def __init__(self, data_folder: Path | None = None) -> None:
+        self._folder = data_folder
+        self._test_sets = TestSets(data_folder)
+
+    def schema_for(self, spec: TaskSpec) -> tuple[tuple[int, ...], int]:
+        """Shape of one example, channels first, and number of classes. Refused NOT_FOUND for unknown data."""
+        return budget.schema(spec)
+
+    def build(self, spec: TaskSpec) -> nn.Module:
+        """The task's model with the initial weights that `spec.seed` draws. Refusals as for `create_model`."""
+        shape, classes = self.schema_for(spec)
+        return models.create_model(
+            spec.model.id, input_shape=shape, num_classes=classes, options=spec.model.options, seed=spec.seed
+        )
+
+    def initial_weights(self, spec: TaskSpec) -> dict[str, Tensor]:
+        """Version 0 of the global model, by name."""
+        return {name: tensor.detach() for name, tensor in self.build(spec).state_dict().items()}
+
+    def evaluate(self, spec: TaskSpec, weights: Mapping[str, Tensor]) -> Evaluation | None:
+        """Score `weights` on the data set's test split; None for `own` data, which the server never sees.
+
+        Raises:
+            Refused: DATA_UNAVAILABLE when the test split is neither here nor to be fetched.
+        """
+        if spec.data.id == "own":
+            return None
+        return evaluate(self._with_weights(spec, weights), self._test_sets.get(spec.data.id))
+
+    def predict(
+        self, spec: TaskSpec, weights: Mapping[str, Tensor], inputs: list[Any]
+    ) -> tuple[list[int], list[list[float]]]:
+        """The likeliest class of each input, and the probability of every class.
+
+        Args:
+            inputs: examples as numbers, nested by axis or flat; values 0..1, as the model was trained on.
+
+        Raises:
+            Refused: INVALID_ARGUMENT, naming the input that has the wrong shape or is no number.
+        """
+        shape, _ = self.schema_for(spec)
+        x = torch.stack([_example(row, value, shape) for row, value in enumerate(inputs)]) if inputs else None
+        if x is None:
+            raise Refused(ErrorCode.INVALID_ARGUMENT, "inputs is empty.", f"give examples of shape {list(shape)}")
+        model = self._with_weights(spec, weights).eval()
+        with torch.inference_mode():
+            probabilities = model(x).softmax(dim=1)
+        return probabilities.argmax(dim=1).tolist(), probabilities.tolist()
+
+    def check(self, spec: TaskSpec) -> list[Problem]:
+        """Everything wrong with the spec that only models and data can tell; an empty list when it can run."""
+        try:
+            self.schema_for(spec)
+        except Refused as refused:
+            return [_problem("data.id", refused)]
+        problems = [*self._check_model(spec), *self._check_data(spec)]
+        training = spec.training
+        if training.optimizer == "adam" and training.momentum:
+            mend = "set training.momentum to 0, or training.optimizer to sgd"
+            problems.append(Problem(field="training.momentum", problem="momentum belongs to sgd, not adam", mend=mend))
+        return problems
+
+    def estimate(self, spec: TaskSpec) -> Budget:
+        """What a round will cost a node. Refusals as for `build`."""
+        return budget.estimate(spec)
+
+    def _with_weights(self, spec: TaskSpec, weights: Mapping[str, Tensor]) -> nn.Module:
+        model = self.build(spec)
+        model.load_state_dict(dict(weights))
+        return model
+
+    def _check_model(self, spec: TaskSpec) -> Iterable[Problem]:
+        try:
+            self.estimate(spec)
+        except Unbuildable as refused:
+            yield _problem(refused.field, refused)
+
+    def _check_data(self, spec: TaskSpec) -> Iterable[Problem]:
+        if spec.data.id == "own":
+            return
+        try:
+            labels = datasets.labels(spec.data.id, "train", folder=self._folder)
+        except Refused as refused:
+            if spec.evaluation.server:
+                mend = f"{refused.mend}; or set evaluation.server to false, and only the nodes need the data"
+                yield Problem(field="data.id", problem=refused.problem, mend=mend)
+            return
+        try:
+            partition(labels, spec.data.partition, spec.partition_seed)
+        except Refused as refused:
+            yield _problem("data.partition", refused)
+
+
+def _problem(field: str, refused: Refused) -> Problem:
+    return Problem(field=field, problem=refused.problem, mend=refused.mend)
+
+
+def _example(row: int, value: Any, shape: tuple[int, ...]) -> Tensor:
+    mend = f"give numbers of shape {list(shape)}, or {math.prod(shape)} in a flat list, with values 0..1"
+    try:
+        x = torch.tensor(value, dtype=torch.float32)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise Refused(ErrorCode.INVALID_ARGUMENT, f"inputs[{row}] is not an array of numbers: {error}.", mend) from None
+    if x.shape not in (torch.Size(shape), torch.Size([math.prod(shape)])):
+        raise Refused(ErrorCode.INVALID_ARGUMENT, f"inputs[{row}] has shape {list(x.shape)}.", mend)
+    if not bool(x.isfinite().all()):
+        raise Refused(ErrorCode.INVALID_ARGUMENT, f"inputs[{row}] holds NaN or infinity.", mend)
+    return x.reshape(shape)
