@@ -35,7 +35,7 @@ def build_app(settings: Settings, federation: Federation, workload: Workload) ->
     """The app around an open federation. Both transports and both protocol eras share its one state."""
     hosts = accepted_hosts(settings)
     state = Potluck(federation, workload, lambda host: host_of(host) in hosts)
-    telemetry, fanout = Telemetry(), Fanout()
+    telemetry, fanout = Telemetry(federation), Fanout()
     fanout.follow(federation.shared.notices)
     protocol = build_protocol(state, telemetry, fanout)
     unguarded = TransportSecuritySettings(enable_dns_rebinding_protection=False)  # HostGuard guards every route
@@ -56,7 +56,7 @@ def build_app(settings: Settings, federation: Federation, workload: Workload) ->
         return JSONResponse({"status": "ok"})
 
     async def metrics(_: Request) -> Response:
-        return Response(await telemetry.render(federation), media_type="text/plain; version=0.0.4")
+        return Response(await telemetry.render(), media_type="text/plain; version=0.0.4")
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -81,7 +81,7 @@ def build_app(settings: Settings, federation: Federation, workload: Workload) ->
             *http.routes,
             Route("/sse", open_sse, methods=["GET"]),
             Mount("/messages/", app=sse.handle_post_message),
-            *RawLane(federation, telemetry).routes(),
+            *RawLane(federation).routes(),
             Route("/healthz", healthz),
             Route("/metrics", metrics),
         ],

@@ -59,7 +59,7 @@ def build_protocol(state: Potluck, telemetry: Telemetry, fanout: Fanout) -> MCPS
         log_level="WARNING",
     )
     fanout.install(server)
-    register_resources(server, state, telemetry)
+    register_resources(server, state)
     register_prompts(server)
     register_completions(server, state)
     return server

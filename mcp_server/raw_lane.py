@@ -13,7 +13,6 @@ from starlette.types import Message, Receive, Scope, Send
 
 from federation.coordinator.federation import Federation
 from federation.errors import ErrorCode, Refused
-from mcp_server.telemetry import Telemetry
 
 _STATUS = {
     ErrorCode.BAD_SIGNATURE: 403,
@@ -54,9 +53,8 @@ class BlobResponse(FileResponse):
 class RawLane:
     """The two routes of the raw lane."""
 
-    def __init__(self, federation: Federation, telemetry: Telemetry) -> None:
+    def __init__(self, federation: Federation) -> None:
         self._federation = federation
-        self._telemetry = telemetry
 
     def routes(self) -> list[Route]:
         """Where the URLs of `federation.lanes` lead."""
@@ -81,7 +79,7 @@ class RawLane:
             with incoming:
                 async for chunk in request.stream():
                     incoming.write(chunk)
-                    self._telemetry.moved("raw", "up", len(chunk))
+                    self._federation.traffic.received("raw", len(chunk))
                 await asyncio.to_thread(incoming.finish)
             await uploads.finish(upload)
         except Refused as refused:
@@ -103,8 +101,7 @@ class RawLane:
             return Response(status_code=304, headers=headers)
 
         def count(sent: int) -> None:
-            self._federation.traffic.sent(ticket.task_id, sent)
-            self._telemetry.moved("raw", "down", sent)
+            self._federation.traffic.sent("raw", ticket.task_id, sent)
 
         return BlobResponse(path, headers, count)
 

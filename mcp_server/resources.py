@@ -13,7 +13,6 @@ from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 
 from federation.errors import ErrorCode, Refused
 from federation.spec import TaskSpec
-from mcp_server.telemetry import Telemetry
 from resources import uris
 from resources.datasets import catalogue as datasets
 from resources.models import catalogue as models
@@ -25,7 +24,7 @@ T = TypeVar("T")
 _JSON = "application/json"
 
 
-def register_resources(server: MCPServer, state: Potluck, telemetry: Telemetry) -> None:
+def register_resources(server: MCPServer, state: Potluck) -> None:
     """Adds every resource. Single nodes' numbers are for viewers and operators; the rest is for nodes as well."""
     views = state.federation.views
 
@@ -94,8 +93,7 @@ def register_resources(server: MCPServer, state: Potluck, telemetry: Telemetry) 
     async def blob(sha256: str, offset: str) -> bytes:
         """A piece of a model version, from an offset: the in-band download. Empty at the end."""
         data, task_id = await state.federation.models.piece(sha256, _number("offset", offset))
-        state.federation.traffic.sent(task_id, len(data))
-        telemetry.moved("in-band", "down", len(data))
+        state.federation.traffic.sent("in-band", task_id, len(data))
         return data
 
     @server.resource(uris.NODES, name="nodes", mime_type=_JSON)

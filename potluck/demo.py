@@ -25,7 +25,7 @@ from edge_client.transfer import Lanes
 from federation.errors import Refused
 from potluck.client import quiet
 from potluck.live_table import LiveTable
-from potluck.processes import Children, Died
+from potluck.processes import GRACE_S, Children, Died
 
 START_S = 60.0
 """Seconds that a server may take to start."""
@@ -67,6 +67,8 @@ def run(demo: Demo) -> int:
         try:
             server = _start_server(demo, folder, children)
             asyncio.run(_federate(demo, server, folder, children))
+            for number in range(demo.nodes):  # each scores the last model on its own examples, and leaves
+                children.wait(f"node-{number}", GRACE_S)
             if demo.stay:
                 print("\nServing until Ctrl-C.", flush=True)
                 children.wait("server")

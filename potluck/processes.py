@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -52,9 +53,10 @@ class Children:
             if process.poll():
                 raise Died(f"{name} ended with exit code {process.returncode}")
 
-    def wait(self, name: str) -> None:
-        """Return when a child ends well; raises `Died` when it does not."""
-        self._running[name].wait()
+    def wait(self, name: str, timeout: float | None = None) -> None:
+        """Return when a child ends well, or after `timeout` seconds; raises `Died` when one ended otherwise."""
+        with suppress(subprocess.TimeoutExpired):
+            self._running[name].wait(timeout)
         self.check()
 
     def tails(self, lines: int = 15) -> str:

@@ -205,7 +205,7 @@ class Closer:
             closed_at=now,
             version=version,
             bytes_up=sum(row["size"] for row in outcome.rows),
-            bytes_down=self._traffic.take(task.task_id),
+            bytes_down=self._traffic.take_round(task.task_id),
         )
         if not moved:  # cancelled in the meantime
             return
@@ -258,7 +258,7 @@ class Closer:
                 state=RoundState.VOID,
                 closed_at=now,
                 reason=reason,
-                bytes_down=self._traffic.take(current.task_id),
+                bytes_down=self._traffic.take_round(current.task_id),
             )
             if moved:
                 task = await get_task(connection, current.task_id)

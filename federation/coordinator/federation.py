@@ -115,7 +115,8 @@ def _assemble(
         limits=limits,
         clock=clock,
     )
-    uploads, traffic = Uploads(shared), Traffic()
+    traffic = Traffic()
+    uploads = Uploads(shared, traffic)
     housekeeping = Housekeeping(shared)
     return Federation(
         shared=shared,

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from federation.coordinator.ports import Shared
 from federation.coordinator.records import Round, Task, get_round, get_task, get_version
+from federation.coordinator.traffic import Traffic
 from federation.errors import ErrorCode, Refused
 from federation.incoming import Incoming
 from federation.lanes import UploadTicket
@@ -42,8 +43,9 @@ class Upload:
 class Uploads:
     """Announces and receives uploads. An upload's id follows from what it announces, so announcing is repeatable."""
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: Shared, traffic: Traffic) -> None:
         self._shared = shared
+        self._traffic = traffic
 
     async def begin(
         self, node_id: str, task_id: str, *, number: int, base_version: int, sha256: str, size: int
@@ -123,6 +125,7 @@ class Uploads:
             return upload.size, True
         limit = self._shared.limits.chunk_max_bytes
         data = await asyncio.to_thread(decode_base64, data_b64, limit, "data_b64")
+        self._traffic.received("in-band", len(data))
         after = await asyncio.to_thread(self._shared.spool.append, upload_id, upload.sha256, upload.size, offset, data)
         if after == upload.size:
             await self.finish(upload)
@@ -155,6 +158,7 @@ class Uploads:
         upload, _, _ = await self.begin(
             node_id, task_id, number=number, base_version=base_version, sha256=sha256, size=size
         )
+        self._traffic.received("in-band", size)
         await asyncio.to_thread(self._shared.spool.put, data)
         await self.finish(upload)
         return upload

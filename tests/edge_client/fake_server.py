@@ -104,7 +104,11 @@ class FakeServer:
 
     def handshake(self, arguments: dict[str, Any]) -> dict[str, Any]:
         if "challenge" not in arguments:
-            return {"status": "challenge", "challenge": "c-1", "sign": handshake_message(arguments["audience"], "c-1").decode()}
+            return {
+                "status": "challenge",
+                "challenge": "c-1",
+                "sign": handshake_message(arguments["audience"], "c-1").decode(),
+            }
         key = PublicKey.parse(arguments["public_key"])
         if not key.verifies(arguments["signature"], handshake_message(arguments["audience"], "c-1")):
             raise Refused(ErrorCode.BAD_CHALLENGE, "wrong signature.", "sign the challenge")
