@@ -33,6 +33,10 @@ def validate_and_print(endpoint: Endpoint, path: Path, *, measure: bool = False)
 
 
 def _human(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if "bytes" in name and isinstance(value, int | float):
         return human_bytes(value)
+    if isinstance(value, float):
+        return f"{value:.4g}"
     return f"{value:,}" if isinstance(value, int) else str(value)

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from federation.errors import ErrorCode, Refused
-from federation.spec import TaskSpec, parse_spec
+from federation.spec import TaskSpec, derive_seed, parse_spec
 
 _LINUX = sys.platform == "linux"
 _MEMORY_BYTES = 1 << 30
@@ -109,7 +109,7 @@ def _step(spec: TaskSpec, memory_bytes: int) -> Measured:
     baseline, limited = _peak_memory(), _limit_memory(memory_bytes)
     try:
         model = workload.build(spec)
-        generator = torch.Generator().manual_seed(spec.seed)
+        generator = torch.Generator().manual_seed(derive_seed(spec.seed, "measure"))
         x = torch.rand((spec.training.batch_size, *shape), generator=generator)
         y = torch.randint(classes, (spec.training.batch_size,), generator=generator)
         first, until, fastest = None, time.perf_counter() + 1, math.inf

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from federation.errors import ErrorCode, Refused
+from resources.models.initialisation import PYTORCH
 
 Shape = tuple[int, ...]
 Options = Mapping[str, int]
@@ -45,10 +46,11 @@ class ModelCard:
 
 @dataclass(frozen=True)
 class Family:
-    """A card and its constructor: (input shape without the batch axis, classes, every option) to a module."""
+    """A card, its constructor (input shape without the batch axis, classes, every option), and its initial gain."""
 
     card: ModelCard
     build: Callable[[Shape, int, Options], nn.Module]
+    gain: float = PYTORCH
 
 
 class Unbuildable(Refused):

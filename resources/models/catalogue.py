@@ -51,7 +51,7 @@ def create_model(
             it names the field.
     """
     model = _skeleton(id, input_shape, num_classes, options).to_empty(device="cpu")
-    initialise(model, seed)
+    initialise(model, seed, _family(id).gain)
     return model
 
 

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from resources.models.card import Family, ModelCard, Option, Options, Shape
+from resources.models.initialisation import HE
 
 _WIDTHS = (32, 64, 128)
 
@@ -50,4 +51,5 @@ CIFAR10_CNN = Family(
         options={"hidden": Option(128, 1, 4096, "Width of the hidden layer.")},
     ),
     _build,
+    gain=HE,
 )

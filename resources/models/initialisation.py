@@ -7,19 +7,28 @@ import math
 import torch
 from torch import nn
 
+PYTORCH = 1 / math.sqrt(3)
+HE = math.sqrt(2)
 
-def initialise(model: nn.Module, seed: int) -> None:
-    """Draw every weight and bias of `model` from uniform(-1/sqrt(fan_in), 1/sqrt(fan_in)), in place.
 
-    That is what `torch.nn.Linear` and `torch.nn.Conv2d` do by themselves (He et al. 2015 with gain 1/sqrt(3)), from a
-    generator of its own instead of the global one. Values are drawn in the order of `model.modules()`.
+def initialise(model: nn.Module, seed: int, gain: float = PYTORCH) -> None:
+    """Draw every weight and bias of `model` anew, in place and in the order of `model.modules()`.
+
+    Weights are uniform with standard deviation gain / sqrt(fan_in), biases uniform in ±1/sqrt(fan_in). The gain PYTORCH
+    is what `torch.nn.Linear` and `torch.nn.Conv2d` draw by themselves; HE (He et al. 2015, arXiv:1502.01852) keeps the
+    signal's size through ReLU, without which a deep network does not begin to learn.
+
+    Raises:
+        TypeError: a layer other than those two has weights.
     """
     generator = torch.Generator().manual_seed(seed)
     for module in model.modules():
         own = list(module.parameters(recurse=False)) + list(module.buffers(recurse=False))
         if isinstance(module, nn.Linear | nn.Conv2d):
-            bound = 1 / math.sqrt(module.weight[0].numel())
-            for parameter in own:
-                nn.init.uniform_(parameter, -bound, bound, generator=generator)
+            unit = 1 / math.sqrt(module.weight[0].numel())
+            bound = gain * math.sqrt(3) * unit
+            nn.init.uniform_(module.weight, -bound, bound, generator=generator)
+            if module.bias is not None:
+                nn.init.uniform_(module.bias, -unit, unit, generator=generator)
         elif own:
             raise TypeError(f"no initialisation is known for {type(module).__name__}")

@@ -81,6 +81,13 @@ def test_initial_weights_are_distributed_as_pytorch_draws_them(layer: nn.Linear 
     assert 0.8 * theirs.abs().max() < layer.bias.abs().max() <= theirs.abs().max() * 1.01
 
 
+def test_the_signal_reaches_the_end_of_a_deep_model() -> None:
+    # With PyTorch's own gain the logits vary by 0.0001 from one image to the next, and training never begins.
+    model = catalogue.create_model("cifar10_cnn", input_shape=(3, 32, 32), num_classes=10)
+    images = torch.rand(32, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    assert model(images).std(dim=0).mean() > 0.05
+
+
 def test_a_layer_without_a_known_initialisation_is_an_error_and_not_left_as_it_was() -> None:
     with pytest.raises(TypeError, match="BatchNorm2d"):
         initialise(nn.BatchNorm2d(3), seed=0)
