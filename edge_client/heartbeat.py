@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Self
 
 from federation.errors import Refused
 from federation.training import Progress
 
+LAST_BEAT_S = 2.0
+"""How long the end of the work waits for a report that is on its way, in seconds."""
 Beat = Callable[[Progress | None], Awaitable[dict[str, Any]]]
 
 
@@ -26,6 +29,7 @@ class Heartbeat:
         self._beat = beat
         self._interval_s = interval_s
         self._stop = threading.Event()
+        self._over = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.progress: Progress | None = None
         self.refusal: Refused | None = None
@@ -41,9 +45,12 @@ class Heartbeat:
 
     async def __aexit__(self, *exc_info: object) -> None:
         self._stop.set()  # a thread outlives its cancelled awaiter; this ends it at the next step
+        self._over.set()
         task = self._task
         if task is None:
             return
+        # A report on its way may arrive, unless the node is in a hurry.
+        await asyncio.wait({task}, timeout=LAST_BEAT_S if exc_info[0] is None else 0)
         task.cancel()
         await asyncio.wait({task})
         if not task.cancelled() and (error := task.exception()) and exc_info[1] is None:
@@ -51,7 +58,9 @@ class Heartbeat:
 
     async def _report(self) -> None:
         while not self._stop.is_set():
-            await asyncio.sleep(self._interval_s)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._over.wait(), self._interval_s)
+                return
             try:
                 answer = await self._beat(self.progress)
             except Refused as refused:

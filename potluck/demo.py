@@ -50,7 +50,7 @@ def spec(demo: Demo) -> dict[str, Any]:
         "description": "A small network learns digits from shares that differ in what they show.",
         "model": {"id": "mlp"},
         "data": {"id": "digits", "partition": {"kind": "dirichlet", "alpha": 0.5, "parts": demo.nodes}},
-        "training": {"epochs": 5, "learning_rate": 0.1, "momentum": 0.9},
+        "training": {"epochs": 5, "batch_size": 10, "learning_rate": 0.1, "momentum": 0.9},
         "cohort": {"size": demo.nodes, "min_nodes": demo.nodes, "quorum": demo.nodes},
         "rounds": demo.rounds,
         "deadline_s": 300,

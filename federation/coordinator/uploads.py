@@ -55,10 +55,12 @@ class Uploads:
             raise Refused(
                 ErrorCode.INVALID_ARGUMENT, "sha256 is not 64 lower-case hex digits.", "send the SHA-256 of the file"
             )
+        upload_id = _upload_id(node_id, task_id, number, base_version, sha256, size)
+        if await self._committed(upload_id):
+            return self._answer(await self._get(upload_id), size)
         async with self._shared.database.read() as connection:
             await check_open_assignment(connection, task_id, number, node_id, base_version)
             await self._check_size(connection, task_id, base_version, size)
-        upload_id = _upload_id(node_id, task_id, number, base_version, sha256, size)
         now = self._shared.clock()
         expires_at = now + self._shared.limits.upload_lifetime_s
         key = {"node_id": node_id, "task_id": task_id, "round": number, "base_version": base_version}
@@ -77,8 +79,7 @@ class Uploads:
         upload = await self._get(upload_id)
         done = upload.received and self._shared.spool.has(sha256)
         offset = size if done else await asyncio.to_thread(self._shared.spool.progress, upload_id)
-        ticket = UploadTicket(upload_id, node_id, sha256, size, int(upload.expires_at))
-        return upload, offset, self._shared.lanes.upload_url(ticket)
+        return self._answer(upload, offset)
 
     async def admit(self, ticket: UploadTicket) -> tuple[Upload, Incoming]:
         """Opens the raw lane for a ticket. `finish` has to follow once the bytes are in."""
@@ -174,6 +175,12 @@ class Uploads:
 
         if not await self._shared.database.write(work):
             await asyncio.to_thread(self._shared.spool.remove, upload.sha256)
+
+    def _answer(self, upload: Upload, offset: int) -> tuple[Upload, int, str]:
+        ticket = UploadTicket(
+            upload.upload_id, upload.node_id, upload.sha256, upload.size, int(upload.expires_at)
+        )
+        return upload, offset, self._shared.lanes.upload_url(ticket)
 
     async def _get(self, upload_id: str) -> Upload:
         async with self._shared.database.read() as connection:

@@ -48,7 +48,8 @@ class FakeServer:
         self.model = to_bytes(create_model("logistic", input_shape=(1, 8, 8), num_classes=10).state_dict())
         self.sha256 = hashlib.sha256(self.model).hexdigest()
         self.status: int | None = None
-        self.url = "http://server.test"
+        self.host = "server.test"
+        self.url = f"http://{self.host}"
         self.mcp = MCPServer("fake", log_level="CRITICAL")
         for tool in (
             self.handshake,

@@ -1,0 +1,195 @@
+"""A real server for tests: the whole app over real HTTP on a free port, on the test's own event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import socket
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import uvicorn
+from mcp import Client
+from mcp.client.sse import sse_client
+from mcp.client.streamable_http import streamable_http_client
+from sqlalchemy import select
+
+from federation.coordinator.federation import Federation, open_federation
+from federation.coordinator.ports import Limits
+from federation.store.tables import metadata
+from federation.tokens import Role, Token
+from mcp_server.app import build_app
+from mcp_server.settings import Settings
+from resources.workload import Workload
+from tests.mcp_server.rpc import Rpc
+
+NOON = 1_800_014_400.0  # 12:00 UTC, so that no test meets midnight by chance
+SPEC: dict[str, Any] = {
+    "name": "a test",
+    "model": {"id": "logistic"},
+    "data": {"id": "digits", "partition": {"parts": 8}},
+    "cohort": {"size": 2},
+    "rounds": 3,
+}
+
+
+class StoppedClock:
+    """Unix seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def __call__(self) -> float:
+        return self.now
+
+    @contextmanager
+    def later(self, seconds: float) -> Iterator[None]:
+        """For a while it is `seconds` later."""
+        self.now += seconds
+        try:
+            yield
+        finally:
+            self.now -= seconds
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything that a server keeps: the rows of every table, and the size of every file of the spool."""
+
+    tables: dict[str, list[str]]
+    files: dict[str, int]
+
+    def rows(self) -> dict[str, int]:
+        """How many rows each table has."""
+        return {name: len(rows) for name, rows in self.tables.items()}
+
+
+@dataclass
+class Served:
+    """A running server and the means to reach it, by the front door and behind the scenes."""
+
+    base: str
+    data_dir: Path
+    settings: Settings
+    federation: Federation
+    clock: StoppedClock
+    http: httpx2.AsyncClient
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    @property
+    def host(self) -> str:
+        """Host and port, as dialled."""
+        return self.base.removeprefix("http://")
+
+    def fresh(self, word: str = "request") -> str:
+        """An id that no other test used on this server."""
+        return f"{word}-{next(self._numbers):06d}"
+
+    async def token(self, role: str, **kwargs: Any) -> Token:
+        """A new token of this role, from behind the scenes."""
+        token, _ = await self.federation.tokens.issue(
+            Role(role), label=role, request_id=self.fresh("token"), actor="test", **kwargs
+        )
+        return token
+
+    def rpc(self, token: str | None = None) -> Rpc:
+        """Bare JSON-RPC of the modern era, with this bearer token."""
+        return Rpc(self.http, token)
+
+    async def operator(self) -> Rpc:
+        """An operator's line."""
+        return self.rpc((await self.token("operator")).secret)
+
+    async def task(self, *, start: bool = True, **changes: Any) -> str:
+        """The id of a new task, `SPEC` with changes."""
+        task, _ = await self.federation.tasks.create(
+            SPEC | changes, request_id=self.fresh(), start=start, actor="test"
+        )
+        return task.task_id
+
+    async def close_due_rounds(self) -> None:
+        """What the clockwork, which tests switch off, would do now."""
+        await self.federation.closer.review()
+        await self.federation.closer.finish()
+
+    async def state_of(self, task_id: str) -> dict[str, Any]:
+        """The task as operators see it."""
+        return await self.federation.views.task(task_id, private=True)
+
+    async def snapshot(self) -> Snapshot:
+        """What is stored now."""
+        async with self.federation.shared.database.read() as connection:
+            tables = {
+                table.name: sorted(repr(tuple(row)) for row in await connection.execute(select(table)))
+                for table in metadata.sorted_tables
+            }
+        spool = self.data_dir / "spool"
+        files = {str(path.relative_to(spool)): path.stat().st_size for path in spool.rglob("*") if path.is_file()}
+        return Snapshot(tables, files)
+
+    @asynccontextmanager
+    async def client(
+        self, token: str | None = None, *, transport: str = "http", mode: str = "auto", **kwargs: Any
+    ) -> AsyncGenerator[Client]:
+        """The SDK's client, over `http` or `sse`, of the `auto` (modern) or the `legacy` era."""
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        if transport == "sse":
+            async with Client(sse_client(f"{self.base}/sse", headers=headers), mode=mode, **kwargs) as client:
+                yield client
+            return
+        async with httpx2.AsyncClient(headers=headers, timeout=30) as http:
+            line = streamable_http_client(f"{self.base}/mcp", http_client=http)
+            async with Client(line, mode=mode, **kwargs) as client:
+                yield client
+
+
+class _Quiet(uvicorn.Server):
+    """Leaves the process's signal handlers alone."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def serving(
+    data_dir: Path,
+    *,
+    clockwork: bool = False,
+    limits: Limits | None = None,
+    quota_bytes: int | None = None,
+    **settings: Any,
+) -> AsyncGenerator[Served]:
+    """A server for as long as the context lasts. Its clock stands still; rounds close at `close_due_rounds`."""
+    clock = StoppedClock()
+    chosen = Settings(data_dir=data_dir, port=0, **settings)
+    workload = Workload()
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        base = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        async with (
+            open_federation(
+                data_dir, workload, clock=clock, clockwork=clockwork, limits=limits, quota_bytes=quota_bytes
+            ) as federation,
+            httpx2.AsyncClient(base_url=base, timeout=30) as http,
+        ):
+            config = uvicorn.Config(
+                build_app(chosen, federation, workload),
+                log_config=None,
+                access_log=False,
+                root_path=chosen.base_path,
+                timeout_graceful_shutdown=1,
+            )
+            server = _Quiet(config)
+            running = asyncio.create_task(server.serve(sockets=[listener]))
+            while not server.started and not running.done():
+                await asyncio.sleep(0.005)
+            try:
+                yield Served(base, data_dir, chosen, federation, clock, http)
+            finally:
+                server.should_exit = True
+                await running
