@@ -13,6 +13,7 @@ from pathlib import Path
 import uvicorn
 
 from federation.coordinator.federation import Federation, open_federation
+from federation.coordinator.notices import Notices
 from federation.errors import ErrorCode, Refused
 from federation.tokens import FIRST_OPERATOR, Role
 from mcp_server.app import build_app
@@ -51,25 +52,31 @@ async def _serve(settings: Settings) -> None:
                 timeout_graceful_shutdown=_GRACE_S,
             )
             url = base_url(settings, listener.getsockname()[1])
-            server = _Announcing(config, settings, url, token)
+            server = _Server(config, settings, federation.shared.notices, url, token)
             try:
                 await server.serve(sockets=[listener])
             finally:
                 (settings.data_dir / ADDRESS_FILE).unlink(missing_ok=True)
 
 
-class _Announcing(uvicorn.Server):
-    """Says where the server is once it accepts connections, and not before."""
+class _Server(uvicorn.Server):
+    """Says where it is once it accepts connections, and lets nobody wait for work when it stops."""
 
-    def __init__(self, config: uvicorn.Config, settings: Settings, url: str, token: str | None) -> None:
+    def __init__(
+        self, config: uvicorn.Config, settings: Settings, notices: Notices, url: str, token: str | None
+    ) -> None:
         super().__init__(config)
-        self._settings, self._url, self._token = settings, url, token
+        self._settings, self._notices, self._url, self._token = settings, notices, url, token
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if not self.should_exit:
             _write_address(self._settings.data_dir, self._url)
             print(greeting(self._settings, self._url, self._token), file=sys.stderr, flush=True)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._notices.stop()
+        await super().shutdown(sockets)
 
 
 def greeting(settings: Settings, url: str, token: str | None) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import sys
 from contextlib import AbstractContextManager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -43,10 +44,11 @@ class Watch:
 
     def __call__(self, event: Event) -> None:
         if event.kind == "progress":
-            self._draw(event)
+            self._draw(event.data)
             return
         if self._bar is not None:
             self._progress.remove_task(self._bar)
+            self._progress.refresh()
             self._bar = None
         if event.text != self._last:  # waiting again for the same thing is no news
             self._last = event.text
@@ -55,14 +57,13 @@ class Watch:
             else:
                 print(event.text, flush=True)
 
-    def _draw(self, event: Event) -> None:
-        data = event.data
+    def _draw(self, data: dict[str, Any]) -> None:
+        shown = {"completed": data["step"], "total": data["total_steps"]}
+        shown |= {"loss": data["loss"], "accuracy": data["accuracy"]}
         if self._bar is None:
-            self._bar = self._progress.add_task(f"round {data['round']}", loss=0.0, accuracy=0.0)
-        loss, accuracy = data["loss"], data["accuracy"]
-        self._progress.update(
-            self._bar, completed=data["step"], total=data["total_steps"], loss=loss, accuracy=accuracy
-        )
+            self._bar = self._progress.add_task(f"round {data['round']}", **shown)
+        else:
+            self._progress.update(self._bar, **shown)
 
 
 def run(node: Node, watch: Watch) -> int:

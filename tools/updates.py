@@ -15,6 +15,8 @@ from tools.nodes import Assignment, as_assignment
 _CHUNK_B64 = 3_500_000  # 2.5 MiB in base64; the exact bound is checked on the bytes
 _INLINE_B64 = 90_000
 
+MetricName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.]{0,63}$")]
+
 
 class UploadBegun(BaseModel):
     """Where the bytes go."""
@@ -94,7 +96,7 @@ async def submit_update(
     num_examples: Annotated[int, Field(description="Examples trained on.")],
     num_steps: Annotated[int, Field(description="Optimiser steps taken.")],
     signature: Annotated[str, Field(max_length=200, description="base64url; see docs/protocol.md.")],
-    metrics: Annotated[dict[str, float] | None, Field(max_length=50, description="e.g. train_loss.")] = None,
+    metrics: Annotated[dict[MetricName, float] | None, Field(max_length=50, description="e.g. train_loss.")] = None,
     upload_id: Annotated[UploadId | None, Field(description="The uploaded bytes, or …")] = None,
     inline_b64: Annotated[str | None, Field(max_length=_INLINE_B64, description="… a small update itself.")] = None,
 ) -> Submitted:

@@ -64,7 +64,8 @@ class Assignments:
             while True:
                 change = self._shared.notices.next_change(task_id)
                 assignment = await self.now(task_id, node_id)
-                if assignment.action != "wait" or (left := until - loop.time()) <= 0:
+                left = 0.0 if self._shared.notices.stopping else until - loop.time()
+                if assignment.action != "wait" or left <= 0:
                     return replace(assignment, partition_index=index)
                 try:
                     async with asyncio.timeout(left):

@@ -166,12 +166,10 @@ class Closer:
                 rows = (await connection.execute(_updates_of(current))).mappings().all()
             outcome = await asyncio.to_thread(self._aggregate, task, current, base, rows)
             await self._shared.database.write(lambda connection: self._publish(connection, task, current, outcome))
-            await self._housekeeping.prune(task.task_id)
         except Exception:
             log.exception("round %d of %s could not be closed", current.round, current.task_id)
             await self._pause(current)
-        self._shared.notices.task_changed(current.task_id)
-        self._shared.notices.tasks_changed()
+        await self._tell_and_tidy(current.task_id)
 
     def _aggregate(self, task: Task, current: Round, base: ModelVersion, rows: Sequence[RowMapping]) -> _Outcome:
         spool = self._shared.spool
@@ -267,8 +265,12 @@ class Closer:
                 await self._go_on(connection, task, current, current.base_version)
 
         await self._shared.database.write(work)
-        self._shared.notices.task_changed(current.task_id)
+        await self._tell_and_tidy(current.task_id)
+
+    async def _tell_and_tidy(self, task_id: str) -> None:
+        self._shared.notices.task_changed(task_id)
         self._shared.notices.tasks_changed()
+        await self._housekeeping.prune(task_id)
 
     async def _pause(self, current: Round) -> None:
         """A round that cannot be aggregated must not be tried for ever: an operator has to look at it."""

@@ -122,7 +122,7 @@ def _assemble(
         shared=shared,
         tokens=shared.tokens,
         handshakes=Handshakes(shared),
-        tasks=Tasks(shared),
+        tasks=Tasks(shared, housekeeping),
         assignments=Assignments(shared, Membership(shared)),
         uploads=uploads,
         submissions=Submissions(shared, uploads),
@@ -149,7 +149,7 @@ async def _running(federation: Federation) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        federation.shared.notices.wake_all()
+        federation.shared.notices.stop()
         task.cancel()
         await asyncio.wait([task])
 

@@ -29,12 +29,12 @@ class Housekeeping:
             over = select(rounds.c.round).where(
                 rounds.c.task_id == task_id, rounds.c.state.in_([RoundState.CLOSED, RoundState.VOID])
             )
-            await connection.execute(
-                update(uploads).where(uploads.c.task_id == task_id, uploads.c.round.in_(over)).values(received=False)
-            )
+            ended = (uploads.c.task_id == task_id) & uploads.c.received & uploads.c.round.in_(over)
+            hashes = set((await connection.scalars(select(uploads.c.sha256).where(ended))).all())
+            await connection.execute(update(uploads).where(ended).values(received=False))
             newest_dropped = task.round - task.spec.keep_rounds - (0 if task.state.over else 1)
             old = (updates.c.task_id == task_id) & updates.c.kept & (updates.c.round <= newest_dropped)
-            hashes = set((await connection.scalars(select(updates.c.sha256).where(old))).all())
+            hashes |= set((await connection.scalars(select(updates.c.sha256).where(old))).all())
             await connection.execute(update(updates).where(old).values(kept=False))
             unused = [sha256 for sha256 in sorted(hashes) if not await is_referenced(connection, sha256)]
             for sha256 in unused:  # within the write transaction: nobody can come to need one in between

@@ -16,6 +16,7 @@ class Notices:
     def __init__(self) -> None:
         self._next: dict[str, asyncio.Event] = {}
         self._listeners: list[Listener] = []
+        self.stopping = False
 
     def listen(self, listener: Listener) -> None:
         """Calls `listener(topic, id)` at every change; it must not block."""
@@ -40,8 +41,9 @@ class Notices:
         """A node enrolled, joined or left."""
         self._tell("nodes", "")
 
-    def wake_all(self) -> None:
-        """Ends every wait, for a server that stops."""
+    def stop(self) -> None:
+        """Ends every wait, now and from now on, for a server that stops."""
+        self.stopping = True
         for task_id in list(self._next):
             self._next.pop(task_id).set()
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from federation.coordinator.housekeeping import Housekeeping
 from federation.coordinator.ports import Shared
 from federation.coordinator.records import Task, find_round, get_task, get_version
 from federation.errors import ErrorCode, Refused
@@ -25,8 +26,9 @@ Action = Literal["start", "pause", "resume", "cancel", "roll_back"]
 class Tasks:
     """What an operator does with tasks. Every action may be repeated: the second time changes nothing."""
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: Shared, housekeeping: Housekeeping) -> None:
         self._shared = shared
+        self._housekeeping = housekeeping
 
     async def create(self, raw: Mapping[str, Any], *, request_id: str, start: bool, actor: str) -> tuple[Task, bool]:
         """The task of this request and whether it is new; its model's version 0 is on disk when this returns."""
@@ -101,6 +103,8 @@ class Tasks:
 
         after, changed = await self._shared.database.write(work)
         self._announce(task_id)
+        if action == "cancel":
+            await self._housekeeping.prune(task_id)
         return after, changed
 
     async def _start(self, connection: AsyncConnection, task: Task, actor: str) -> None:

@@ -177,9 +177,7 @@ class Uploads:
             await asyncio.to_thread(self._shared.spool.remove, upload.sha256)
 
     def _answer(self, upload: Upload, offset: int) -> tuple[Upload, int, str]:
-        ticket = UploadTicket(
-            upload.upload_id, upload.node_id, upload.sha256, upload.size, int(upload.expires_at)
-        )
+        ticket = UploadTicket(upload.upload_id, upload.node_id, upload.sha256, upload.size, int(upload.expires_at))
         return upload, offset, self._shared.lanes.upload_url(ticket)
 
     async def _get(self, upload_id: str) -> Upload:
