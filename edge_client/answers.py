@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from typing import Any
 
 import anyio
@@ -64,6 +65,9 @@ def meaning(error: BaseException, *, status: int | None, known: bool) -> Excepti
         meant = next((part for part in parts if not isinstance(part, Lost)), parts[0])
     elif isinstance(error, httpx2.HTTPStatusError):
         meant = _meaning_of_status(error.response.status_code, known)
+    elif _distrusts(error):
+        mend = "check the URL; pass --ca-file with the certificate that signed the server's, if you trust it"
+        meant = Refused(ErrorCode.FORBIDDEN, "the server's certificate is not trusted.", mend)
     elif isinstance(error, MCPError) and error.message in STAND_INS and status is not None:
         meant = _meaning_of_status(status, known)
     elif isinstance(error, MCPError) and error.code in (CONNECTION_CLOSED, REQUEST_TIMEOUT):
@@ -74,6 +78,12 @@ def meaning(error: BaseException, *, status: int | None, known: bool) -> Excepti
     elif isinstance(error, httpx2.HTTPError | OSError | anyio.BrokenResourceError | anyio.ClosedResourceError):
         meant = error if isinstance(error, Lost) else Lost(str(error) or type(error).__name__)
     return meant
+
+
+def _distrusts(error: BaseException) -> bool:
+    """Whether a certificate that does not verify is at the bottom of `error`."""
+    below = error.__cause__ or error.__context__
+    return isinstance(error, ssl.SSLCertVerificationError) or (below is not None and _distrusts(below))
 
 
 def _meaning_of_status(status: int, known: bool) -> Exception:

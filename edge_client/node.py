@@ -27,6 +27,8 @@ from federation.training import Progress, Stopped
 
 POLL_S = 25.0
 """How long one get_assignment may take, in seconds: below what proxies allow an idle request."""
+COMMIT_S = 600.0
+"""How long a server may check an update before it takes it, in seconds."""
 GOODBYE_S = 2.0
 """How long a node that leaves tries to say so, in seconds."""
 MISSED = {
@@ -119,7 +121,7 @@ class Node:
                     self.endpoint.url,
                     chunk_max_bytes=int(terms["lanes"]["chunk_max_bytes"]),
                 )
-                self._tell("joined", f"joined {self.task_id} as {self._member.node_id}", node_id=self._member.node_id)
+                self._tell("joined", f"at {self.endpoint.url} as {self._member.node_id}", node_id=self._member.node_id)
                 try:
                     assignment = await self._next_assignment()
                     while assignment["action"] != "finished":
@@ -206,7 +208,7 @@ class Node:
         if len(update.payload) <= self._inline_max:
             commit["inline_b64"] = base64.b64encode(update.payload).decode()
             self._lanes.bytes_up += len(update.payload)
-            answer = await self._member.call("submit_update", commit)
+            answer = await self._member.call("submit_update", commit, timeout=COMMIT_S)
         else:
             begin = work | {"sha256": update.sha256, "size": len(update.payload)}
             answer = await self._upload_and_commit(begin, update.payload, commit)
@@ -223,12 +225,12 @@ class Node:
         """Commit by upload id; an upload that the server lost, in a crash say, is brought once more."""
         upload_id = await self._lanes.upload(begin, payload)
         try:
-            return await self._member.call("submit_update", commit | {"upload_id": upload_id})
+            return await self._member.call("submit_update", commit | {"upload_id": upload_id}, timeout=COMMIT_S)
         except Refused as refused:
             if refused.code not in (ErrorCode.UPLOAD_GONE, ErrorCode.UPLOAD_INCOMPLETE):
                 raise
         upload_id = await self._lanes.upload(begin, payload)
-        return await self._member.call("submit_update", commit | {"upload_id": upload_id})
+        return await self._member.call("submit_update", commit | {"upload_id": upload_id}, timeout=COMMIT_S)
 
     async def _evaluate(self, assignment: dict[str, Any]) -> None:
         spec = parse_spec(assignment["spec"])

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from mcp.server.runner import serve_dual_era_loop
 from mcp.server.sse import SseServerTransport
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
@@ -18,8 +17,10 @@ from starlette.routing import Mount, Route
 
 from federation.coordinator.federation import Federation
 from mcp_server.auth import AuthMiddleware, Callers
+from mcp_server.departures import Departures
 from mcp_server.fanout import Fanout
 from mcp_server.hosts import HostGuard, accepted_hosts, host_of
+from mcp_server.legacy_sse import SseStream
 from mcp_server.protocol import build_protocol
 from mcp_server.raw_lane import RawLane
 from mcp_server.settings import Settings
@@ -43,14 +44,6 @@ def build_app(settings: Settings, federation: Federation, workload: Workload) ->
         max_request_body_size=MAX_RPC_BYTES, max_sessions=_MAX_SESSIONS, transport_security=unguarded
     )
     sse = SseServerTransport("/messages/", security_settings=unguarded, max_request_body_size=MAX_RPC_BYTES)
-    low = protocol._lowlevel_server
-
-    async def open_sse(request: Request) -> Response:
-        async with sse.connect_sse(request.scope, request.receive, request._send) as (incoming, outgoing):
-            # The SDK's own sse_app() would enter the lifespan again for each connection.
-            options = low.create_initialization_options()
-            await serve_dual_era_loop(low, incoming, outgoing, lifespan_state=state, init_options=options)
-        return Response()
 
     async def healthz(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -79,13 +72,14 @@ def build_app(settings: Settings, federation: Federation, workload: Workload) ->
         lifespan=lifespan,
         routes=[
             *http.routes,
-            Route("/sse", open_sse, methods=["GET"]),
+            Route("/sse", SseStream(sse, protocol, state), methods=["GET"]),
             Mount("/messages/", app=sse.handle_post_message),
             *RawLane(federation).routes(),
             Route("/healthz", healthz),
             Route("/metrics", metrics),
         ],
         middleware=[
+            Middleware(Departures),
             Middleware(HostGuard, hosts, settings.allow_origin),
             cors,
             Middleware(AuthMiddleware, Callers(settings, federation.tokens)),

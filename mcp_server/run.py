@@ -109,13 +109,11 @@ def base_url(settings: Settings, port: int) -> str:
 
 
 async def _first_token(settings: Settings, federation: Federation) -> str | None:
-    """The operator's token when this start made it; None when it exists, is preset, or nobody needs one."""
-    if settings.open or settings.operator_token is not None:
-        return None
+    """The operator's token when it is to be shown: this start made it, and none was preset."""
     token, new = await federation.tokens.issue(
         Role.OPERATOR, label="first operator", request_id=FIRST_OPERATOR, actor="server"
     )
-    return token.secret if new else None
+    return token.secret if new and not settings.open and settings.operator_token is None else None
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -73,6 +73,7 @@ def run(demo: Demo) -> int:
                 print("\nServing until Ctrl-C.", flush=True)
                 children.wait("server")
         except KeyboardInterrupt:
+            print(file=sys.stderr)  # the terminal has just drawn ^C
             return 130
         except (Died, Refused, ConnectionError) as error:
             print(f"the demo failed: {error}\n{children.tails()}", file=sys.stderr, flush=True)

@@ -57,7 +57,7 @@ class Assignments:
         node_id = str(node["node_id"])
         async with self._shared.database.read() as connection:
             task = await get_task(connection, task_id)
-        index = await self._membership.join(task, node, wanted=partition_index, own_data=own_data)
+        await self._membership.join(task, node, wanted=partition_index, own_data=own_data)
         loop = asyncio.get_running_loop()
         until = loop.time() + min(wait_s, self._shared.limits.max_wait_s)
         with self._shared.liveness.polling(task_id, node_id):
@@ -66,18 +66,23 @@ class Assignments:
                 assignment = await self.now(task_id, node_id)
                 left = 0.0 if self._shared.notices.stopping else until - loop.time()
                 if assignment.action != "wait" or left <= 0:
-                    return replace(assignment, partition_index=index)
+                    return assignment
                 try:
                     async with asyncio.timeout(left):
                         await change.wait()
                 except TimeoutError:
-                    return replace(await self.now(task_id, node_id), partition_index=index)
+                    return await self.now(task_id, node_id)
 
     async def now(self, task_id: str, node_id: str) -> Assignment:
         """The node's work as things stand, selecting the round's cohort if the time has come."""
         async with self._shared.database.read() as connection:
             task = await get_task(connection, task_id)
             current = await find_round(connection, task_id, task.round)
+            mine = (members.c.task_id == task_id) & (members.c.node_id == node_id)
+            index = await connection.scalar(select(members.c.partition_index).where(mine))
+        return replace(await self._work(task, current, node_id), partition_index=index)
+
+    async def _work(self, task: Task, current: Round | None, node_id: str) -> Assignment:
         if task.state is TaskState.RUNNING and current is not None and current.state is RoundState.OPEN:
             current = await self._select(task, current)
         if task.state.over:
@@ -86,9 +91,9 @@ class Assignments:
             async with self._shared.database.read() as connection:
                 mine = await self._pending(connection, current, node_id)
                 if mine:
-                    version = await get_version(connection, task_id, current.base_version)
+                    version = await get_version(connection, task.task_id, current.base_version)
                     return self._train(task, current, version)
-        return Assignment("wait", task_id, task.state, retry_after_s=1.0, reason=_why_wait(task, current))
+        return Assignment("wait", task.task_id, task.state, retry_after_s=1.0, reason=_why_wait(task, current))
 
     async def _select(self, task: Task, current: Round) -> Round:
         """Draws the cohort once enough members are at hand. One coroutine at a time, and one server."""

@@ -20,8 +20,8 @@ class Membership:
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
 
-    async def join(self, task: Task, node: dict[str, Any], *, wanted: int | None, own_data: bool) -> int | None:
-        """The node's partition index in this task (None with data of its own). Joining again keeps it."""
+    async def join(self, task: Task, node: dict[str, Any], *, wanted: int | None, own_data: bool) -> None:
+        """Gives the node a partition index in this task (none with data of its own). Joining again keeps it."""
         node_id = str(node["node_id"])
         async with self._shared.database.read() as connection:
             row = (
@@ -30,11 +30,11 @@ class Membership:
                 )
             ).first()
         if row is not None and _still_fits(row.partition_index, wanted, own_data):
-            return None if row.partition_index is None else int(row.partition_index)
+            return
         _check_capabilities(task, node)
         _check_index(task, wanted, own_data)
 
-        async def work(connection: AsyncConnection) -> int | None:
+        async def work(connection: AsyncConnection) -> None:
             index = None if own_data else await self._claim(connection, task, node_id, wanted)
             values = {"partition_index": index, "joined_at": self._shared.clock()}
             mine = (members.c.task_id == task.task_id) & (members.c.node_id == node_id)
@@ -49,11 +49,9 @@ class Membership:
                 actor=node_id,
                 detail={"partition_index": index},
             )
-            return index
 
-        index = await self._shared.database.write(work)
+        await self._shared.database.write(work)
         self._shared.notices.nodes_changed()
-        return index
 
     async def _claim(self, connection: AsyncConnection, task: Task, node_id: str, wanted: int | None) -> int:
         rows = await connection.execute(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -124,6 +125,12 @@ def test_an_error_status_says_what_it_means() -> None:
     assert isinstance(judged(404, known=True), Lost)
     assert isinstance(judged(503), Lost)
     assert isinstance(judged(400), Refused)
+
+
+def test_a_certificate_that_does_not_verify_is_not_tried_again() -> None:
+    error = httpx2.ConnectError("failed")
+    error.__cause__ = ssl.SSLCertVerificationError("self-signed certificate")
+    assert "--ca-file" in str(meaning(error, status=None, known=False))
 
 
 def test_an_error_of_the_protocol_with_an_error_status_is_no_lost_connection() -> None:
