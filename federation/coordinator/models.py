@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any
 
 from sqlalchemy import delete, insert, select
@@ -10,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from federation.coordinator.ports import Shared
 from federation.coordinator.records import ModelVersion, Task, get_task, get_version
+from federation.coordinator.scores import server_scores
 from federation.errors import ErrorCode, Refused
 from federation.evaluation import Evaluation
 from federation.store.tables import metrics, model_versions
@@ -44,6 +46,7 @@ class Models:
         labels, probabilities = await asyncio.to_thread(
             lambda: self._shared.workload.predict(task.spec, load(path), inputs)
         )
+        _check_finite(model, [value for row in probabilities for value in row])
         return model, labels, probabilities
 
     async def evaluate(self, task_id: str, version: int | None) -> tuple[ModelVersion, Evaluation]:
@@ -57,7 +60,8 @@ class Models:
                 f"the data set of task {task_id} has no test examples on this server.",
                 "read the nodes' own scores in get_task: they score each model on their held-out shares",
             )
-        scores = {"accuracy": evaluation.accuracy, "loss": evaluation.loss, "examples": float(evaluation.num_examples)}
+        _check_finite(model, [evaluation.loss])
+        scores = server_scores(evaluation)
         key = {"task_id": task_id, "round": model.round or 0, "version": model.version, "source": "server"}
         now = self._shared.clock()
 
@@ -94,3 +98,12 @@ class Models:
                 return file.read(size)
 
         return await asyncio.to_thread(read), str(row.task_id)
+
+
+def _check_finite(model: ModelVersion, values: list[float]) -> None:
+    if not all(map(math.isfinite, values)):
+        raise Refused(
+            ErrorCode.WRONG_STATE,
+            f"version {model.version} answers with numbers that are not finite: its training has diverged.",
+            "roll back to an earlier version (control_task), and lower training.learning_rate in the next task",
+        )

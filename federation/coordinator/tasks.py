@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from federation.coordinator.housekeeping import Housekeeping
 from federation.coordinator.ports import Shared
 from federation.coordinator.records import Task, find_round, get_task, get_version
+from federation.coordinator.transitions import open_round
 from federation.errors import ErrorCode, Refused
 from federation.rounds import RoundState, TaskState
 from federation.spec import Problem, parse_spec
@@ -187,16 +188,6 @@ class Tasks:
     def _announce(self, task_id: str) -> None:
         self._shared.notices.task_changed(task_id)
         self._shared.notices.tasks_changed()
-
-
-async def open_round(connection: AsyncConnection, task_id: str, number: int, base_version: int, now: float) -> None:
-    """Opens a task's next round, in the transaction that ends the one before."""
-    await connection.execute(
-        insert(rounds).values(
-            task_id=task_id, round=number, state=RoundState.OPEN, base_version=base_version, opened_at=now
-        )
-    )
-    await connection.execute(update(tasks).where(tasks.c.task_id == task_id).values(round=number))
 
 
 def refuse_problems(problems: list[Problem]) -> None:

@@ -1,0 +1,135 @@
+"""From a round's updates to the next version of the model: fold, score, store, publish in one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.engine import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from federation.aggregation.fedavg import weights as fedavg_weights
+from federation.aggregation.rules import Contribution, aggregate
+from federation.coordinator.ports import Shared
+from federation.coordinator.records import ModelVersion, Round, Task, get_task, get_version
+from federation.coordinator.scores import node_means, server_scores
+from federation.coordinator.traffic import Traffic
+from federation.coordinator.transitions import go_on, move_round
+from federation.rounds import RoundState
+from federation.store.events import record
+from federation.store.tables import metrics, model_versions, tasks, updates
+from federation.weights import chunks
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What aggregation made; `shares` are the weights by update_id, `scores` the server's."""
+
+    rows: Sequence[RowMapping]
+    shares: dict[str, float]
+    sha256: str
+    size: int
+    scores: dict[str, float]
+
+
+class Publisher:
+    """Makes versions. Done again after a crash it makes the same one, to the bit."""
+
+    def __init__(self, shared: Shared, traffic: Traffic) -> None:
+        self._shared = shared
+        self._traffic = traffic
+
+    async def publish(self, current: Round) -> None:
+        """Aggregates a round that is `aggregating` and closes it with the version that comes of it."""
+        async with self._shared.database.read() as connection:
+            task = await get_task(connection, current.task_id)
+            base = await get_version(connection, current.task_id, current.base_version)
+            query = select(updates).where(updates.c.task_id == current.task_id, updates.c.round == current.round)
+            ordered = query.order_by(updates.c.node_id, updates.c.upload_id)
+            rows = (await connection.execute(ordered)).mappings().all()
+        outcome = await asyncio.to_thread(self._aggregate, task, current, base, rows)
+        await self._shared.database.write(lambda connection: self._commit(connection, task, current, outcome))
+
+    def _aggregate(self, task: Task, current: Round, base: ModelVersion, rows: Sequence[RowMapping]) -> Outcome:
+        spool = self._shared.spool
+        contributions = [
+            Contribution(
+                node_id=row["node_id"],
+                upload_id=row["upload_id"],
+                path=spool.path(row["sha256"]),
+                num_examples=row["num_examples"],
+                num_steps=row["num_steps"],
+            )
+            for row in rows
+        ]
+        weights = aggregate(task.spec.aggregation, spool.path(base.sha256), contributions)
+        evaluation = self._shared.workload.evaluate(task.spec, weights) if _scores_now(task, current.round) else None
+        sha256 = spool.put(chunks(weights))
+        return Outcome(
+            rows=rows,
+            shares=_shares(task, rows),
+            sha256=sha256,
+            size=spool.path(sha256).stat().st_size,
+            scores=server_scores(evaluation) if evaluation else {},
+        )
+
+    async def _commit(self, connection: AsyncConnection, task: Task, current: Round, outcome: Outcome) -> None:
+        now = self._shared.clock()
+        newest = select(func.max(model_versions.c.version)).where(model_versions.c.task_id == task.task_id)
+        version = int(await connection.scalar(newest) or 0) + 1
+        moved = await move_round(
+            connection,
+            current,
+            RoundState.AGGREGATING,
+            state=RoundState.CLOSED,
+            closed_at=now,
+            version=version,
+            bytes_up=sum(row["size"] for row in outcome.rows),
+            bytes_down=self._traffic.take_round(task.task_id),
+        )
+        if not moved:  # cancelled in the meantime
+            return
+        values: dict[str, Any] = {
+            "version": version,
+            "parent": current.base_version,
+            "round": current.round,
+            "created_at": now,
+        }
+        values |= {"rule": task.spec.aggregation.rule, "sha256": outcome.sha256, "size": outcome.size}
+        await connection.execute(insert(model_versions).values(task_id=task.task_id, **values))
+        for update_id, share in outcome.shares.items():
+            made = update(updates).where(updates.c.update_id == update_id).values(version=version, weight=share)
+            await connection.execute(made)
+        measured = _metric_rows(task, current, version, outcome, now)
+        if measured:
+            await connection.execute(insert(metrics), measured)
+        await connection.execute(update(tasks).where(tasks.c.task_id == task.task_id).values(version=version))
+        detail = {"round": current.round, "version": version, "updates": len(outcome.rows), "sha256": outcome.sha256}
+        await record(connection, "round_closed", at=now, task_id=task.task_id, detail=detail)
+        await go_on(connection, task, current.round, version, now)
+
+
+def _scores_now(task: Task, number: int) -> bool:
+    evaluation = task.spec.evaluation
+    return evaluation.server and (number % evaluation.every == 0 or number == task.spec.rounds)
+
+
+def _shares(task: Task, rows: Sequence[RowMapping]) -> dict[str, float]:
+    uniform = task.spec.aggregation.weighting == "uniform"
+    shares = fedavg_weights([row["num_examples"] for row in rows], uniform=uniform)
+    return {row["update_id"]: share for row, share in zip(rows, shares, strict=True)}
+
+
+def _metric_rows(task: Task, current: Round, version: int, outcome: Outcome, now: float) -> list[dict[str, Any]]:
+    """The server's scores are of the version made, the nodes' of the version that they received."""
+    means = node_means(outcome.rows, task.spec.aggregation.max_examples)
+    key = {"task_id": task.task_id, "round": current.round, "node_id": "", "at": now}
+    made = {"version": version, "source": "server"}
+    received = {"version": current.base_version, "source": "nodes"}
+    return [
+        *(key | made | {"name": name, "value": value} for name, value in outcome.scores.items()),
+        *(key | received | {"name": name, "value": value} for name, value in means.items()),
+    ]

@@ -1,0 +1,41 @@
+"""Changes of a round's state, each made once however many try."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import insert, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from federation.coordinator.records import Round, Task
+from federation.rounds import RoundState, TaskState
+from federation.store.events import record
+from federation.store.tables import rounds, tasks
+
+
+async def open_round(connection: AsyncConnection, task_id: str, number: int, base_version: int, now: float) -> None:
+    """Opens a task's next round, in the transaction that ends the one before."""
+    values = {"round": number, "state": RoundState.OPEN, "base_version": base_version, "opened_at": now}
+    await connection.execute(insert(rounds).values(task_id=task_id, **values))
+    await connection.execute(update(tasks).where(tasks.c.task_id == task_id).values(round=number))
+
+
+async def move_round(connection: AsyncConnection, current: Round, source: RoundState, **values: Any) -> bool:
+    """The conditional UPDATE: False when the round is no longer in the state `source`."""
+    moved = await connection.execute(
+        update(rounds)
+        .where(rounds.c.task_id == current.task_id, rounds.c.round == current.round, rounds.c.state == source)
+        .values(values)
+    )
+    return bool(moved.rowcount)
+
+
+async def go_on(connection: AsyncConnection, task: Task, number: int, version: int, now: float) -> None:
+    """After a round has ended: opens the next one, or finishes the task."""
+    if number < task.spec.rounds:
+        await open_round(connection, task.task_id, number + 1, version, now)
+        return
+    await connection.execute(
+        update(tasks).where(tasks.c.task_id == task.task_id).values(state=TaskState.FINISHED, finished_at=now)
+    )
+    await record(connection, "task_finished", at=now, task_id=task.task_id, detail={"version": version})
