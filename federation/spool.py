@@ -6,6 +6,7 @@ resumed or swept. One process owns a spool; its threads may share it.
 
     blobs/ab/<sha256>            content-addressed, immutable
     incoming/<upload_id>.part    an upload by chunks: the file itself says how far it has come
+    incoming/<upload_id>.done    it has become a blob
     incoming/<name>.<random>.raw an upload in one stream, or the server's own bytes
 """
 
@@ -65,16 +66,16 @@ class Spool:
 
         Repeating a chunk changes nothing. Refuses a chunk past `size` (too_large), one beyond what has arrived
         (offset_gap, naming where to resume), one that contradicts what has arrived (upload_conflict), and a whole
-        that has another SHA-256 (hash_mismatch; the upload then starts anew at 0).
+        that has another SHA-256 (hash_mismatch; the upload then starts anew at 0). A blob that came by another upload
+        completes nothing here: who names a hash still has to bring the bytes.
         """
         _check_ids(upload_id, sha256)
         _check_size(size)
         if offset < 0 or offset + len(data) > size:
             raise too_large(size)
         with self._lock_of(upload_id), refusing_when_full():
-            if self.has(sha256):
+            if self._done(upload_id).exists() and self.has(sha256):
                 _check_overlap(self._blob(sha256), size, offset, data)
-                self._unlink(self._part(upload_id))
                 return size
             part = self._part(upload_id)
             there = self.progress(upload_id)
@@ -89,6 +90,7 @@ class Spool:
             there = self._extend(part, there, data[there - offset :])
             if there == size:
                 self._complete(part, sha256)
+                self._done(upload_id).touch()
             return there
 
     def progress(self, upload_id: str) -> int:
@@ -135,7 +137,7 @@ class Spool:
         for blob in self._all_blobs():
             with self._moving:
                 swept += blob.name not in keep and self._unlink(blob, horizon)
-        for left in [*self._incoming.glob("*.part"), *self._incoming.glob("*.raw")]:
+        for left in [found for kind in ("part", "done", "raw") for found in self._incoming.glob(f"*.{kind}")]:
             with self._lock_of(left.stem):
                 swept += left not in self._live and self._unlink(left, horizon)
         return swept
@@ -154,6 +156,9 @@ class Spool:
     def _part(self, upload_id: str) -> Path:
         _check_upload_id(upload_id)
         return self._incoming / f"{upload_id}.part"
+
+    def _done(self, upload_id: str) -> Path:
+        return self._part(upload_id).with_suffix(".done")
 
     def _lock_of(self, upload_id: str) -> threading.Lock:
         return self._appending[crc32(upload_id.encode()) % len(self._appending)]

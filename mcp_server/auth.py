@@ -53,7 +53,8 @@ class AuthMiddleware:
         self._callers = callers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in PUBLIC:
+        path = scope.get("path", "").removeprefix(scope.get("root_path", ""))
+        if scope["type"] != "http" or path in PUBLIC:
             await self._app(scope, receive, send)
             return
         header = Headers(scope=scope).get("authorization")
@@ -62,7 +63,7 @@ class AuthMiddleware:
         else:
             scheme, _, secret = header.partition(" ")
             token = await self._callers.holder(secret.strip()) if scheme.lower() == "bearer" else None
-        if token is None and (header is not None or not scope["path"].startswith(SIGNED)):
+        if token is None and (header is not None or not path.startswith(SIGNED)):
             await _unauthorized(wrong=header is not None)(scope, receive, send)
             return
         if token is None:

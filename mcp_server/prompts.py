@@ -52,7 +52,7 @@ def register_prompts(server: MCPServer) -> None:
 
 
 def register_completions(server: MCPServer, state: Potluck) -> None:
-    """Completes task, node, model, data set and round ids in prompts and resource templates."""
+    """Completes ids of tasks, models, data sets, rounds and versions in prompts and resource templates."""
 
     @server.completion()  # type: ignore[no-untyped-call, untyped-decorator]  # the SDK leaves it untyped
     async def complete(

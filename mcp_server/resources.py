@@ -9,7 +9,8 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from mcp.server.mcpserver import MCPServer
-from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
+from mcp.shared.exceptions import MCPError
+from mcp_types import INVALID_PARAMS
 
 from federation.errors import ErrorCode, Refused
 from federation.spec import TaskSpec
@@ -116,17 +117,21 @@ def _guarded(*, nodes: bool = False) -> Callable[[Callable[P, Awaitable[T]]], Ca
                     f"this resource is for the role viewer or operator; this caller is {access or 'nobody'}.",
                     "read it with a bearer token of that role",
                 )
-                raise ResourceError(str(refused))
+                raise _error(refused)
             try:
                 return await read(*args, **kwargs)
             except Refused as refused:
-                if refused.code is ErrorCode.NOT_FOUND:
-                    raise ResourceNotFoundError(str(refused)) from None
-                raise ResourceError(str(refused)) from None
+                raise _error(refused) from None
 
         return guarded
 
     return decorate
+
+
+def _error(refused: Refused) -> MCPError:
+    """The refusal as a protocol error that carries its code, problem and mend."""
+    error = {"code": refused.code.value, "problem": refused.problem, "mend": refused.mend}
+    return MCPError(code=INVALID_PARAMS, message=str(refused), data={"error": error})
 
 
 def _number(name: str, text: str) -> int:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -33,6 +34,9 @@ def serve(settings: Settings) -> None:
     import torch
 
     configure(settings.log_format, settings.log_level)
+    # uvicorn stops in order and then raises the signal again; by default that would end the process before the
+    # database is closed.
+    signal.signal(signal.SIGTERM, lambda *_: None)
     torch.set_num_threads(settings.torch_threads)
     asyncio.run(_serve(settings))
 
@@ -110,9 +114,12 @@ def base_url(settings: Settings, port: int) -> str:
 
 async def _first_token(settings: Settings, federation: Federation) -> str | None:
     """The operator's token when it is to be shown: this start made it, and none was preset."""
-    token, new = await federation.tokens.issue(
-        Role.OPERATOR, label="first operator", request_id=FIRST_OPERATOR, actor="server"
-    )
+    try:
+        token, new = await federation.tokens.issue(
+            Role.OPERATOR, label="first operator", request_id=FIRST_OPERATOR, actor="server"
+        )
+    except Refused:  # it was revoked, which stands
+        return None
     return token.secret if new and not settings.open and settings.operator_token is None else None
 
 

@@ -5,15 +5,24 @@ from __future__ import annotations
 import os
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+
+def _split(value: object) -> object:
+    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+
+Names = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+"""A list; in the environment, names with commas between them."""
 
 
 class Settings(BaseSettings):
@@ -25,8 +34,8 @@ class Settings(BaseSettings):
     port: int = Field(default=7860, ge=0, le=65_535, description="Port to listen on; 0: a free one.")
     data_dir: Path = Field(default=Path("potluck-data"), description="Database, blobs and keys; one server each.")
     open: bool = Field(default=False, description="Every caller may do everything. Loopback only.")
-    allow_host: list[str] = Field(default=[], description="Further host names that clients may use.")
-    allow_origin: list[str] = Field(default=[], description="Web origins whose pages may call, e.g. https://a.example.")
+    allow_host: Names = Field(default=[], description="Further host names that clients may use.")
+    allow_origin: Names = Field(default=[], description="Web origins whose pages may call, e.g. https://a.example.")
     ssl_certfile: Path | None = Field(default=None, description="TLS certificate chain (PEM).")
     ssl_keyfile: Path | None = Field(default=None, description="Its private key (PEM).")
     anonymous_role: Literal["viewer", "node", "none"] = Field(

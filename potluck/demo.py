@@ -116,7 +116,7 @@ async def _federate(demo: Demo, endpoint: Endpoint, folder: Path, children: Chil
         task = await _follow(server, task_id, children)
         print(f"final accuracy {_final_accuracy(task):.3f}", flush=True)
         model = await _export(server, endpoint, task_id, folder)
-    _say_where(endpoint, folder, model)
+    _say_where(demo, endpoint, folder, model)
 
 
 def free_port(host: str, wanted: int) -> int:
@@ -179,7 +179,7 @@ async def _export(server: Connection, endpoint: Endpoint, task_id: str, folder: 
     return path
 
 
-def _say_where(endpoint: Endpoint, folder: Path, model: Path) -> None:
+def _say_where(demo: Demo, endpoint: Endpoint, folder: Path, model: Path) -> None:
     url, data_dir, bearer = endpoint.url, folder / "data", f"Authorization: Bearer {endpoint.token}"
     client = {"url": f"{url}/mcp", "headers": {"Authorization": f"Bearer {endpoint.token}"}}
     lines = [
@@ -187,6 +187,11 @@ def _say_where(endpoint: Endpoint, folder: Path, model: Path) -> None:
         f"model        {model}",
         f"database     {data_dir / 'potluck.db'}",
         f"logs         {folder / 'logs'}",
+    ]
+    if not demo.stay:
+        print("\n".join([*lines, "The server ends here; without --exit it goes on serving."]), flush=True)
+        return
+    lines += [
         f"MCP          {url}/mcp (Streamable HTTP), {url}/sse (SSE)",
         "",
         "To talk to this federation from Claude, Cursor or another MCP client, paste:",

@@ -78,13 +78,16 @@ class Workload:
             probabilities = model(x).softmax(dim=1)
         return probabilities.argmax(dim=1).tolist(), probabilities.tolist()
 
-    def check(self, spec: TaskSpec) -> list[Problem]:
-        """Everything wrong with the spec that only models and data can tell; an empty list when it can run."""
+    def check(self, spec: TaskSpec, *, fetch: bool = True) -> list[Problem]:
+        """Everything wrong with the spec that only models and data can tell; an empty list when it can run.
+
+        Without `fetch`, a data set that is not on this machine is taken on trust instead of being downloaded.
+        """
         try:
             self.schema_for(spec)
         except Refused as refused:
             return [_problem("data.id", refused)]
-        problems = [*self._check_model(spec), *self._check_data(spec)]
+        problems = [*self._check_model(spec), *self._check_data(spec, fetch)]
         training = spec.training
         if training.optimizer == "adam" and training.momentum:
             mend = "set training.momentum to 0, or training.optimizer to sgd"
@@ -106,8 +109,8 @@ class Workload:
         except Unbuildable as refused:
             yield _problem(refused.field, refused)
 
-    def _check_data(self, spec: TaskSpec) -> Iterable[Problem]:
-        if spec.data.id == "own":
+    def _check_data(self, spec: TaskSpec, fetch: bool) -> Iterable[Problem]:
+        if spec.data.id == "own" or not (fetch or datasets.present(spec.data.id, "train", folder=self._folder)):
             return
         try:
             labels = datasets.labels(spec.data.id, "train", folder=self._folder)

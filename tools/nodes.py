@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,17 +15,20 @@ from tools.context import Ctx, current_caller, potluck
 
 T = TypeVar("T")
 
+_MOST_CAPABILITIES = 8192
+
 
 class Capabilities(BaseModel):
     """What a node can do. Unknown fields are kept for people to read."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
     runtime: str = Field(max_length=40)
     device: str = Field(max_length=80)
     memory_bytes: int | None = Field(default=None, ge=0)
     codecs: list[str] = Field(default=["none"], max_length=20)
     methods: list[str] = Field(default=["fedavg"], max_length=40)
+    model_ids: list[str] | None = Field(default=None, max_length=200)
 
 
 class Handshake(TypedDict, total=False):
@@ -72,16 +76,16 @@ class Heard(BaseModel):
 async def handshake(
     ctx: Ctx,
     public_key: Annotated[dict[str, Any], Field(description='{"alg": "ed25519"|"p256", "jwk": {…}}')],
-    capabilities: Capabilities,
-    audience: Annotated[
-        str, Field(min_length=1, max_length=255, description="This server's host as the node dialled it.")
+    capabilities: Annotated[
+        dict[str, Any], Field(description="runtime, device, memory_bytes, codecs, methods, model_ids, …")
     ],
+    audience: Annotated[str, Field(min_length=1, max_length=255, description="The server's host, as dialled.")],
     name: Annotated[str, Field(max_length=80, pattern=r"^[^\x00-\x1f\x7f]*$")] = "",
     challenge: Annotated[str | None, Field(max_length=1024, description="From the first call.")] = None,
     signature: Annotated[str | None, Field(max_length=200, description="base64url, over `sign`.")] = None,
 ) -> Handshake:
-    """Enrol as a node in two calls: the first answers a challenge, the second brings its signature and answers
-    node_id and node_token. A later handshake with the same key fences the earlier process."""
+    """Enrol as a node: the first call answers a challenge, the second brings its signature and gets node_id and
+    node_token. A newer handshake with the same key fences the older process."""
     federation = potluck(ctx).federation
     key = PublicKey.parse(public_key)
     if not potluck(ctx).is_called(audience):
@@ -106,7 +110,7 @@ async def handshake(
         challenge=challenge,
         signature=signature,
         name=name,
-        capabilities=capabilities.model_dump(mode="json"),
+        capabilities=_checked(capabilities),
         enrolment=current_caller().token_id,
     )
     limits = federation.limits
@@ -131,10 +135,8 @@ async def get_assignment(
     node_id: NodeId,
     node_token: NodeToken,
     task_id: TaskId,
-    wait_s: Annotated[float, Field(ge=0, le=30, description="Wait so long for work.")] = 0,
-    partition_index: Annotated[
-        int | None, Field(ge=0, le=10_000, description="The share to train on; default: a free one.")
-    ] = None,
+    wait_s: Annotated[float, Field(ge=0, le=30, description="Long poll.")] = 0,
+    partition_index: Annotated[int | None, Field(ge=0, le=10_000, description="Default: a free share.")] = None,
     own_data: Annotated[bool, Field(description="The node brings its own data.")] = False,
 ) -> Assignment:
     """Get this node's next work: train, evaluate, wait or finished. The first call joins the task."""
@@ -190,6 +192,17 @@ async def report_progress(
 def as_assignment(values: dict[str, Any]) -> Assignment:
     """An assignment as the tools answer it."""
     return cast(Assignment, values)
+
+
+def _checked(capabilities: dict[str, Any]) -> dict[str, Any]:
+    checked = Capabilities.model_validate(capabilities).model_dump(mode="json")
+    if len(json.dumps(checked)) > _MOST_CAPABILITIES:
+        raise Refused(
+            ErrorCode.TOO_LARGE,
+            f"capabilities hold more than {_MOST_CAPABILITIES} bytes.",
+            "send what the coordinator negotiates, and little else",
+        )
+    return checked
 
 
 def _scores(num_examples: int | None, loss: float | None, accuracy: float | None) -> dict[str, float]:

@@ -1,12 +1,19 @@
-"""JSON Schemas without what costs a language model tokens and tells it nothing."""
+"""JSON Schemas without what costs a language model tokens and tells it nothing.
+
+What is left out is still enforced: the server checks arguments against the full types, and docs/protocol.md lists
+every bound.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+_GUARD = 1_000_000
+"""An upper bound from here on only guards the machine: no honest caller comes near it."""
+
 
 def compact_input(schema: dict[str, Any]) -> dict[str, Any]:
-    """An input schema: no generated titles, and an optional argument is simply not required."""
+    """An input schema: no generated titles, no far-off bounds, and an optional argument is simply not required."""
     compacted: dict[str, Any] = _strip(schema)
     for name, argument in compacted.get("properties", {}).items():
         options = argument.get("anyOf", [])
@@ -14,17 +21,17 @@ def compact_input(schema: dict[str, Any]) -> dict[str, Any]:
         if len(options) == 2 and len(given) == 1:
             described = {key: value for key, value in argument.items() if key not in ("anyOf", "default")}
             compacted["properties"][name] = given[0] | described
-    return compacted | {"additionalProperties": False}
-
-
-def compact_output(schema: dict[str, Any]) -> dict[str, Any]:
-    """An output schema: no generated titles. What it allows is unchanged, for clients check results against it."""
-    compacted: dict[str, Any] = _strip(schema)
     return compacted
 
 
+def compact_output(schema: dict[str, Any]) -> dict[str, Any]:
+    """An output schema: the fields and their types. All that the server answers fits it, and clients check that."""
+    compacted: dict[str, Any] = _strip(schema)
+    return {key: value for key, value in compacted.items() if key not in ("required", "description")}
+
+
 def _strip(node: Any, *, names: bool = False) -> Any:
-    """Drops `title` keywords; under `properties` and `$defs` the keys are names and stay."""
+    """Drops keywords that say nothing; under `properties` and `$defs` the keys are names and stay."""
     if isinstance(node, list):
         return [_strip(item) for item in node]
     if not isinstance(node, dict):
@@ -32,5 +39,18 @@ def _strip(node: Any, *, names: bool = False) -> Any:
     return {
         key: _strip(value, names=key in ("properties", "$defs") and not names)
         for key, value in node.items()
-        if names or key != "title"
+        if names or not (_says_nothing(key, value) or (key == "type" and "enum" in node))
     }
+
+
+def _says_nothing(key: str, value: Any) -> bool:
+    match key:
+        case "title":
+            return True
+        case "additionalProperties":
+            return value is True
+        case "maximum":
+            return bool(value >= _GUARD)
+        case "pattern" | "patternProperties" | "minLength" | "maxLength":
+            return True  # ids are the server's own, and no honest text is that long
+    return False

@@ -25,16 +25,14 @@ class TaskView(BaseModel):
 
     task_id: str
     name: str
-    state: str = Field(description="created, running, paused, finished or cancelled")
+    state: str = Field(description="created, running, paused, finished, cancelled")
     reason: str
     round: int
     num_rounds: int
     version: int
-    model: dict[str, Any] = Field(description="version, sha256, size, url of the current global model")
-    rounds: list[dict[str, Any]] = Field(
-        description="round, state, selected, submitted, quorum, seconds, bytes, accuracy, loss, version, sha256"
-    )
-    nodes: list[dict[str, Any]] | None = Field(description="members and their progress; not shown to nodes")
+    model: dict[str, Any] = Field(description="the current one: version, sha256, size, url")
+    rounds: list[dict[str, Any]] = Field(description="state, cohort, seconds, bytes, accuracy, loss, version, sha256")
+    nodes: list[dict[str, Any]] | None = Field(description="not shown to nodes")
     spec: dict[str, Any]
     initial_scores: dict[str, float]
 

@@ -10,7 +10,6 @@ from pydantic import BaseModel, Field
 from federation.coordinator.submissions import Submission
 from tools.arguments import BaseVersion, NodeId, NodeToken, RoundNumber, TaskId, UploadId
 from tools.context import Ctx, current_caller, potluck
-from tools.nodes import Assignment, as_assignment
 
 _CHUNK_B64 = 3_500_000  # 2.5 MiB in base64; the exact bound is checked on the bytes
 _INLINE_B64 = 90_000
@@ -22,7 +21,7 @@ class UploadBegun(BaseModel):
     """Where the bytes go."""
 
     upload_id: str
-    url: str = Field(description="PUT the bytes here; relative to the server's base URL")
+    url: str = Field(description="relative to the server's base URL")
     received: bool
     next_offset: int
     expires_in_s: float
@@ -40,8 +39,8 @@ class ChunkTaken(BaseModel):
 class Submitted(BaseModel):
     """The receipt, and the node's next work."""
 
-    receipt: dict[str, Any] = Field(description="update_id, task_id, round, sha256, size, counts, accepted_at")
-    next: Assignment
+    receipt: dict[str, Any]
+    next: dict[str, Any] = Field(description="as get_assignment answers")
 
 
 async def begin_upload(
@@ -54,8 +53,7 @@ async def begin_upload(
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")],
     size: Annotated[int, Field(ge=1, le=2**40)],
 ) -> UploadBegun:
-    """Announce an update's bytes and get a signed URL to PUT them to. The same announcement answers the same
-    upload, with the offset at which upload_chunk goes on."""
+    """Announce an update's bytes; get a signed URL to PUT them to, and the offset at which upload_chunk goes on."""
     federation = potluck(ctx).federation
     await federation.handshakes.authenticate(node_id, node_token, current_caller().token_id)
     upload, offset, url = await federation.uploads.begin(
@@ -97,8 +95,8 @@ async def submit_update(
     num_steps: Annotated[int, Field(description="Optimiser steps taken.")],
     signature: Annotated[str, Field(max_length=200, description="base64url; see docs/protocol.md.")],
     metrics: Annotated[dict[MetricName, float] | None, Field(max_length=50, description="e.g. train_loss.")] = None,
-    upload_id: Annotated[UploadId | None, Field(description="The uploaded bytes, or …")] = None,
-    inline_b64: Annotated[str | None, Field(max_length=_INLINE_B64, description="… a small update itself.")] = None,
+    upload_id: Annotated[UploadId | None, Field(description="Uploaded, or …")] = None,
+    inline_b64: Annotated[str | None, Field(max_length=_INLINE_B64, description="… inline.")] = None,
 ) -> Submitted:
     """Commit an update (local minus global weights) to a round. Repeating it answers the same receipt."""
     federation = potluck(ctx).federation
@@ -118,4 +116,4 @@ async def submit_update(
         ),
     )
     following = await federation.assignments.now(task_id, node_id)
-    return Submitted(receipt=asdict(receipt), next=as_assignment(following.as_dict()))
+    return Submitted(receipt=asdict(receipt), next=following.as_dict())

@@ -44,7 +44,7 @@ async def validate_task(
     except ValidationError as error:
         return _answer(spec_problems(error))
     state = potluck(ctx)
-    problems = await asyncio.to_thread(state.workload.check, parsed)
+    problems = await asyncio.to_thread(lambda: state.workload.check(parsed, fetch=False))
     if problems:
         return _answer(problems)
     budget = state.workload.estimate(parsed)

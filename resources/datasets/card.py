@@ -69,3 +69,7 @@ class Source(Protocol):
     def labels(self, split: Split) -> Labels:
         """The labels alone, without decoding an image."""
         ...
+
+    def present(self, split: Split) -> bool:
+        """Whether the split is on this machine, so that nothing has to be fetched."""
+        ...

@@ -62,7 +62,11 @@ DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 
 def _fashion_mnist(folder: Path | None) -> Source:
     debian = IdxImages(FASHION_MNIST, DEBIAN_FASHION_MNIST)
-    return debian if debian.present() else HubImages(FASHION_MNIST, "fashion_mnist", "image", folder)
+    return (
+        debian
+        if debian.present("train") and debian.present("test")
+        else HubImages(FASHION_MNIST, "fashion_mnist", "image", folder)
+    )
 
 
 _DATASETS: dict[str, tuple[DatasetCard, Callable[[Path | None], Source]]] = {
@@ -101,6 +105,11 @@ def load(id: str, split: Split, *, folder: Path | None = None, indices: NDArray[
 def labels(id: str, split: Split, *, folder: Path | None = None) -> Labels:
     """The labels of a split, int64 [n], without decoding an image. Refusals as for `load`."""
     return _source(id, folder).labels(split)
+
+
+def present(id: str, split: Split, *, folder: Path | None = None) -> bool:
+    """Whether the split is on this machine; `load` would have to fetch it otherwise."""
+    return _source(id, folder).present(split)
 
 
 def _source(id: str, folder: Path | None) -> Source:

@@ -26,9 +26,8 @@ class IdxImages:
     card: DatasetCard
     folder: Path
 
-    def present(self) -> bool:
-        """Whether all four files are there."""
-        return all(file.is_file() for split in _PREFIX for file in (self._images(split), self._labels(split)))
+    def present(self, split: Split) -> bool:
+        return all(file.is_file() for file in (self._images(split), self._labels(split)))
 
     def pixels(self, split: Split) -> Pixels:
         images, labels = self._images(split), self._labels(split)

@@ -42,10 +42,25 @@ class HubImages:
     def labels(self, split: Split) -> Labels:
         return self._labels(self._read(self._file(split), ["label"]))
 
+    def present(self, split: Split) -> bool:
+        from huggingface_hub import try_to_load_from_cache
+
+        repository, relative = str(self.card.hub_id), self._relative(split)
+        cached = try_to_load_from_cache(repository, relative, repo_type="dataset")
+        return self._local(split) is not None or isinstance(cached, str)
+
+    def _relative(self, split: Split) -> str:
+        return f"{self.config}/{split}-00000-of-00001.parquet"
+
+    def _local(self, split: Split) -> Path | None:
+        if self.folder is None:
+            return None
+        file = self.folder / "hub" / str(self.card.hub_id) / self._relative(split)
+        return file if file.is_file() else None
+
     def _file(self, split: Split) -> Path:
-        relative = f"{self.config}/{split}-00000-of-00001.parquet"
-        repository = str(self.card.hub_id)
-        if self.folder is not None and (local := self.folder / "hub" / repository / relative).is_file():
+        repository, relative = str(self.card.hub_id), self._relative(split)
+        if (local := self._local(split)) is not None:
             return local
         try:
             return _from_hub(repository, relative)

@@ -169,3 +169,13 @@ def test_test_sets_are_loaded_once_by_many_threads_and_the_oldest_is_dropped(mon
     for id in ("b", "a", "c", "a", "b"):
         sets.get(id)
     assert loaded == ["a", "b", "c", "b"]
+
+
+def test_a_static_check_downloads_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def no_network(*_: object) -> Path:
+        raise AssertionError("a static check went to the Hub")
+
+    monkeypatch.setattr("resources.datasets.parquet._from_hub", no_network)
+    monkeypatch.setattr("resources.datasets.parquet.HubImages.present", lambda *_: False)
+    spec = parse_spec({"name": "c", "model": {"id": "cifar10_cnn"}, "data": {"id": "cifar10"}})
+    assert Workload(tmp_path).check(spec, fetch=False) == []
