@@ -127,6 +127,12 @@ class Spool:
         with self._moving:
             self._unlink(self._blob(sha256))
 
+    def forget(self, upload_id: str) -> None:
+        """Remove what is left of an upload by chunks: its part, and the word that it was completed."""
+        with self._lock_of(upload_id):
+            self._unlink(self._part(upload_id))
+            self._unlink(self._done(upload_id))
+
     def sweep(self, keep: set[str], *, older_than_s: float = 3600) -> int:
         """Remove blobs that are not in `keep` and uploads that were left behind; returns how many files.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -81,7 +82,7 @@ class Tokens:
     ) -> tuple[Token, bool]:
         """The token of this request and whether it is new. A repeated request answers the same token."""
         token_id, now = token_id_for(self._key, request_id), self._clock()
-        asked = {"role": role.value, "label": label, "max_nodes": max_nodes}
+        asked = {"role": role.value, "label": label, "max_nodes": max_nodes, "lifetime_s": lifetime_s}
 
         async def work(connection: AsyncConnection) -> tuple[dict[str, Any], bool]:
             row = (await connection.execute(select(tokens).where(tokens.c.token_id == token_id))).mappings().first()
@@ -91,7 +92,6 @@ class Tokens:
                 "token_id": token_id,
                 "request_id": request_id,
                 "created_at": now,
-                "expires_at": None if lifetime_s is None else now + lifetime_s,
             }
             await connection.execute(insert(tokens).values(values))
             await record(connection, "token_issued", at=now, actor=actor, detail=asked | {"token_id": token_id})
@@ -111,7 +111,7 @@ class Tokens:
                 "use a new request_id for a new token",
             )
         secret = token_secret(self._key, token_id)
-        return Token(token_id, Role(row["role"]), row["label"], secret, row["expires_at"], row["max_nodes"]), new
+        return Token(token_id, Role(row["role"]), row["label"], secret, _end(row), row["max_nodes"]), new
 
     async def revoke(self, token_id: str, *, actor: str) -> None:
         """Ends a token at once; repeating it changes nothing."""
@@ -145,7 +145,8 @@ class Tokens:
             row = (await connection.execute(select(tokens).where(tokens.c.token_id == token_id))).mappings().first()
         if row is None or row["revoked_at"] is not None:
             return None
-        if row["expires_at"] is not None and row["expires_at"] <= self._clock():
+        end = _end(row)
+        if end is not None and end <= self._clock():
             return None
         return Holder(token_id, Role(row["role"]))
 
@@ -161,3 +162,8 @@ class Tokens:
                 f"this token has enrolled the {limit} nodes that it may.",
                 "start the node with the key file it enrolled with, or ask an operator for a token (issue_token)",
             )
+
+
+def _end(row: Mapping[Any, Any]) -> float | None:
+    """When a token's life is over (Unix seconds)."""
+    return None if row["lifetime_s"] is None else float(row["created_at"] + row["lifetime_s"])

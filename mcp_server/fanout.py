@@ -27,7 +27,7 @@ class Fanout:
 
     def __init__(self) -> None:
         self.bus = InMemorySubscriptionBus()
-        self._sessions: dict[Any, set[str]] = {}
+        self._sessions: dict[Any, _Session] = {}
         self._pending: dict[str, None] = {}
         self._work = asyncio.Event()
 
@@ -62,23 +62,48 @@ class Fanout:
 
     async def _updated(self, uri: str) -> None:
         await self.bus.publish(ResourceUpdated(uri=uri))
-        async with anyio.create_task_group() as group:  # a slow client must not hold up the others
-            for connection, subscribed in list(self._sessions.items()):
-                if uri in subscribed:
-                    group.start_soon(self._send, connection, uri)
-
-    async def _send(self, connection: Any, uri: str) -> None:
-        with anyio.move_on_after(_SLOW_CLIENT_S):
-            await connection.send_resource_updated(uri)
+        for session in self._sessions.values():
+            session.tell(uri)
 
     async def _subscribe(self, ctx: ServerRequestContext[Any, Any], params: SubscribeRequestParams) -> EmptyResult:
         connection = ctx.session._connection
         if connection not in self._sessions:
-            self._sessions[connection] = set()
+            session = self._sessions[connection] = _Session(connection)
             connection.exit_stack.callback(self._sessions.pop, connection, None)
-        self._sessions[connection].add(str(params.uri))
+            connection.exit_stack.callback(session.close)
+        self._sessions[connection].uris.add(str(params.uri))
         return EmptyResult()
 
     async def _unsubscribe(self, ctx: ServerRequestContext[Any, Any], params: UnsubscribeRequestParams) -> EmptyResult:
-        self._sessions.get(ctx.session._connection, set()).discard(str(params.uri))
+        session = self._sessions.get(ctx.session._connection)
+        if session is not None:
+            session.uris.discard(str(params.uri))
         return EmptyResult()
+
+
+class _Session:
+    """A session of the older era. It is told at its own pace; what it has not been told yet is merged."""
+
+    def __init__(self, connection: Any) -> None:
+        self.uris: set[str] = set()
+        self._connection = connection
+        self._pending: dict[str, None] = {}
+        self._telling: asyncio.Task[None] | None = None
+
+    def tell(self, uri: str) -> None:
+        if uri not in self.uris:
+            return
+        self._pending[uri] = None
+        if self._telling is None or self._telling.done():
+            self._telling = asyncio.create_task(self._tell())
+
+    def close(self) -> None:
+        if self._telling is not None:
+            self._telling.cancel()
+
+    async def _tell(self) -> None:
+        while self._pending:
+            uri = next(iter(self._pending))
+            del self._pending[uri]
+            with anyio.move_on_after(_SLOW_CLIENT_S):
+                await self._connection.send_resource_updated(uri)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 import socket
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcp_server.settings import Settings
 
+_NETLOC = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?")
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 
@@ -31,7 +32,7 @@ class HostGuard:
     def __init__(self, app: ASGIApp, hosts: list[str], origins: list[str]) -> None:
         self._app = app
         self._hosts = frozenset(hosts)
-        self._origins = frozenset(origin.rstrip("/").lower() for origin in origins)
+        self._origins = frozenset(origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -46,15 +47,14 @@ class HostGuard:
         await self._app(scope, receive, send)
 
     def _accepts(self, origin: str) -> bool:
-        lowered = origin.rstrip("/").lower()
-        return lowered in self._origins or host_of(urlsplit(lowered).netloc) in self._hosts
+        scheme, _, netloc = origin.lower().partition("://")
+        return origin.lower() in self._origins or (scheme in ("http", "https") and host_of(netloc) in self._hosts)
 
 
-def host_of(netloc: str) -> str:
-    """The host of `host:port`, IPv6 in its brackets."""
-    if netloc.startswith("["):
-        return netloc.partition("]")[0].lower() + "]"
-    return netloc.partition(":")[0].lower()
+def host_of(netloc: str) -> str | None:
+    """The host of `host:port`, IPv6 in its brackets; None for what is not of that form, user names included."""
+    match = _NETLOC.fullmatch(netloc.lower())
+    return match[1] if match else None
 
 
 def _own_addresses() -> list[str]:

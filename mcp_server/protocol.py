@@ -11,13 +11,14 @@ from mcp.server.caching import CacheHint
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import MCPServer
 
+from federation.errors import ErrorCode, Refused
 from mcp_server.fanout import Fanout
 from mcp_server.prompts import register_completions, register_prompts
 from mcp_server.resources import register_resources
 from mcp_server.telemetry import Telemetry
 from tools.catalogue import TOOLS
 from tools.context import Potluck, current_caller
-from tools.contract import RoleTool
+from tools.contract import RoleTool, refusal
 
 INSTRUCTIONS = """Potluck coordinates federated learning: everyone brings an update, nobody brings their data.
 People and agents: list_tasks, get_task; validate_task before create_task (schema: potluck://schema/task).
@@ -67,13 +68,15 @@ def build_protocol(state: Potluck, telemetry: Telemetry, fanout: Fanout) -> MCPS
 
 async def _counted(ctx: ServerRequestContext[Any, Any], call_next: CallNext, telemetry: Telemetry) -> HandlerResult:
     name = str((ctx.params or {}).get("name"))
-    label = name if name in _BY_NAME else "unknown"
+    if name not in _BY_NAME:
+        telemetry.called("unknown", "refused", 0.0)
+        return refusal(Refused(ErrorCode.NOT_FOUND, f"there is no tool {name[:80]!r}.", "tools/list names the tools"))
     began = time.perf_counter()
     try:
         result = await call_next(ctx)
     except Exception:
-        telemetry.called(label, "error", time.perf_counter() - began)
+        telemetry.called(name, "error", time.perf_counter() - began)
         raise
     refused = isinstance(result, dict) and bool(result.get("isError"))
-    telemetry.called(label, "refused" if refused else "ok", time.perf_counter() - began)
+    telemetry.called(name, "refused" if refused else "ok", time.perf_counter() - began)
     return result

@@ -97,7 +97,10 @@ class RawLane:
             return refusal(refused)
         etag = f'"{ticket.sha256}"'
         headers = {"ETag": etag, "Cache-Control": "private, max-age=86400, immutable"}
-        if etag in (candidate.strip() for candidate in request.headers.get("if-none-match", "").split(",")):
+        known = (
+            candidate.strip().removeprefix("W/") for candidate in request.headers.get("if-none-match", "").split(",")
+        )
+        if any(candidate in (etag, "*") for candidate in known):
             return Response(status_code=304, headers=headers)
 
         def count(sent: int) -> None:

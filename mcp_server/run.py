@@ -38,7 +38,8 @@ def serve(settings: Settings) -> None:
     # database is closed.
     signal.signal(signal.SIGTERM, lambda *_: None)
     torch.set_num_threads(settings.torch_threads)
-    asyncio.run(_serve(settings))
+    with asyncio.Runner(loop_factory=uvicorn.Config("", loop="auto").get_loop_factory()) as runner:
+        runner.run(_serve(settings))
 
 
 async def _serve(settings: Settings) -> None:
@@ -125,7 +126,9 @@ async def _first_token(settings: Settings, federation: Federation) -> str | None
 
 def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener = socket.socket(
+        family, socket.SOCK_STREAM, socket.IPPROTO_TCP
+    )  # named, or asyncio leaves Nagle's delay on
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -24,6 +24,9 @@ def _split(value: object) -> object:
 Names = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 """A list; in the environment, names with commas between them."""
 
+Origins = Annotated[Names, AfterValidator(lambda origins: [origin.lower().rstrip("/") for origin in origins])]
+"""Spelt as browsers spell them."""
+
 
 class Settings(BaseSettings):
     """Everything about a server that its operator may choose. `docs/protocol.md` lists each setting."""
@@ -35,7 +38,7 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default=Path("potluck-data"), description="Database, blobs and keys; one server each.")
     open: bool = Field(default=False, description="Every caller may do everything. Loopback only.")
     allow_host: Names = Field(default=[], description="Further host names that clients may use.")
-    allow_origin: Names = Field(default=[], description="Web origins whose pages may call, e.g. https://a.example.")
+    allow_origin: Origins = Field(default=[], description="Web origins whose pages may call, e.g. https://a.example.")
     ssl_certfile: Path | None = Field(default=None, description="TLS certificate chain (PEM).")
     ssl_keyfile: Path | None = Field(default=None, description="Its private key (PEM).")
     anonymous_role: Literal["viewer", "node", "none"] = Field(

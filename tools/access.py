@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from federation.errors import ErrorCode, Refused
-from federation.tokens import Role
+from federation.tokens import FIRST_OPERATOR, Role
 from tools.arguments import RequestId
 from tools.context import Ctx, current_caller, potluck
 
@@ -42,6 +42,10 @@ async def issue_token(
     if revoke is not None:
         await tokens.revoke(revoke, actor=actor)
         return Issued(token_id=revoke, role=None, token=None, expires_at=None, max_nodes=None, revoked=True)
+    if request_id == FIRST_OPERATOR:
+        raise Refused(
+            ErrorCode.INVALID_ARGUMENT, f"request_id {request_id!r} is the server's own.", "use another request_id"
+        )
     if role != "node" and max_nodes is not None:
         raise Refused(ErrorCode.INVALID_ARGUMENT, "max_nodes belongs to the role node.", "leave it out")
     token, _ = await tokens.issue(

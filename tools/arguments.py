@@ -20,5 +20,6 @@ RequestId = Annotated[
         description="Your own unique id for this request; the same id again changes nothing and answers the same.",
     ),
 ]
+Finite = Annotated[float, Field(ge=-1e30, le=1e30)]
 Query = Annotated[str, Field(max_length=200, description="Words to look for.")]
 Limit = Annotated[int, Field(ge=1, le=50)]

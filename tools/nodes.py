@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 
 from federation.errors import ErrorCode, Refused
 from federation.identity import PublicKey, handshake_message
-from tools.arguments import NodeId, NodeToken, RoundNumber, TaskId
+from tools.arguments import Finite, NodeId, NodeToken, RoundNumber, TaskId
 from tools.context import Ctx, current_caller, potluck
 
 T = TypeVar("T")
@@ -95,7 +95,7 @@ async def handshake(
             "send the host of the URL that was dialled; an operator adds names with --allow-host",
         )
     if challenge is None:
-        fresh = federation.handshakes.challenge(key)
+        fresh = await federation.handshakes.challenge(key)
         return {
             "status": "challenge",
             "challenge": fresh.challenge,
@@ -160,18 +160,18 @@ async def report_progress(
     ] = "training",
     step: Annotated[int | None, Field(ge=0, le=10**9)] = None,
     total_steps: Annotated[int | None, Field(ge=0, le=10**9)] = None,
-    loss: float | None = None,
+    loss: Finite | None = None,
     accuracy: Annotated[float | None, Field(ge=0, le=1)] = None,
     num_examples: Annotated[int | None, Field(ge=1, le=10**9)] = None,
     version: Annotated[int | None, Field(ge=0, le=1_000_000)] = None,
-    memory_bytes: Annotated[int | None, Field(ge=0)] = None,
-    examples_per_s: Annotated[float | None, Field(ge=0)] = None,
+    memory_bytes: Annotated[int | None, Field(ge=0, le=2**60)] = None,
+    examples_per_s: Annotated[float | None, Field(ge=0, le=1e30)] = None,
 ) -> Heard:
     """Report progress while training; it is also the heartbeat that keeps the node's lease."""
     federation = potluck(ctx).federation
     node = await federation.handshakes.authenticate(node_id, node_token, current_caller().token_id)
     if phase == "leaving":
-        heard = federation.reports.leaving(node, task_id)
+        heard = await federation.reports.leaving(node, task_id)
     elif phase == "evaluation":
         heard = await federation.reports.evaluation(
             node, task_id, version=_given("version", version), scores=_scores(num_examples, loss, accuracy)

@@ -49,8 +49,8 @@ def _says_nothing(key: str, value: Any) -> bool:
             return True
         case "additionalProperties":
             return value is True
-        case "maximum":
-            return bool(value >= _GUARD)
+        case "minimum" | "maximum":
+            return bool(abs(value) >= _GUARD)
         case "pattern" | "patternProperties" | "minLength" | "maxLength":
             return True  # ids are the server's own, and no honest text is that long
     return False

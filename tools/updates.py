@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from federation.coordinator.submissions import Submission
-from tools.arguments import BaseVersion, NodeId, NodeToken, RoundNumber, TaskId, UploadId
+from tools.arguments import BaseVersion, Finite, NodeId, NodeToken, RoundNumber, TaskId, UploadId
 from tools.context import Ctx, current_caller, potluck
 
 _CHUNK_B64 = 3_500_000  # 2.5 MiB in base64; the exact bound is checked on the bytes
@@ -94,7 +94,7 @@ async def submit_update(
     num_examples: Annotated[int, Field(description="Examples trained on.")],
     num_steps: Annotated[int, Field(description="Optimiser steps taken.")],
     signature: Annotated[str, Field(max_length=200, description="base64url; see docs/protocol.md.")],
-    metrics: Annotated[dict[MetricName, float] | None, Field(max_length=50, description="e.g. train_loss.")] = None,
+    metrics: Annotated[dict[MetricName, Finite] | None, Field(max_length=50, description="e.g. train_loss.")] = None,
     upload_id: Annotated[UploadId | None, Field(description="Uploaded, or …")] = None,
     inline_b64: Annotated[str | None, Field(max_length=_INLINE_B64, description="… inline.")] = None,
 ) -> Submitted:

@@ -198,7 +198,7 @@ class Assignments:
 def _why_wait(task: Task, current: Round | None) -> str:
     if task.state is TaskState.CREATED:
         return "the task has not been started"
-    if task.state is TaskState.PAUSED and (current is None or current.state is RoundState.OPEN):
+    if task.state is TaskState.PAUSED and (current is None or current.state is not RoundState.COLLECTING):
         return "the task is paused"
     if current is None or current.state is RoundState.OPEN:
         return "the round waits for more nodes"

@@ -17,7 +17,7 @@ from federation.coordinator.ports import Shared
 from federation.coordinator.publishing import Publisher
 from federation.coordinator.records import Round, get_round, get_task
 from federation.coordinator.traffic import Traffic
-from federation.coordinator.transitions import go_on, move_round, open_round
+from federation.coordinator.transitions import go_on, move_round
 from federation.errors import ErrorCode, Refused
 from federation.rounds import RoundState, TaskState, decide
 from federation.store.events import record
@@ -194,9 +194,6 @@ class Closer:
                 )
                 detail = {"round": current.round, "reason": reason}
                 await record(connection, "round_void", at=now, task_id=current.task_id, detail=detail)
-                task = await get_task(connection, current.task_id)
-                if current.round < task.spec.rounds:
-                    await open_round(connection, task.task_id, current.round + 1, current.base_version, now)
 
         await self._shared.database.write(work)
 

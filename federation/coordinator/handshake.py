@@ -44,10 +44,12 @@ class Handshakes:
         self._challenges = URLSafeSerializer(shared.key.derive("challenge"), salt="challenge")
         self._node_tokens = URLSafeSerializer(shared.key.derive("node-token"), salt="node-token")
 
-    def challenge(self, key: PublicKey) -> Challenge:
-        """A fresh challenge for this key. Nothing is stored: it carries its own proof."""
-        now = self._shared.clock()
-        text = self._challenges.dumps({"node": key.node_id, "at": now, "nonce": secrets.token_urlsafe(16)})
+    async def challenge(self, key: PublicKey) -> Challenge:
+        """A fresh challenge for this key. Nothing is stored: it carries its own proof, and the node's epoch so far."""
+        async with self._shared.database.read() as connection:
+            epoch = await connection.scalar(select(nodes.c.epoch).where(nodes.c.node_id == key.node_id))
+        claims = {"node": key.node_id, "epoch": epoch or 0, "at": self._shared.clock()}
+        text = self._challenges.dumps(claims | {"nonce": secrets.token_urlsafe(16)})
         return Challenge(str(text), self._shared.limits.challenge_s)
 
     async def accept(
@@ -62,7 +64,7 @@ class Handshakes:
         enrolment: str,
     ) -> Welcome:
         """Enrols the node, or the node's newer process. The same answer again gives the same welcome."""
-        issued_at = self._check_challenge(key, challenge)
+        after = self._check_challenge(key, challenge)
         if not key.verifies(signature, handshake_message(audience, challenge)):
             raise Refused(
                 ErrorCode.BAD_SIGNATURE,
@@ -74,9 +76,10 @@ class Handshakes:
 
         async def work(connection: AsyncConnection) -> int:
             row = (await connection.execute(select(nodes).where(nodes.c.node_id == node_id))).mappings().first()
-            if row is not None and row["challenge"] == challenge:
-                return int(row["epoch"])
-            if row is not None and row["challenged_at"] >= issued_at:
+            epoch = 0 if row is None else int(row["epoch"])
+            if row is not None and (row["challenge"], row["token_id"]) == (challenge, enrolment):
+                return epoch
+            if epoch != after:
                 raise Refused(
                     ErrorCode.BAD_CHALLENGE,
                     "a newer process has shaken hands with this key since the challenge was issued.",
@@ -84,15 +87,13 @@ class Handshakes:
                 )
             if row is None or row["token_id"] != enrolment:
                 await self._shared.tokens.check_room(connection, enrolment)
-            epoch = 1 if row is None else int(row["epoch"]) + 1
             values = {
                 "name": name,
                 "public_key": {"alg": key.alg, "jwk": key.jwk},
                 "capabilities": capabilities,
                 "token_id": enrolment,
-                "epoch": epoch,
+                "epoch": epoch + 1,
                 "challenge": challenge,
-                "challenged_at": issued_at,
                 "seen_at": now,
             }
             if row is None:
@@ -100,8 +101,8 @@ class Handshakes:
             else:
                 await connection.execute(update(nodes).where(nodes.c.node_id == node_id).values(values))
             kind = "node_enrolled" if row is None else "node_returned"
-            await record(connection, kind, at=now, actor=node_id, detail={"token_id": enrolment, "epoch": epoch})
-            return epoch
+            await record(connection, kind, at=now, actor=node_id, detail={"token_id": enrolment, "epoch": epoch + 1})
+            return epoch + 1
 
         epoch = await self._shared.database.write(work)
         self._shared.notices.nodes_changed()
@@ -130,7 +131,8 @@ class Handshakes:
             )
         return dict(row)
 
-    def _check_challenge(self, key: PublicKey, challenge: str) -> float:
+    def _check_challenge(self, key: PublicKey, challenge: str) -> int:
+        """The epoch after which the challenge was issued."""
         mend = "call handshake without a challenge to get a new one"
         try:
             claims = self._challenges.loads(challenge)
@@ -140,7 +142,7 @@ class Handshakes:
             raise Refused(ErrorCode.BAD_CHALLENGE, "the challenge was issued for another key.", mend)
         if self._shared.clock() - claims["at"] > self._shared.limits.challenge_s:
             raise Refused(ErrorCode.BAD_CHALLENGE, "the challenge has expired.", mend)
-        return float(claims["at"])
+        return int(claims["epoch"])
 
 
 def negotiate_codec(offered: list[str]) -> str:

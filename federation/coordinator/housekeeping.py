@@ -29,9 +29,12 @@ class Housekeeping:
             over = select(rounds.c.round).where(
                 rounds.c.task_id == task_id, rounds.c.state.in_([RoundState.CLOSED, RoundState.VOID])
             )
-            ended = (uploads.c.task_id == task_id) & uploads.c.received & uploads.c.round.in_(over)
-            hashes = set((await connection.scalars(select(uploads.c.sha256).where(ended))).all())
-            await connection.execute(update(uploads).where(ended).values(received=False))
+            ended = (uploads.c.task_id == task_id) & (uploads.c.expires_at > 0) & uploads.c.round.in_(over)
+            rows = (await connection.execute(select(uploads.c.upload_id, uploads.c.sha256).where(ended))).all()
+            hashes = {str(row.sha256) for row in rows}
+            for row in rows:
+                await asyncio.to_thread(spool.forget, row.upload_id)
+            await connection.execute(update(uploads).where(ended).values(received=False, expires_at=0))
             newest_dropped = task.round - task.spec.keep_rounds - (0 if task.state.over else 1)
             old = (updates.c.task_id == task_id) & updates.c.kept & (updates.c.round <= newest_dropped)
             hashes |= set((await connection.scalars(select(updates.c.sha256).where(old))).all())

@@ -22,6 +22,7 @@ class Membership:
 
     async def join(self, task: Task, node: dict[str, Any], *, wanted: int | None, own_data: bool) -> None:
         """Gives the node a partition index in this task (none with data of its own). Joining again keeps it."""
+        _check_index(task, wanted, own_data)
         node_id = str(node["node_id"])
         async with self._shared.database.read() as connection:
             row = (
@@ -32,7 +33,6 @@ class Membership:
         if row is not None and _still_fits(row.partition_index, wanted, own_data):
             return
         _check_capabilities(task, node)
-        _check_index(task, wanted, own_data)
 
         async def work(connection: AsyncConnection) -> None:
             index = None if own_data else await self._claim(connection, task, node_id, wanted)

@@ -10,9 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from federation.coordinator.ports import Shared
 from federation.coordinator.records import find_round, get_task, get_version
+from federation.coordinator.submissions import check_metrics
 from federation.errors import ErrorCode, Refused
 from federation.rounds import RoundState, TaskState
-from federation.store.tables import assignments, metrics
+from federation.store.tables import assignments, members, metrics
 
 Phase = Literal["training", "evaluation", "leaving"]
 
@@ -57,6 +58,7 @@ class Reports:
 
     async def evaluation(self, node: dict[str, Any], task_id: str, *, version: int, scores: dict[str, float]) -> Heard:
         """A node's score of a model version on its held-out share. Reporting again replaces it."""
+        check_metrics(scores)
         node_id, now = str(node["node_id"]), self._shared.clock()
 
         async def work(connection: AsyncConnection) -> None:
@@ -82,8 +84,17 @@ class Reports:
         self._shared.notices.task_changed(task_id)
         return Heard("continue", 0.0, "")
 
-    def leaving(self, node: dict[str, Any], task_id: str) -> Heard:
+    async def leaving(self, node: dict[str, Any], task_id: str) -> Heard:
         """The node goes: its lease ends now instead of running out."""
+        async with self._shared.database.read() as connection:
+            await get_task(connection, task_id)
+            mine = (members.c.task_id == task_id) & (members.c.node_id == str(node["node_id"]))
+            if await connection.scalar(select(members.c.node_id).where(mine)) is None:
+                raise Refused(
+                    ErrorCode.NOT_IN_COHORT,
+                    f"{node['node_id']} never joined task {task_id}.",
+                    "a node joins with get_assignment",
+                )
         self._shared.liveness.left(task_id, str(node["node_id"]))
         self._shared.notices.task_changed(task_id)
         self._shared.notices.nodes_changed()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +20,7 @@ from federation.store.tables import assignments, metrics, updates
 from federation.weights import check_update, read_layout
 
 MAX_STEPS = 10**9
+MAX_METRIC = 1e30
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,8 @@ class Submissions:
     async def submit(self, node: dict[str, Any], submission: Submission) -> Receipt:
         """The receipt of an update that is durable and will count; refused otherwise, leaving nothing behind."""
         node_id = str(node["node_id"])
-        earlier = await self._earlier(node_id, submission)
+        inline = await self._inline_bytes(submission)
+        earlier = await self._earlier(node_id, submission, inline)
         if earlier is not None:
             return earlier
         async with self._shared.database.read() as connection:
@@ -72,10 +73,16 @@ class Submissions:
             )
             model = await get_version(connection, task.task_id, submission.base_version)
         _check_counts(task, submission)
-        _check_metrics(submission.metrics)
-        upload = await self._bytes_of(node_id, submission)
+        check_metrics(submission.metrics)
+        key = (node_id, submission.task_id, submission.round, submission.base_version)
+        if inline is not None:
+            sha256 = hashlib.sha256(inline).hexdigest()
+            _check_signature(node, submission, sha256)
+            upload = await self._uploads.hold(*key, sha256, inline)
+        else:
+            upload = await self._uploads.take(*key, str(submission.upload_id))
+            _check_signature(node, submission, upload.sha256)
         try:
-            self._check_signature(node, submission, upload)
             norm = await asyncio.to_thread(self._check_content, task, model.sha256, upload)
         except Refused:
             await self._uploads.discard(upload)
@@ -87,71 +94,43 @@ class Submissions:
         self._shared.notices.task_changed(task.task_id)
         return receipt
 
-    async def _bytes_of(self, node_id: str, submission: Submission) -> Upload:
-        key = (node_id, submission.task_id, submission.round, submission.base_version)
-        match submission.upload_id, submission.inline_b64:
-            case str(upload_id), None:
-                return await self._uploads.take(*key, upload_id)
-            case None, str(inline):
-                return await self._uploads.take_inline(*key, inline)
-            case _:
-                raise Refused(
-                    ErrorCode.INVALID_ARGUMENT,
-                    "an update comes either as upload_id or as inline_b64.",
-                    "give exactly one of the two",
-                )
-
-    def _check_signature(self, node: dict[str, Any], submission: Submission, upload: Upload) -> None:
-        message = update_message(
-            node_id=upload.node_id,
-            task_id=submission.task_id,
-            round=submission.round,
-            base_version=submission.base_version,
-            sha256=upload.sha256,
-            num_examples=submission.num_examples,
-            num_steps=submission.num_steps,
-        )
-        if not PublicKey.parse(node["public_key"]).verifies(submission.signature, message):
+    async def _inline_bytes(self, submission: Submission) -> bytes | None:
+        if (submission.upload_id is None) == (submission.inline_b64 is None):
             raise Refused(
-                ErrorCode.BAD_SIGNATURE,
-                "the signature does not cover this update as submitted.",
-                "sign potluck-update-v1 over node, task, round, base version, sha256, examples and steps "
-                "(docs/protocol.md) with the key of the handshake",
+                ErrorCode.INVALID_ARGUMENT,
+                "an update comes either as upload_id or as inline_b64.",
+                "give exactly one of the two",
             )
+        if submission.inline_b64 is None:
+            return None
+        limit = self._shared.limits.inline_max_bytes
+        return await asyncio.to_thread(decode_base64, submission.inline_b64, limit, "inline_b64")
 
     def _check_content(self, task: Task, model_sha256: str, upload: Upload) -> float:
         spool = self._shared.spool
         layout = read_layout(spool.path(model_sha256))
         return check_update(spool.path(upload.sha256), layout, max_norm=task.spec.aggregation.max_update_norm)
 
-    async def _earlier(self, node_id: str, submission: Submission) -> Receipt | None:
+    async def _earlier(self, node_id: str, submission: Submission, inline: bytes | None) -> Receipt | None:
         """The receipt, when this very update was accepted before; refused when it was another."""
         async with self._shared.database.read() as connection:
             row = await _accepted(connection, node_id, submission)
         if row is None:
             return None
-        same = row["upload_id"] == submission.upload_id
-        if submission.inline_b64 is not None:
-            limit = self._shared.limits.inline_max_bytes
-            same = (
-                row["sha256"] == hashlib.sha256(decode_base64(submission.inline_b64, limit, "inline_b64")).hexdigest()
-            )
-        counts = (row["num_examples"], row["num_steps"], row["base_version"])
-        if not same or counts != (submission.num_examples, submission.num_steps, submission.base_version):
-            raise Refused(
-                ErrorCode.ALREADY_SUBMITTED,
-                f"{node_id} has already delivered another update ({row['sha256'][:12]}…) for round {row['round']}.",
-                "one update a round: call get_assignment for the next one",
-            )
-        return _receipt(row)
+        if inline is None:
+            same = row["upload_id"] == submission.upload_id
+        else:
+            same = row["sha256"] == hashlib.sha256(inline).hexdigest()
+        return _same_or_refused(row, submission, same)
 
     async def _commit(
         self, connection: AsyncConnection, node_id: str, submission: Submission, upload: Upload, norm: float
     ) -> Receipt:
         row = await _accepted(connection, node_id, submission)
-        if row is not None and row["sha256"] == upload.sha256:
-            return _receipt(row)  # the same call, a moment earlier
+        if row is not None:  # another call was a moment earlier
+            return _same_or_refused(row, submission, row["sha256"] == upload.sha256)
         await check_open_assignment(connection, submission.task_id, submission.round, node_id, submission.base_version)
+        await self._uploads.check_still_there(connection, upload)
         now = self._shared.clock()
         values = {
             "update_id": "upd-" + upload.upload_id.removeprefix("up-"),
@@ -185,6 +164,36 @@ class Submissions:
         detail = {"round": submission.round, "sha256": upload.sha256, "num_examples": submission.num_examples}
         await record(connection, "update_accepted", at=now, task_id=submission.task_id, actor=node_id, detail=detail)
         return _receipt(values)
+
+
+def _same_or_refused(row: dict[str, Any], submission: Submission, same: bool) -> Receipt:
+    counts = (row["num_examples"], row["num_steps"], row["base_version"])
+    if same and counts == (submission.num_examples, submission.num_steps, submission.base_version):
+        return _receipt(row)
+    raise Refused(
+        ErrorCode.ALREADY_SUBMITTED,
+        f"{row['node_id']} has already delivered another update ({row['sha256'][:12]}…) for round {row['round']}.",
+        "one update a round: call get_assignment for the next one",
+    )
+
+
+def _check_signature(node: dict[str, Any], submission: Submission, sha256: str) -> None:
+    message = update_message(
+        node_id=str(node["node_id"]),
+        task_id=submission.task_id,
+        round=submission.round,
+        base_version=submission.base_version,
+        sha256=sha256,
+        num_examples=submission.num_examples,
+        num_steps=submission.num_steps,
+    )
+    if not PublicKey.parse(node["public_key"]).verifies(submission.signature, message):
+        raise Refused(
+            ErrorCode.BAD_SIGNATURE,
+            "the signature does not cover this update as submitted.",
+            "sign potluck-update-v1 over node, task, round, base version, sha256, examples and steps "
+            "(docs/protocol.md) with the key of the handshake",
+        )
 
 
 async def _accepted(connection: AsyncConnection, node_id: str, submission: Submission) -> dict[str, Any] | None:
@@ -225,9 +234,13 @@ def _check_counts(task: Task, submission: Submission) -> None:
         )
 
 
-def _check_metrics(values: dict[str, float]) -> None:
+def check_metrics(values: dict[str, float]) -> None:
+    """Refuses numbers that nobody measured: not finite, absurdly large, an accuracy outside 0..1."""
     for name, value in values.items():
-        if not math.isfinite(value):
+        low, high = (0.0, 1.0) if name.endswith("accuracy") else (-MAX_METRIC, MAX_METRIC)
+        if not low <= value <= high:  # NaN is in no interval
             raise Refused(
-                ErrorCode.INVALID_ARGUMENT, f"metric {name!r} is {value}.", "leave out what is not a finite number"
+                ErrorCode.INVALID_ARGUMENT,
+                f"metric {name!r} is {value}; allowed are {low:g}..{high:g}.",
+                "report what was measured, and leave out what is no number",
             )

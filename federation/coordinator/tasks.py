@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from federation.coordinator.housekeeping import Housekeeping
 from federation.coordinator.ports import Shared
 from federation.coordinator.records import Task, find_round, get_task, get_version
-from federation.coordinator.transitions import open_round
+from federation.coordinator.transitions import go_on, open_round
 from federation.errors import ErrorCode, Refused
 from federation.rounds import RoundState, TaskState
 from federation.spec import Problem, parse_spec
@@ -37,13 +37,7 @@ class Tasks:
         document = spec.model_dump(mode="json")
         existing = await self._find(request_id)
         if existing is not None:
-            if existing["spec"] != document:
-                raise Refused(
-                    ErrorCode.INVALID_ARGUMENT,
-                    f"request_id {request_id!r} already made {existing['task_id']} from another spec.",
-                    "use a new request_id for a new task",
-                )
-            return Task.of(existing), False
+            return _same_task(existing, document), False
         workload = self._shared.workload
         refuse_problems(await asyncio.to_thread(workload.check, spec))
         input_shape, num_classes = workload.schema_for(spec)
@@ -54,8 +48,9 @@ class Tasks:
         task_id = self._task_id(request_id)
 
         async def work(connection: AsyncConnection) -> tuple[Task, bool]:
-            if await connection.scalar(select(tasks.c.task_id).where(tasks.c.task_id == task_id)):
-                return await get_task(connection, task_id), False  # the same request, a moment earlier
+            row = (await connection.execute(select(tasks).where(tasks.c.task_id == task_id))).mappings().first()
+            if row is not None:  # the same request, a moment earlier
+                return _same_task(row, document), False
             await connection.execute(
                 insert(tasks).values(
                     task_id=task_id,
@@ -94,7 +89,7 @@ class Tasks:
                 case "pause":
                     await self._move(connection, task, TaskState.RUNNING, TaskState.PAUSED, actor)
                 case "resume":
-                    await self._move(connection, task, TaskState.PAUSED, TaskState.RUNNING, actor)
+                    await self._resume(connection, task, actor)
                 case "cancel":
                     await self._cancel(connection, task, actor)
                 case "roll_back":
@@ -127,6 +122,14 @@ class Tasks:
             )
         await self._set_state(connection, task, target, actor)
 
+    async def _resume(self, connection: AsyncConnection, task: Task, actor: str) -> None:
+        if task.state is TaskState.RUNNING:
+            return
+        await self._move(connection, task, TaskState.PAUSED, TaskState.RUNNING, actor)
+        last = await find_round(connection, task.task_id, task.round)
+        if last is not None and last.state in (RoundState.CLOSED, RoundState.VOID):
+            await go_on(connection, task, last.round, task.version, self._shared.clock())
+
     async def _cancel(self, connection: AsyncConnection, task: Task, actor: str) -> None:
         if task.state is TaskState.CANCELLED:
             return
@@ -145,6 +148,8 @@ class Tasks:
                 ErrorCode.INVALID_ARGUMENT, "roll_back needs the version to return to.", "pass version, e.g. version=3"
             )
         await get_version(connection, task.task_id, version)
+        if version == task.version:
+            return
         current = await find_round(connection, task.task_id, task.round)
         if current is not None and current.state in (RoundState.COLLECTING, RoundState.AGGREGATING):
             raise Refused(
@@ -188,6 +193,16 @@ class Tasks:
     def _announce(self, task_id: str) -> None:
         self._shared.notices.task_changed(task_id)
         self._shared.notices.tasks_changed()
+
+
+def _same_task(row: Mapping[Any, Any], document: dict[str, Any]) -> Task:
+    if row["spec"] != document:
+        raise Refused(
+            ErrorCode.INVALID_ARGUMENT,
+            f"request_id {row['request_id']!r} already made {row['task_id']} from another spec.",
+            "use a new request_id for a new task",
+        )
+    return Task.of(row)
 
 
 def refuse_problems(problems: list[Problem]) -> None:

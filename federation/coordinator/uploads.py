@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import hashlib
 import re
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from federation.coordinator.ports import Shared
@@ -22,6 +21,7 @@ from federation.lanes import UploadTicket
 from federation.rounds import RoundState
 from federation.store.tables import assignments, model_versions, updates, uploads
 
+_MOST_UPLOADS = 8  # open ones of a node for one round: a retry that trained anew is honest, dozens are not
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -60,6 +60,7 @@ class Uploads:
             return self._answer(await self._get(upload_id), size)
         async with self._shared.database.read() as connection:
             await check_open_assignment(connection, task_id, number, node_id, base_version)
+            await check_not_submitted(connection, task_id, number, node_id)
             await self._check_size(connection, task_id, base_version, size)
         now = self._shared.clock()
         expires_at = now + self._shared.limits.upload_lifetime_s
@@ -68,6 +69,7 @@ class Uploads:
         async def work(connection: AsyncConnection) -> None:
             row = (await connection.execute(select(uploads).where(uploads.c.upload_id == upload_id))).first()
             if row is None:
+                await _check_few(connection, key, now)
                 values = {"upload_id": upload_id, "sha256": sha256, "size": size, "received": False}
                 await connection.execute(insert(uploads).values(key | values | {"expires_at": expires_at}))
             elif row.expires_at <= now:
@@ -92,6 +94,7 @@ class Uploads:
             )
         if min(ticket.expires_at, upload.expires_at) <= self._shared.clock():
             raise Refused(ErrorCode.UPLOAD_GONE, "this upload URL has expired.", "call begin_upload for a new one")
+        await self._check_wanted(upload)
         return upload, self._shared.spool.receive(upload.upload_id, upload.sha256, upload.size)
 
     async def finish(self, upload: Upload) -> None:
@@ -122,6 +125,7 @@ class Uploads:
             )
         if upload.expires_at <= self._shared.clock():
             raise Refused(ErrorCode.UPLOAD_GONE, "this upload has expired.", "call begin_upload again")
+        await self._check_wanted(upload)
         if upload.received and self._shared.spool.has(upload.sha256):
             return upload.size, True
         limit = self._shared.limits.chunk_max_bytes
@@ -144,41 +148,52 @@ class Uploads:
             )
         if not (upload.received and self._shared.spool.has(upload.sha256)):
             offset = await asyncio.to_thread(self._shared.spool.progress, upload_id)
-            raise Refused(
-                ErrorCode.UPLOAD_INCOMPLETE,
-                f"upload {upload_id} is incomplete: {offset} of {upload.size} bytes came in-band.",
-                "PUT all bytes to its URL, or go on with upload_chunk at that offset",
-            )
+            raise _incomplete(upload, offset)
         return upload
 
-    async def take_inline(self, node_id: str, task_id: str, number: int, base_version: int, data_b64: str) -> Upload:
+    async def hold(
+        self, node_id: str, task_id: str, number: int, base_version: int, sha256: str, data: bytes
+    ) -> Upload:
         """A small update that came within `submit_update` itself, put where uploads go."""
-        limit = self._shared.limits.inline_max_bytes
-        data = await asyncio.to_thread(decode_base64, data_b64, limit, "inline_b64")
-        sha256, size = hashlib.sha256(data).hexdigest(), len(data)
         upload, _, _ = await self.begin(
-            node_id, task_id, number=number, base_version=base_version, sha256=sha256, size=size
+            node_id, task_id, number=number, base_version=base_version, sha256=sha256, size=len(data)
         )
-        self._traffic.received("in-band", size)
+        self._traffic.received("in-band", len(data))
         await asyncio.to_thread(self._shared.spool.put, data)
         await self.finish(upload)
         return upload
 
+    async def check_still_there(self, connection: AsyncConnection, upload: Upload) -> None:
+        """Refuses, within the transaction that commits it, an upload whose bytes a refused twin has taken along."""
+        received = await connection.scalar(select(uploads.c.received).where(uploads.c.upload_id == upload.upload_id))
+        if not (received and self._shared.spool.has(upload.sha256)):
+            raise _incomplete(upload, 0)
+
     async def discard(self, upload: Upload) -> None:
         """Forgets the bytes of an upload that was refused, unless others share them."""
 
-        async def work(connection: AsyncConnection) -> bool:
-            await connection.execute(
-                update(uploads).where(uploads.c.upload_id == upload.upload_id).values(received=False)
-            )
-            return await is_referenced(connection, upload.sha256)
+        async def work(connection: AsyncConnection) -> None:
+            mine = uploads.c.upload_id == upload.upload_id
+            await connection.execute(update(uploads).where(mine).values(received=False, expires_at=0))
+            await asyncio.to_thread(self._shared.spool.forget, upload.upload_id)
+            if not await is_referenced(connection, upload.sha256):
+                await asyncio.to_thread(self._shared.spool.remove, upload.sha256)
 
-        if not await self._shared.database.write(work):
-            await asyncio.to_thread(self._shared.spool.remove, upload.sha256)
+        await self._shared.database.write(work)
 
     def _answer(self, upload: Upload, offset: int) -> tuple[Upload, int, str]:
         ticket = UploadTicket(upload.upload_id, upload.node_id, upload.sha256, upload.size, int(upload.expires_at))
         return upload, offset, self._shared.lanes.upload_url(ticket)
+
+    async def _check_wanted(self, upload: Upload) -> None:
+        async with self._shared.database.read() as connection:
+            current = await get_round(connection, upload.task_id, upload.round)
+        if current.state is not RoundState.COLLECTING:
+            raise Refused(
+                ErrorCode.UPLOAD_GONE,
+                f"round {upload.round} is {current.state}; its uploads are no longer taken.",
+                "call get_assignment for the next round",
+            )
 
     async def _get(self, upload_id: str) -> Upload:
         async with self._shared.database.read() as connection:
@@ -235,6 +250,32 @@ async def check_open_assignment(
     return task, current
 
 
+async def check_not_submitted(connection: AsyncConnection, task_id: str, number: int, node_id: str) -> None:
+    """Refuses when the node has delivered its update for this round."""
+    query = select(updates.c.sha256).where(
+        updates.c.task_id == task_id, updates.c.round == number, updates.c.node_id == node_id
+    )
+    delivered = await connection.scalar(query)
+    if delivered is not None:
+        raise Refused(
+            ErrorCode.ALREADY_SUBMITTED,
+            f"{node_id} has already delivered another update ({delivered[:12]}…) for round {number}.",
+            "one update a round: call get_assignment for the next one",
+        )
+
+
+async def _check_few(connection: AsyncConnection, key: dict[str, Any], now: float) -> None:
+    conditions = [uploads.c[name] == value for name, value in key.items()]
+    query = select(func.count()).select_from(uploads).where(*conditions, uploads.c.expires_at > now)
+    announced = await connection.scalar(query)
+    if (announced or 0) >= _MOST_UPLOADS:
+        raise Refused(
+            ErrorCode.UPLOAD_CONFLICT,
+            f"this node has announced {announced} different updates for this round.",
+            "bring and submit one of them",
+        )
+
+
 async def is_referenced(connection: AsyncConnection, sha256: str) -> bool:
     """Whether an update, a received upload or a model version still stands on this blob."""
     queries = (
@@ -250,18 +291,28 @@ async def is_referenced(connection: AsyncConnection, sha256: str) -> bool:
 
 def decode_base64(text: str, limit: int, field: str) -> bytes:
     """At most `limit` bytes of standard base64; refused otherwise. Slow for megabytes: call it in a thread."""
+    too_large = Refused(
+        ErrorCode.TOO_LARGE, f"{field} holds more than {limit} bytes.", "send pieces of the size that handshake allows"
+    )
     if len(text) > (limit + 2) // 3 * 4:
-        raise Refused(
-            ErrorCode.TOO_LARGE,
-            f"{field} holds more than {limit} bytes.",
-            "send pieces of the size that handshake allows",
-        )
+        raise too_large
     try:
-        return base64.b64decode(text, validate=True)
-    except binascii.Error as error:
+        data = base64.b64decode(text, validate=True)
+    except ValueError as error:
         raise Refused(
             ErrorCode.INVALID_ARGUMENT, f"{field} is not base64: {error}.", "use standard base64 with padding"
         ) from None
+    if len(data) > limit:
+        raise too_large
+    return data
+
+
+def _incomplete(upload: Upload, offset: int) -> Refused:
+    return Refused(
+        ErrorCode.UPLOAD_INCOMPLETE,
+        f"upload {upload.upload_id} is incomplete: {offset} of {upload.size} bytes came in-band.",
+        "PUT all bytes to its URL, or go on with upload_chunk at that offset",
+    )
 
 
 def _upload_id(node_id: str, task_id: str, number: int, base_version: int, sha256: str, size: int) -> str:

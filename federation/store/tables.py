@@ -35,7 +35,7 @@ tokens = Table(
     Column("request_id", Text, nullable=False, unique=True),
     Column("max_nodes", Integer),
     Column("created_at", Float, nullable=False),
-    Column("expires_at", Float),
+    Column("lifetime_s", Float),
     Column("revoked_at", Float),
 )
 
@@ -49,7 +49,6 @@ nodes = Table(
     Column("token_id", Text, nullable=False),  # of the enrolment; no foreign key: `anonymous` is no row
     Column("epoch", Integer, nullable=False),  # grows with each handshake; older node tokens are fenced
     Column("challenge", Text, nullable=False),  # the one last answered, so that a repeated answer changes nothing
-    Column("challenged_at", Float, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("seen_at", Float, nullable=False),
     Index(None, "token_id"),

@@ -99,7 +99,7 @@ async def test_a_node_that_says_goodbye_is_not_waited_for(world: World) -> None:
     ann, bob = await world.node("ann"), await world.node("bob")
     await ann.ask(task), await bob.ask(task)
     await ann.submit(task, 1, 1.0)
-    world.federation.reports.leaving(bob.row, task)
+    await world.federation.reports.leaving(bob.row, task)
     await world.review()
     assert (await world.round(task, 1))["state"] == "closed"
 

@@ -121,7 +121,7 @@ class Node:
     async def shake_hands(self, enrolment: str = "anonymous") -> str:
         """A handshake; the node token."""
         handshakes = self._federation.handshakes
-        challenge = handshakes.challenge(self.public).challenge
+        challenge = (await handshakes.challenge(self.public)).challenge
         welcome = await handshakes.accept(
             self.public,
             audience=HOST,

@@ -53,6 +53,7 @@ class RawNode:
 
     async def hello(self, **changes: Any) -> dict[str, Any]:
         """One call of handshake."""
+        self.served.clock.now += 0.001  # no two handshakes at one instant
         arguments = {
             "public_key": self.public_key,
             "capabilities": CAPABILITIES,

@@ -65,8 +65,9 @@ class Rpc:
     async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
         """A tool's structured result. Raises Refusal."""
         result = await self.ask("tools/call", {"name": tool, "arguments": arguments})
-        content: dict[str, Any] = result["structuredContent"]
+        content: dict[str, Any] = result.get("structuredContent", {})
         if result.get("isError"):
+            assert "error" in content, f"an error without a code and a mend: {result['content']}"
             raise Refusal(content["error"])
         assert strict_json(result["content"][0]["text"]) == content
         return content

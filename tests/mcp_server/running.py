@@ -106,9 +106,7 @@ class Served:
 
     async def task(self, *, start: bool = True, **changes: Any) -> str:
         """The id of a new task, `SPEC` with changes."""
-        task, _ = await self.federation.tasks.create(
-            SPEC | changes, request_id=self.fresh(), start=start, actor="test"
-        )
+        task, _ = await self.federation.tasks.create(SPEC | changes, request_id=self.fresh(), start=start, actor="test")
         return task.task_id
 
     async def close_due_rounds(self) -> None:
@@ -148,7 +146,15 @@ class Served:
 
 
 class _Quiet(uvicorn.Server):
-    """Leaves the process's signal handlers alone."""
+    """Says when it is up, and leaves the process's signal handlers alone."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.up.set()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -168,7 +174,7 @@ async def serving(
     clock = StoppedClock()
     chosen = Settings(data_dir=data_dir, port=0, **settings)
     workload = Workload()
-    with socket.socket() as listener:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         base = f"http://127.0.0.1:{listener.getsockname()[1]}"
         async with (
@@ -186,8 +192,7 @@ async def serving(
             )
             server = _Quiet(config)
             running = asyncio.create_task(server.serve(sockets=[listener]))
-            while not server.started and not running.done():
-                await asyncio.sleep(0.005)
+            await asyncio.wait([asyncio.create_task(server.up.wait()), running], return_when=asyncio.FIRST_COMPLETED)
             try:
                 yield Served(base, data_dir, chosen, federation, clock, http)
             finally:

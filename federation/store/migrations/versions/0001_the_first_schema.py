@@ -33,7 +33,6 @@ def upgrade() -> None:
     sa.Column('token_id', sa.Text(), nullable=False),
     sa.Column('epoch', sa.Integer(), nullable=False),
     sa.Column('challenge', sa.Text(), nullable=False),
-    sa.Column('challenged_at', sa.Float(), nullable=False),
     sa.Column('created_at', sa.Float(), nullable=False),
     sa.Column('seen_at', sa.Float(), nullable=False),
     sa.PrimaryKeyConstraint('node_id', name=op.f('pk_nodes'))
@@ -63,7 +62,7 @@ def upgrade() -> None:
     sa.Column('request_id', sa.Text(), nullable=False),
     sa.Column('max_nodes', sa.Integer(), nullable=True),
     sa.Column('created_at', sa.Float(), nullable=False),
-    sa.Column('expires_at', sa.Float(), nullable=True),
+    sa.Column('lifetime_s', sa.Float(), nullable=True),
     sa.Column('revoked_at', sa.Float(), nullable=True),
     sa.PrimaryKeyConstraint('token_id', name=op.f('pk_tokens')),
     sa.UniqueConstraint('request_id', name=op.f('uq_tokens_request_id'))
