@@ -62,7 +62,7 @@ class Assignments:
         until = loop.time() + min(wait_s, self._shared.limits.max_wait_s)
         with self._shared.liveness.polling(task_id, node_id):
             while True:
-                change = self._shared.notices.next_change(task_id)
+                change = self._shared.notices.next_work(task_id)
                 assignment = await self.now(task_id, node_id)
                 left = 0.0 if self._shared.notices.stopping else until - loop.time()
                 if assignment.action != "wait" or left <= 0:
@@ -108,7 +108,7 @@ class Assignments:
             if cohort is None:
                 return fresh
             await self._shared.database.write(lambda connection: self._collect(connection, task, fresh, cohort))
-            self._shared.notices.task_changed(task.task_id)
+            self._shared.notices.work_changed(task.task_id)
             async with self._shared.database.read() as connection:
                 return await find_round(connection, task.task_id, fresh.round) or fresh
 

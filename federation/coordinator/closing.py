@@ -172,7 +172,7 @@ class Closer:
         await self._tell_and_tidy(current.task_id)
 
     async def _tell_and_tidy(self, task_id: str) -> None:
-        self._shared.notices.task_changed(task_id)
+        self._shared.notices.work_changed(task_id)
         self._shared.notices.tasks_changed()
         await self._housekeeping.prune(task_id)
 

@@ -22,12 +22,16 @@ class Notices:
         """Calls `listener(topic, id)` at every change; it must not block."""
         self._listeners.append(listener)
 
-    def next_change(self, task_id: str) -> asyncio.Event:
-        """Set at the task's next change. Take it before reading the state, or a change between goes unseen."""
+    def next_work(self, task_id: str) -> asyncio.Event:
+        """Set when there may be work. Take it before reading the state, or a change between goes unseen."""
         return self._next.setdefault(task_id, asyncio.Event())
 
     def task_changed(self, task_id: str) -> None:
-        """A task's round, state, model or metrics changed."""
+        """Something about a task changed that people may want to see: progress, an update, a score."""
+        self._tell("task", task_id)
+
+    def work_changed(self, task_id: str) -> None:
+        """A round began or ended, or the task changed its state: whoever waits for work must look again."""
         waiting = self._next.pop(task_id, None)
         if waiting is not None:
             waiting.set()

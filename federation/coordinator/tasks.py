@@ -191,7 +191,7 @@ class Tasks:
         return "task-" + base64.b32encode(digest).decode().lower()
 
     def _announce(self, task_id: str) -> None:
-        self._shared.notices.task_changed(task_id)
+        self._shared.notices.work_changed(task_id)
         self._shared.notices.tasks_changed()
 
 
