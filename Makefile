@@ -1,6 +1,9 @@
 # Everything runs in a virtual environment in this checkout, made on first use.
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := $(BIN)/pip install --disable-pip-version-check
+# PyTorch's CPU index, say; empty: wherever pip takes torch from.
+TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test test-fast lint bench clean
@@ -35,10 +38,12 @@ clean:  ## Remove the virtual environment
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Potluck needs Python 3.11 or newer; try: make PYTHON=python3.11")'
+	@echo 'Making .venv: about 1.5 GB and a few minutes with the CPU build of torch, once.'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --disable-pip-version-check --quiet --editable .
+	$(if $(TORCH_INDEX),$(PIP) 'torch<2.14' --index-url $(TORCH_INDEX))
+	$(PIP) --editable .
 	@touch $@
 
 .venv/installed-dev: pyproject.toml .venv/installed
-	$(BIN)/pip install --disable-pip-version-check --quiet --editable '.[dev]'
+	$(PIP) --editable '.[dev]'
 	@touch $@

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from federation.errors import ErrorCode, Refused
 from federation.partition import partition
@@ -39,24 +37,42 @@ def own_path(data: str | Path | None) -> Path | None:
     return path
 
 
-def load_share(spec: TaskSpec, assignment: Mapping[str, Any], index: int | None, data: str | Path | None) -> Share:
-    """This node's examples: its own `data`, or part `index` of the task's; reading and cutting may take seconds.
+def own_examples(spec: TaskSpec, data: str | Path | None) -> Examples | None:
+    """All of the node's own examples, checked against the task; None for a node that holds a part of the task's data.
 
     Raises:
-        Refused: the data cannot be had, or does not fit the task.
+        Refused: `data` cannot be read, does not fit the task, or names another data set than the task's.
     """
-    seed = spec.partition_seed
     path = own_path(data)
     if path is not None:
-        shape = tuple(int(side) for side in assignment["input_shape"])
-        examples = load_own(path, input_shape=shape, num_classes=int(assignment["num_classes"]))
-        return Share(*split_holdout(examples, spec.data.holdout, derive_seed(seed, "holdout", "own")))
+        shape, classes = schema(spec)
+        return load_own(path, input_shape=shape, num_classes=classes)
     if spec.data.id == "own":
         problem = "this task trains on each node's own data."
         raise Refused(ErrorCode.DATA_UNAVAILABLE, problem, "pass --data with the path of yours")
     if data is not None and data != spec.data.id:
         problem = f"this task trains on {spec.data.id}, not on {data}."
         raise Refused(ErrorCode.BAD_DATA, problem, f"pass --data {spec.data.id}, or leave it out")
+    return None
+
+
+def schema(spec: TaskSpec) -> tuple[tuple[int, ...], int]:
+    """Shape of one example and number of classes."""
+    if spec.data.input_shape is not None and spec.data.num_classes is not None:
+        return spec.data.input_shape, spec.data.num_classes
+    card = catalogue.card(spec.data.id)
+    return card.input_shape, card.num_classes
+
+
+def load_share(spec: TaskSpec, index: int | None, own: Examples | None) -> Share:
+    """This node's examples: all of its `own`, or part `index` of the task's; reading and cutting may take seconds.
+
+    Raises:
+        Refused: the data cannot be had, or the server has given this node no part of it.
+    """
+    seed = spec.partition_seed
+    if own is not None:
+        return Share(*split_holdout(own, spec.data.holdout, derive_seed(seed, "holdout", "own")))
     if index is None:
         problem = "the server has given this node no part of the data set."
         raise Refused(ErrorCode.DATA_UNAVAILABLE, problem, "join again, or pass --index")

@@ -92,6 +92,8 @@ def open_identity(path: Path | None = None) -> Iterator[Identity]:
 
 
 def _read(path: Path) -> Identity:
+    if path.is_dir():
+        raise Refused(ErrorCode.INVALID_ARGUMENT, f"{path} is a folder.", f"name a file, e.g. {path / 'node.pem'}")
     if path.stat().st_mode & 0o077:
         raise Refused(ErrorCode.FORBIDDEN, f"others can read the key file {path}.", f"run: chmod 600 {path}")
     try:

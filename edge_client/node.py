@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_client.connection import Connection
-from edge_client.data import Share, load_share, own_path
+from edge_client.data import Share, load_share, own_examples, own_path
 from edge_client.endpoint import Endpoint, Transport
 from edge_client.events import Event, Kind, Summary
 from edge_client.heartbeat import Heartbeat
@@ -29,6 +29,8 @@ POLL_S = 25.0
 """How long one get_assignment may take, in seconds: below what proxies allow an idle request."""
 COMMIT_S = 600.0
 """How long a server may check an update before it takes it, in seconds."""
+SHARE_PAUSE_S, SHARE_PATIENCE_S = 5.0, 60.0
+"""How often and how long a node asks again for a share that another one holds, in seconds."""
 GOODBYE_S = 2.0
 """How long a node that leaves tries to say so, in seconds."""
 MISSED = {
@@ -103,7 +105,9 @@ class Node:
         connection = Connection(
             self.endpoint,
             patience_s=self._patience_s,
-            on_lost=lambda why, pause: self._tell("lost", f"server out of reach ({why}); again in {pause:.1f} s"),
+            on_lost=lambda why, pause: self._tell(
+                "lost", f"no answer from {self.endpoint.url} ({why}); again in {pause:.1f} s"
+            ),
             on_back=lambda: self._tell("back", "server reached again"),
         )
         with open_identity(self._key) as identity, tempfile.TemporaryDirectory(prefix="potluck-node-") as scratch:
@@ -122,8 +126,10 @@ class Node:
                     chunk_max_bytes=int(terms["lanes"]["chunk_max_bytes"]),
                 )
                 self._tell("joined", f"at {self.endpoint.url} as {self._member.node_id}", node_id=self._member.node_id)
+                task = await self._member.call("get_task", {"task_id": self.task_id})
+                self._own = await asyncio.to_thread(own_examples, parse_spec(task["spec"]), self._data)
                 try:
-                    assignment = await self._next_assignment()
+                    assignment = await self._first_assignment()
                     while assignment["action"] != "finished":
                         assignment = await self._act(assignment)
                 except BaseException:
@@ -134,16 +140,31 @@ class Node:
         counts = (self._rounds, self._examples, self._steps, self._lanes.bytes_up, self._lanes.bytes_down)
         return Summary(self._member.node_id, *counts, time.monotonic() - started)
 
-    async def _next_assignment(self) -> dict[str, Any]:
-        arguments: dict[str, Any] = {"task_id": self.task_id, "wait_s": self._wait_s, "own_data": self._own_data}
+    async def _first_assignment(self) -> dict[str, Any]:
+        """Joins the task. A share whose node was heard of lately may be free again soon, so that is waited for."""
+        patience = SHARE_PATIENCE_S
+        while True:
+            try:
+                return await self._next_assignment(wait_s=0)  # at once, so that people see why there is nothing to do
+            except Refused as refused:
+                if refused.code is not ErrorCode.PARTITION_TAKEN or patience <= 0:
+                    raise
+                self._told_to_wait(refused.problem, SHARE_PAUSE_S)
+            await asyncio.sleep(SHARE_PAUSE_S)
+            patience -= SHARE_PAUSE_S
+
+    async def _next_assignment(self, wait_s: float | None = None) -> dict[str, Any]:
+        wait_s = self._wait_s if wait_s is None else wait_s
+        arguments: dict[str, Any] = {"task_id": self.task_id, "wait_s": wait_s, "own_data": self._own_data}
         if self._index is not None:
             arguments["partition_index"] = self._index
         asked = time.monotonic()
-        assignment = await self._member.call("get_assignment", arguments, timeout=self._wait_s + 30)
+        assignment = await self._member.call("get_assignment", arguments, timeout=wait_s + 30)
         if assignment["action"] == "wait":
             self._tell("waiting", str(assignment.get("reason") or "nothing to do yet"))
             waited = time.monotonic() - asked
-            await asyncio.sleep(max(0.0, float(assignment.get("retry_after_s") or 0) - waited))
+            pause = float(assignment.get("retry_after_s") or 0) if wait_s else 0.0
+            await asyncio.sleep(max(0.0, pause - waited))
         self._partition_index = assignment.get("partition_index")
         return assignment
 
@@ -172,7 +193,7 @@ class Node:
     async def _train(self, assignment: dict[str, Any]) -> dict[str, Any]:
         round_number, version = int(assignment["round"]), int(assignment["model"]["version"])
         self._round = round_number
-        self._tell("round", f"round {round_number}: model version {version}", round=round_number)
+        self._tell("round", f"round {round_number}: training from model version {version}", round=round_number)
         spec = parse_spec(assignment["spec"])
         async with self._heartbeat(assignment, spec) as heartbeat:
             model_file = await self._lanes.download(assignment["model"], self._scratch)
@@ -255,7 +276,7 @@ class Node:
         """This node's examples, read once: they are the same in every round."""
         wanted = (spec.data, spec.partition_seed, self._partition_index)
         if self._share is None or self._share[0] != wanted:
-            share = await asyncio.to_thread(load_share, spec, assignment, self._partition_index, self._data)
+            share = await asyncio.to_thread(load_share, spec, self._partition_index, self._own)
             self._share = (wanted, share)
         return self._share[1]
 

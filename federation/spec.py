@@ -191,6 +191,8 @@ def _mend(kind: str) -> str:
     match kind:
         case "extra_forbidden":
             return "remove the field or correct its spelling; potluck://schema/task lists every field"
+        case "model_type":
+            return "write a section with fields, e.g. model: {id: mlp}"
         case "missing":
             return "add the field; potluck://schema/task describes it"
         case _:

@@ -1,7 +1,7 @@
 """Change notices to every client: listen streams (2026-07-28) and subscribed sessions of the older era.
 
-The SDK announces on one path or the other. This is the one module that touches what 2.3 keeps private: the
-low-level server, to add the two handlers that it lacks, and a session's connection, which outlives a request.
+The SDK announces on one path or the other. This module touches what 2.3 keeps private: the low-level server, to add the
+two handlers that it lacks, and a session's connection, which outlives a request.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ def greeting(settings: Settings, url: str, token: str | None) -> str:
     if nodes_need_token:
         lines.append(("node tokens", f"potluck token {url} --role node --token OPERATOR_TOKEN"))
     if token is not None:
-        lines.append(("operator token", f"{token}  (shown once; `potluck token --data-dir` shows it again)"))
+        lines.append(("operator token", f"{token}  (shown once; again: potluck token --data-dir {settings.data_dir})"))
     return "\n".join(f"{name:<15} {value}" for name, value in lines)
 
 

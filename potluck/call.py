@@ -50,8 +50,12 @@ def read_file(path: Path) -> Any:
     """The content of a JSON or YAML file (JSON is YAML); refuses one that is neither."""
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise Refused(ErrorCode.INVALID_ARGUMENT, f"{path} cannot be read: {error}.", "check the path") from None
+    except UnicodeDecodeError:
+        raise Refused(ErrorCode.INVALID_ARGUMENT, f"{path} is not a text file.", "name a YAML or JSON file") from None
+    except OSError as error:
+        raise Refused(
+            ErrorCode.INVALID_ARGUMENT, f"{path} cannot be read: {error.strerror}.", "check the path"
+        ) from None
     except yaml.YAMLError as error:
         problem = " ".join(str(error).split())
         raise Refused(ErrorCode.INVALID_ARGUMENT, f"{path} is not YAML: {problem}.", "correct the file") from None
@@ -63,10 +67,10 @@ def call_and_print(endpoint: Endpoint, tool: str, pairs: Iterable[str]) -> None:
 
 
 def print_tools(endpoint: Endpoint) -> None:
-    """List what this caller may call: each tool's arguments (optional ones in brackets) and its title."""
+    """List what this caller may call: each tool's arguments (optional ones in brackets) and what it does."""
     listing = ask(endpoint, lambda client: client.list_tools())
     for tool in listing.tools:
         required = tool.input_schema.get("required", [])
         names = [name if name in required else f"[{name}]" for name in tool.input_schema.get("properties", {})]
         typer.echo(" ".join([tool.name, *names]))
-        typer.echo(f"    {tool.title or (tool.description or '').partition('.')[0]}")
+        typer.echo(f"    {(tool.description or tool.title or '').partition('. ')[0].rstrip('.')}")

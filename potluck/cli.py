@@ -33,7 +33,7 @@ def demo(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 7860,
     exit_: Annotated[bool, typer.Option("--exit", help="End after the last round instead of serving on.")] = False,
 ) -> None:
-    """A whole federation on this machine: a server, and nodes that train on handwritten digits."""
+    """See it: a server and nodes that learn handwritten digits."""
     from potluck.demo import Demo, run
 
     raise typer.Exit(run(Demo(nodes=nodes, rounds=rounds, seed=seed, port=port, stay=not exit_)))
@@ -100,7 +100,7 @@ def join(
     patience: Annotated[float | None, typer.Option(min=0, help="Seconds to try for; default: for ever.")] = None,
     ca_file: CaFile = None,
 ) -> None:
-    """Be a node: train on this machine's data, and send what was learned."""
+    """Be a node: train on your data, send what was learned."""
     from edge_client.node import Node
     from potluck.join import Watch, run
 
@@ -146,6 +146,24 @@ def call(
 
 
 @app.command()
+def watch(
+    url: Url,
+    task: Annotated[str, typer.Argument(help="The task to watch.")],
+    token: Token = None,
+    transport: Transport = "http",
+    ca_file: CaFile = None,
+) -> None:
+    """Follow a task: a line a round, until it is over."""
+    from edge_client.endpoint import Endpoint
+    from potluck.watch import watch as follow
+
+    try:
+        follow(Endpoint(url, transport, token, ca_file), task)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+@app.command()
 def validate(
     url: Url,
     spec: Annotated[Path, typer.Argument(help="The task's spec, YAML or JSON.")],
@@ -154,7 +172,7 @@ def validate(
     transport: Transport = "http",
     ca_file: CaFile = None,
 ) -> None:
-    """Check a task's spec: what is wrong, how to mend it, and what a round would cost."""
+    """Check a task's spec, and what a round would cost."""
     from edge_client.endpoint import Endpoint
     from potluck.validate import validate_and_print
 
@@ -173,7 +191,7 @@ def token_(
     transport: Transport = "http",
     ca_file: CaFile = None,
 ) -> None:
-    """Issue a token (as an operator), or print the first operator's token of a data directory."""
+    """Issue a token, or print the operator's."""
     from potluck.tokens import issue, operator_token_of
 
     if (url is None) == (data_dir is None):
@@ -191,8 +209,12 @@ def main() -> None:
     """Run the command line; a refusal or a lost server is one line on stderr and exit code 1."""
     try:
         app()
-    except (Refused, ConnectionError) as error:
+    except Refused as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except ConnectionError as error:
+        mend = "start one with `potluck serve`, or check the address"
+        print(f"error: no server answers there: {error}. Mend: {mend}", file=sys.stderr)
         sys.exit(1)
     finally:
         gc.freeze()  # else the interpreter looks through all of torch's objects once more before it ends: a second

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from rich.console import Console
 
 from edge_client.connection import Connection
 from edge_client.endpoint import Endpoint
@@ -24,8 +23,8 @@ from edge_client.identity import write_key
 from edge_client.transfer import Lanes
 from federation.errors import Refused
 from potluck.client import quiet
-from potluck.live_table import LiveTable
 from potluck.processes import GRACE_S, Children, Died
+from potluck.watch import follow
 
 START_S = 60.0
 """Seconds that a server may take to start."""
@@ -63,18 +62,20 @@ def run(demo: Demo) -> int:
     quiet()
     signal.signal(signal.SIGTERM, _interrupt)
     folder = Path(tempfile.mkdtemp(prefix="potluck-demo-"))
+    finished = False
     with Children(folder / "logs") as children:
         try:
             server = _start_server(demo, folder, children)
             asyncio.run(_federate(demo, server, folder, children))
+            finished = True
             for number in range(demo.nodes):  # each scores the last model on its own examples, and leaves
                 children.wait(f"node-{number}", GRACE_S)
             if demo.stay:
                 print("\nServing until Ctrl-C.", flush=True)
                 children.wait("server")
         except KeyboardInterrupt:
-            print(file=sys.stderr)  # the terminal has just drawn ^C
-            return 130
+            print(f"\nstopped; its files stay in {folder}", flush=True)
+            return 0 if finished else 130  # to stop a server that is done is no failure
         except (Died, Refused, ConnectionError) as error:
             print(f"the demo failed: {error}\n{children.tails()}", file=sys.stderr, flush=True)
             return 1
@@ -112,8 +113,9 @@ async def _federate(demo: Demo, endpoint: Endpoint, folder: Path, children: Chil
         token = str((await server.call("issue_token", enrolment))["token"])
         for number in range(demo.nodes):
             _start_node(demo, number, endpoint.url, task_id, token, folder, children)
-        print(f"{demo.nodes} nodes learn to read digits, every other one over SSE", flush=True)
-        task = await _follow(server, task_id, children)
+        http = (demo.nodes + 1) // 2
+        print(f"learning to read digits: {http} nodes over Streamable HTTP, {demo.nodes - http} over SSE", flush=True)
+        task = await follow(server, task_id, children.check)
         print(f"final accuracy {_final_accuracy(task):.3f}", flush=True)
         model = await _export(server, endpoint, task_id, folder)
     _say_where(demo, endpoint, folder, model)
@@ -146,17 +148,6 @@ def _start_node(demo: Demo, number: int, url: str, task_id: str, token: str, fol
     }
     arguments = ["join", url, *(word for option in options.items() for word in option)]
     children.start(f"node-{number}", arguments, {"POTLUCK_TOKEN": token, "OMP_NUM_THREADS": "1"})
-
-
-async def _follow(server: Connection, task_id: str, children: Children) -> dict[str, Any]:
-    with LiveTable(Console(highlight=False)) as table:
-        while True:
-            task = await server.call("get_task", {"task_id": task_id})
-            table.show(task)
-            if task["state"] != "running":
-                return task
-            children.check()
-            await asyncio.sleep(0.25)
 
 
 def _final_accuracy(task: dict[str, Any]) -> float:
@@ -199,5 +190,7 @@ def _say_where(demo: Demo, endpoint: Endpoint, folder: Path, model: Path) -> Non
         "or, for Claude Code:",
         f"claude mcp add --transport http potluck {url}/mcp \\",
         f'  --header "{bearer}"',
+        "or look around from the shell:",
+        f"potluck call {url} list_tasks",
     ]
     print("\n".join(lines), flush=True)

@@ -69,17 +69,25 @@ class Watch:
 def run(node: Node, watch: Watch) -> int:
     """Run the node to its end; the exit code. Ctrl-C and SIGTERM leave at once and without noise."""
 
+    received: list[int] = []
+
     async def live() -> None:
-        task = asyncio.current_task()
-        if task is not None:
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        await node.run()
+        running = asyncio.ensure_future(node.run())
+
+        def leave(number: int) -> None:
+            received.append(number)
+            if len(received) == 1:  # once: the goodbye that follows is not to be interrupted
+                running.cancel()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, leave, number)
+        await running
 
     quiet()
     try:
         with watch.shown():
             asyncio.run(live())
-    except (KeyboardInterrupt, asyncio.CancelledError) as end:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         print("left", file=sys.stderr)
-        return 130 if isinstance(end, KeyboardInterrupt) else 143
+        return 128 + (received[0] if received else signal.SIGINT)
     return 0

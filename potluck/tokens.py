@@ -13,8 +13,8 @@ from potluck.client import call
 
 def operator_token_of(data_dir: Path) -> str:
     """The first operator's token of a server whose data directory this process can read."""
-    if not data_dir.is_dir():
-        problem = f"there is no data directory {data_dir}."
+    if not (data_dir / "server.key").is_file():
+        problem = f"{data_dir} is no server's data directory."
         raise Refused(ErrorCode.NOT_FOUND, problem, "name the one that `potluck serve` was started with")
     from mcp_server.keys import operator_token
 

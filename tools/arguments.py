@@ -8,7 +8,7 @@ from pydantic import Field
 
 TaskId = Annotated[str, Field(pattern=r"^task-[a-z2-7]{16}$", description="From list_tasks.")]
 NodeId = Annotated[str, Field(pattern=r"^node-[a-z2-7]{16}$", description="From handshake.")]
-NodeToken = Annotated[str, Field(min_length=1, max_length=1_000_000)]
+NodeToken = Annotated[str, Field(min_length=1, max_length=1024)]
 UploadId = Annotated[str, Field(pattern=r"^up-[a-z2-7]{24}$", description="From begin_upload.")]
 RoundNumber = Annotated[int, Field(ge=1, le=1_000_000)]
 BaseVersion = Annotated[int, Field(ge=0, le=1_000_000, description="Trained from.")]

@@ -94,7 +94,8 @@ class RoleTool(Tool):
             raise Refused(
                 ErrorCode.FORBIDDEN,
                 f"{self.name} is for the role {needed}; this caller is {caller.access or 'nobody'}.",
-                "call with a bearer token of that role (an operator makes one with issue_token)",
+                "call with a bearer token of that role; an operator makes one: issue_token, or "
+                "`potluck token URL --role ROLE`",
             )
 
     def _check_names(self, arguments: dict[str, Any]) -> None:
@@ -118,7 +119,14 @@ def refusal(refused: Refused) -> CallToolResult:
 
 def _invalid(error: ValidationError) -> Refused:
     problems = "; ".join(
-        f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}"
+        f"{'.'.join(map(str, detail['loc']))}: {_in_words(detail['type'], detail['msg'])}"
         for detail in error.errors(include_url=False, include_input=False)
     )
     return Refused(ErrorCode.INVALID_ARGUMENT, f"{problems}.", "correct these arguments; tools/list has their schema")
+
+
+def _in_words(kind: str, message: str) -> str:
+    if kind == "string_pattern_mismatch":
+        form = message.partition("pattern ")[2]
+        return f"is not of the form {form}; ids are those that other tools answer"
+    return message

@@ -80,6 +80,9 @@ def _against_nodes(spec: TaskSpec, memory_bytes: int, nodes: list[dict[str, Any]
     needed = max(spec.cohort.min_nodes, spec.cohort.size or 1)
     warnings = []
     if len(roomy) < needed:
+        if not nodes:
+            mend = "none is needed: the first round begins when enough have joined"
+            return [Problem(field="cohort", problem=f"no node has joined yet; a round waits for {needed}", mend=mend)]
         words = f"{len(roomy)} of the {len(nodes)} nodes that have shaken hands know {spec.aggregation.rule} and have "
         words += f"{memory_bytes} bytes of memory; a round waits for {needed}"
         mend = "let more nodes join, or ask for fewer (cohort.size, cohort.min_nodes)"

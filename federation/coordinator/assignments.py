@@ -93,7 +93,8 @@ class Assignments:
                 if mine:
                     version = await get_version(connection, task.task_id, current.base_version)
                     return self._train(task, current, version)
-        return Assignment("wait", task.task_id, task.state, retry_after_s=1.0, reason=_why_wait(task, current))
+        at_hand = len(await self._at_hand(task)) if task.state is TaskState.RUNNING else 0
+        return Assignment("wait", task.task_id, task.state, retry_after_s=1.0, reason=_why_wait(task, current, at_hand))
 
     async def _select(self, task: Task, current: Round) -> Round:
         """Draws the cohort once enough members are at hand. One coroutine at a time, and one server."""
@@ -102,15 +103,21 @@ class Assignments:
                 fresh = await find_round(connection, task.task_id, current.round)
                 if fresh is None or fresh.state is not RoundState.OPEN:
                     return fresh or current
-                rows = await connection.execute(select(members.c.node_id).where(members.c.task_id == task.task_id))
-                at_hand = [str(i) for i in rows.scalars() if self._shared.liveness.at_hand(task.task_id, str(i))]
-            cohort = select_cohort(task.spec.cohort, at_hand, derive_seed(task.spec.seed, "cohort", fresh.round))
+            seed = derive_seed(task.spec.seed, "cohort", fresh.round)
+            cohort = select_cohort(task.spec.cohort, await self._at_hand(task), seed)
             if cohort is None:
                 return fresh
             await self._shared.database.write(lambda connection: self._collect(connection, task, fresh, cohort))
             self._shared.notices.work_changed(task.task_id)
             async with self._shared.database.read() as connection:
                 return await find_round(connection, task.task_id, fresh.round) or fresh
+
+    async def _at_hand(self, task: Task) -> list[str]:
+        """The members that could take work now."""
+        async with self._shared.database.read() as connection:
+            query = select(members.c.node_id).where(members.c.task_id == task.task_id)
+            joined = [str(node_id) for node_id in await connection.scalars(query)]
+        return [node_id for node_id in joined if self._shared.liveness.at_hand(task.task_id, node_id)]
 
     async def _collect(self, connection: AsyncConnection, task: Task, fresh: Round, cohort: Cohort) -> None:
         now = self._shared.clock()
@@ -195,11 +202,12 @@ class Assignments:
         )
 
 
-def _why_wait(task: Task, current: Round | None) -> str:
+def _why_wait(task: Task, current: Round | None, at_hand: int) -> str:
     if task.state is TaskState.CREATED:
-        return "the task has not been started"
+        return "the task has not been started (an operator does: control_task, action start)"
     if task.state is TaskState.PAUSED and (current is None or current.state is not RoundState.COLLECTING):
         return "the task is paused"
     if current is None or current.state is RoundState.OPEN:
-        return "the round waits for more nodes"
+        needed = max(task.spec.cohort.min_nodes, task.spec.cohort.size or 1)
+        return f"round {task.round} of {task.spec.name!r} waits for nodes: {at_hand} of {needed} are here"
     return f"round {current.round} is {current.state} and wants nothing more of this node"

@@ -173,8 +173,17 @@ async def _clockwork(federation: Federation, changed: asyncio.Event) -> None:
 @contextmanager
 def _sole_owner(data_dir: Path) -> Iterator[None]:
     """Makes and locks a data directory; refuses it to a second server by the process of the first."""
-    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (data_dir / "lock").open("a+") as file:
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (data_dir / ".gitignore").write_text("*\n")  # the key in it is nothing to commit by accident
+        lock = (data_dir / "lock").open("a+")
+    except OSError as error:
+        raise Refused(
+            ErrorCode.INVALID_ARGUMENT,
+            f"{data_dir} cannot be a data directory: {error.strerror}.",
+            "choose another --data-dir, one that this user can write to",
+        ) from None
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

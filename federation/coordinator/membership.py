@@ -67,8 +67,9 @@ class Membership:
             if not free and not abandoned:
                 raise Refused(
                     ErrorCode.PARTITION_TAKEN,
-                    f"all {parts} shares of task {task.task_id} are taken by nodes that are at hand.",
-                    "bring data of your own (--data PATH), or create the task with more data.partition.parts",
+                    f"all {parts} shares of task {task.task_id} belong to nodes that were heard of lately.",
+                    "try again in half a minute, when those that are gone lose theirs; else bring data of your own "
+                    "(--data PATH), or create the task with more data.partition.parts",
                 )
             wanted = (free or abandoned)[0]
         holder = holders.get(wanted)
@@ -76,8 +77,8 @@ class Membership:
             if not self._gone(task, holder):
                 raise Refused(
                     ErrorCode.PARTITION_TAKEN,
-                    f"share {wanted} of task {task.task_id} belongs to {holder}, which is at hand.",
-                    "choose another index, or leave it out to get a free one",
+                    f"share {wanted} of task {task.task_id} belongs to {holder}, which was heard of lately.",
+                    "choose another index, leave it out to get a free one, or try again in half a minute",
                 )
             await connection.execute(
                 update(members)

@@ -53,6 +53,7 @@ class FakeServer:
         self.mcp = MCPServer("fake", log_level="CRITICAL")
         for tool in (
             self.handshake,
+            self.get_task,
             self.get_assignment,
             self.begin_upload,
             self.upload_chunk,
@@ -124,6 +125,9 @@ class FakeServer:
             "lanes": lanes,
             "limits": {"max_wait_s": 30},
         }
+
+    def get_task(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        return {"task_id": arguments["task_id"], "state": "running", "spec": SPEC}
 
     def get_assignment(self, arguments: dict[str, Any]) -> dict[str, Any]:
         if self.round > self.rounds:

@@ -90,7 +90,7 @@ def test_a_data_directory_that_is_not_there_has_no_token(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_main(["token", "--data-dir", str(tmp_path / "none")], monkeypatch) == 1
-    assert "no data directory" in capsys.readouterr().err
+    assert "no server's data directory" in capsys.readouterr().err
 
 
 def test_a_setting_that_is_not_valid_is_named(
