@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Self
 
+from edge_client.answers import Lost
 from federation.errors import Refused
 from federation.training import Progress
 
@@ -63,6 +64,8 @@ class Heartbeat:
                 return
             try:
                 answer = await self._beat(self.progress)
+            except Lost:
+                continue  # the server may come back; what was trained until then is not lost
             except Refused as refused:
                 self.refusal = refused
                 self._stop.set()

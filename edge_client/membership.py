@@ -16,6 +16,8 @@ from resources.models.catalogue import models
 
 LATER = {ErrorCode.BUSY, ErrorCode.RATE_LIMITED, ErrorCode.STORAGE_FULL}
 """Refusals that time mends."""
+FAILURES = 6
+"""How often a call may meet a failure inside the server before the node gives up; every call is safe to repeat."""
 
 
 class Membership:
@@ -85,11 +87,13 @@ class Membership:
         return {"node_id": self.node_id, "node_token": self._token} | arguments
 
     async def _patiently(self, tool: str, arguments: dict[str, Any], *, timeout: float = 60.0) -> dict[str, Any]:
+        failures = 0
         for pause in delays(first_s=1.0):
             try:
                 return await self._connection.call(tool, arguments, timeout=timeout)
             except Refused as refused:
-                if refused.code not in LATER:
+                failures += refused.code is ErrorCode.INTERNAL
+                if refused.code not in LATER and not (refused.code is ErrorCode.INTERNAL and failures <= FAILURES):
                     raise
                 self._on_wait(refused.problem, pause)
             await asyncio.sleep(pause)

@@ -165,7 +165,6 @@ class Node:
             waited = time.monotonic() - asked
             pause = float(assignment.get("retry_after_s") or 0) if wait_s else 0.0
             await asyncio.sleep(max(0.0, pause - waited))
-        self._partition_index = assignment.get("partition_index")
         return assignment
 
     async def _say_goodbye(self) -> None:
@@ -186,12 +185,13 @@ class Node:
                         raise
                     self._tell("skipped", f"round {assignment['round']} went on without this node: {refused.problem}")
                     await asyncio.sleep(1)
-            case "evaluate":
-                await self._evaluate(assignment)
+            case "evaluate" if not await self._evaluate(assignment):
+                return {**assignment, "action": "finished"}
         return await self._next_assignment()
 
     async def _train(self, assignment: dict[str, Any]) -> dict[str, Any]:
         round_number, version = int(assignment["round"]), int(assignment["model"]["version"])
+        self._partition_index = assignment.get("partition_index")
         self._round = round_number
         self._tell("round", f"round {round_number}: training from model version {version}", round=round_number)
         spec = parse_spec(assignment["spec"])
@@ -253,10 +253,14 @@ class Node:
         upload_id = await self._lanes.upload(begin, payload)
         return await self._member.call("submit_update", commit | {"upload_id": upload_id}, timeout=COMMIT_S)
 
-    async def _evaluate(self, assignment: dict[str, Any]) -> None:
+    async def _evaluate(self, assignment: dict[str, Any]) -> bool:
+        """Score the final model on the held-out examples; False where there are none."""
+        self._partition_index = assignment.get("partition_index")
         spec = parse_spec(assignment["spec"])
-        model_file = await self._lanes.download(assignment["model"], self._scratch)
         share = await self._share_for(spec, assignment)
+        if not len(share.held_out):
+            return False
+        model_file = await self._lanes.download(assignment["model"], self._scratch)
         result = await asyncio.to_thread(score, spec, assignment, model_file, share, threads=self._threads)
         report = {
             "task_id": self.task_id,
@@ -271,6 +275,7 @@ class Node:
         }
         await self._member.call("report_progress", report)
         self._tell("evaluated", f"model version {report['version']}: accuracy {result.accuracy:.3f} on own examples")
+        return True
 
     async def _share_for(self, spec: TaskSpec, assignment: dict[str, Any]) -> Share:
         """This node's examples, read once: they are the same in every round."""

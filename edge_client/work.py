@@ -75,9 +75,9 @@ def make_update(
 
 
 def score(spec: TaskSpec, assignment: Mapping[str, Any], model_file: Path, share: Share, *, threads: int) -> Evaluation:
-    """The received model's score on the held-out examples, or on all where none are held out."""
+    """The received model's score on the held-out examples."""
     torch.set_num_threads(threads)
-    return evaluate(_build(spec, assignment, model_file), share.held_out if len(share.held_out) else share.train)
+    return evaluate(_build(spec, assignment, model_file), share.held_out)
 
 
 def memory_bytes() -> int:

@@ -60,13 +60,13 @@ def select_cohort(spec: CohortSpec, available: Collection[str], seed: int) -> Co
     More nodes are drawn than wanted by the factor `over_selection` (Bonawitz et al. 2019, section 2.2). The draw
     depends on the seed and on the set of nodes, not on the order in which they came.
     """
-    count = len(available)
-    if count < max(spec.min_nodes, spec.size or 1):
+    count, floor = len(available), spec.quorum or 1
+    if count < max(spec.min_nodes, spec.size or 1, floor):
         return None
-    wanted = spec.size if spec.size is not None else max(1, round((spec.fraction or 1) * count))
+    wanted = spec.size if spec.size is not None else max(floor, math.floor((spec.fraction or 1) * count + 0.5))
     drawn = min(count, math.ceil(wanted * spec.over_selection))
     members = np.random.default_rng(seed).choice(sorted(available), size=drawn, replace=False)
-    quorum = min(wanted, spec.quorum if spec.quorum is not None else math.ceil(wanted / 2))
+    quorum = spec.quorum if spec.quorum is not None else math.ceil(wanted / 2)
     return Cohort(tuple(sorted(str(member) for member in members)), wanted, quorum)
 
 

@@ -53,8 +53,9 @@ class Progress:
 class Trained:
     """What a round of local training was.
 
-    `num_examples` is FedAvg's n_k, the size of the share, however many epochs passed over it. Loss and accuracy are
-    means over the last epoch, each batch scored just before its own step, so the weights improve underneath.
+    `num_examples` is FedAvg's n_k: the examples trained on at least once, however many epochs passed over them. Loss
+    and accuracy are means over the last epoch, each batch scored just before its own step, so the weights improve
+    underneath.
     """
 
     num_examples: int
@@ -126,7 +127,8 @@ def train(
             on_progress(Progress(step, total, epoch, loss_sum / seen, correct / seen, rate))
     if not all(bool(parameter.isfinite().all()) for parameter in model.parameters()):
         raise _diverged("the last step made weights that are not finite.")
-    return Trained(len(examples), step, loss_sum / seen, correct / seen, time.perf_counter() - started)
+    trained_on = len(examples) if epoch > 1 else seen  # `max_steps` may end before every example was seen
+    return Trained(trained_on, step, loss_sum / seen, correct / seen, time.perf_counter() - started)
 
 
 def split_holdout(examples: Examples, share: float, seed: int) -> tuple[Examples, Examples]:

@@ -55,6 +55,8 @@ class Fanout:
     def _noticed(self, topic: Topic, subject: str) -> None:
         if topic == "task":
             changed = [uris.TASK.format(task_id=subject), uris.METRICS.format(task_id=subject)]
+        elif topic == "progress":
+            changed = [uris.TASK.format(task_id=subject)]
         else:
             changed = [uris.TASKS if topic == "tasks" else uris.NODES]
         self._pending.update(dict.fromkeys(changed))

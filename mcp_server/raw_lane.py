@@ -80,7 +80,8 @@ class RawLane:
                 async for chunk in request.stream():
                     incoming.write(chunk)
                     self._federation.traffic.received("raw", len(chunk))
-                await asyncio.to_thread(incoming.finish)
+                # Shielded: a thread that renames a file cannot be called back, so its part must not be discarded.
+                await asyncio.shield(asyncio.to_thread(incoming.finish))
             await uploads.finish(upload)
         except Refused as refused:
             return refusal(refused)

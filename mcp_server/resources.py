@@ -62,7 +62,7 @@ def register_resources(server: MCPServer, state: Potluck) -> None:
     @server.resource(uris.TASKS, name="tasks", mime_type=_JSON)
     @_guarded(nodes=True)
     async def tasks() -> str:
-        """Every task with its state and latest scores."""
+        """The latest tasks with their state and scores."""
         return _dump(await views.tasks())
 
     @server.resource(uris.TASK, name="task", mime_type=_JSON)
@@ -80,7 +80,7 @@ def register_resources(server: MCPServer, state: Potluck) -> None:
     @server.resource(uris.METRICS, name="metrics", mime_type=_JSON)
     @_guarded()
     async def task_metrics(task_id: str) -> str:
-        """Every metric of a task: who measured what on which version, and when."""
+        """The latest 2000 metrics of a task: who measured what on which version, and when."""
         return _dump(await views.metrics(task_id))
 
     @server.resource(uris.VERSION, name="model version", mime_type=_JSON)

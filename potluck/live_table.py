@@ -49,19 +49,20 @@ class LiveTable:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
-        self._printed = 0
+        self._last: int | None = None  # the last round printed
 
     def show(self, task: Mapping[str, Any]) -> None:
         """`task` is what get_task answers."""
         if self._live is not None:
             self._live.update(_table(task), refresh=True)
             return
-        if not self._printed:
+        if self._last is None:
             print(_line(HEADINGS), flush=True)
-        over = [each for each in task["rounds"] if each["state"] in ("closed", "void")]
-        for each in over[max(0, self._printed - 1) :]:
-            print(_line(cells(each)), flush=True)
-        self._printed = len(over) + 1
+            self._last = 0
+        for each in task["rounds"]:
+            if each["round"] > self._last and each["state"] in ("closed", "void"):
+                print(_line(cells(each)), flush=True)
+                self._last = each["round"]
 
     def __enter__(self) -> Self:
         if self._live is not None:

@@ -114,6 +114,8 @@ class Workload:
             return
         try:
             labels = datasets.labels(spec.data.id, "train", folder=self._folder)
+            if spec.evaluation.server:
+                datasets.labels(spec.data.id, "test", folder=self._folder)  # or the first round would find out
         except Refused as refused:
             if spec.evaluation.server:
                 mend = f"{refused.mend}; or set evaluation.server to false, and only the nodes need the data"

@@ -25,7 +25,10 @@ def compact_input(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def compact_output(schema: dict[str, Any]) -> dict[str, Any]:
-    """An output schema: the fields and their types. All that the server answers fits it, and clients check that."""
+    """An output schema: the fields and their types. All that the server answers fits it, and clients check that.
+
+    Without `required`: a refusal is a structured result too, and the TypeScript SDK checks it against this schema.
+    """
     compacted: dict[str, Any] = _strip(schema)
     return {key: value for key, value in compacted.items() if key not in ("required", "description")}
 

@@ -31,7 +31,9 @@ class TaskView(BaseModel):
     num_rounds: int
     version: int
     model: dict[str, Any] = Field(description="the current one: version, sha256, size, url")
-    rounds: list[dict[str, Any]] = Field(description="state, cohort, seconds, bytes, accuracy, loss, version, sha256")
+    rounds: list[dict[str, Any]] = Field(
+        description="the latest 50: state, cohort, seconds, bytes, scores, version, sha256"
+    )
     nodes: list[dict[str, Any]] | None = Field(description="not shown to nodes")
     spec: dict[str, Any]
     initial_scores: dict[str, float]
@@ -57,12 +59,12 @@ class RoundClosed(BaseModel):
 
 
 async def list_tasks(ctx: Ctx) -> TaskList:
-    """List every task with its state, round and latest scores, newest first."""
+    """List the latest tasks with state, round and scores, newest first."""
     return TaskList(tasks=await potluck(ctx).federation.views.tasks())
 
 
 async def get_task(ctx: Ctx, task_id: TaskId) -> TaskView:
-    """Get a task: spec, state, every round with its scores and bytes, the current model, and who takes part."""
+    """Get a task: spec, state, rounds with scores and bytes, the current model, and who takes part."""
     view = await potluck(ctx).federation.views.task(task_id, private=current_caller().sees_nodes)
     return TaskView.model_validate({"nodes": None} | view)
 

@@ -57,7 +57,8 @@ class Assignments:
         node_id = str(node["node_id"])
         async with self._shared.database.read() as connection:
             task = await get_task(connection, task_id)
-        await self._membership.join(task, node, wanted=partition_index, own_data=own_data)
+        if not task.state.over:
+            await self._membership.join(task, node, wanted=partition_index, own_data=own_data)
         loop = asyncio.get_running_loop()
         until = loop.time() + min(wait_s, self._shared.limits.max_wait_s)
         with self._shared.liveness.polling(task_id, node_id):
@@ -107,20 +108,27 @@ class Assignments:
             cohort = select_cohort(task.spec.cohort, await self._at_hand(task), seed)
             if cohort is None:
                 return fresh
-            await self._shared.database.write(lambda connection: self._collect(connection, task, fresh, cohort))
-            self._shared.notices.work_changed(task.task_id)
+            for member in cohort.members:
+                self._shared.liveness.seen(task.task_id, member)  # the lease begins
+            await self._shared.database.write(
+                lambda connection: self._collect(connection, task, fresh, cohort),
+                after=lambda: self._shared.notices.work_changed(task.task_id),
+            )
             async with self._shared.database.read() as connection:
                 return await find_round(connection, task.task_id, fresh.round) or fresh
 
     async def _at_hand(self, task: Task) -> list[str]:
         """The members that could take work now."""
         async with self._shared.database.read() as connection:
-            query = select(members.c.node_id).where(members.c.task_id == task.task_id)
+            has_data = members.c.partition_index.is_not(None) | members.c.own_data
+            query = select(members.c.node_id).where(members.c.task_id == task.task_id, has_data)
             joined = [str(node_id) for node_id in await connection.scalars(query)]
         return [node_id for node_id in joined if self._shared.liveness.at_hand(task.task_id, node_id)]
 
     async def _collect(self, connection: AsyncConnection, task: Task, fresh: Round, cohort: Cohort) -> None:
         now = self._shared.clock()
+        if (await get_task(connection, task.task_id)).state is not TaskState.RUNNING:
+            return  # paused or cancelled a moment ago
         opened = await connection.execute(
             update(rounds)
             .where(rounds.c.task_id == task.task_id, rounds.c.round == fresh.round, rounds.c.state == RoundState.OPEN)
@@ -158,7 +166,7 @@ class Assignments:
     async def _after_the_end(self, task: Task, node_id: str) -> Assignment:
         """`evaluate` once for the final model, then `finished`."""
         finished = Assignment("finished", task.task_id, task.state, reason=task.reason or None)
-        if task.state is not TaskState.FINISHED or not task.spec.evaluation.nodes:
+        if task.state is not TaskState.FINISHED or not task.spec.evaluation.nodes or not task.spec.data.holdout:
             return finished
         async with self._shared.database.read() as connection:
             version = await get_version(connection, task.task_id, task.version)

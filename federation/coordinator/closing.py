@@ -1,13 +1,15 @@
 """Decides when rounds close, and closes them.
 
 A round is claimed by a conditional UPDATE, so two closers cannot both have it. If the server dies while it
-aggregates, the round is found `aggregating` at the next start and is done again, to the same bits.
+aggregates, the round is found `aggregating` at the next start and is done again, to the same bits. So it is when the
+disk or the database cannot take the result: an accepted update is never given up for a failure that may pass.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Literal
 
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -25,6 +27,10 @@ from federation.store.tables import assignments, rounds, tasks, updates
 
 log = logging.getLogger(__name__)
 
+_RETRY_S = (1.0, 2.0, 5.0, 15.0, 60.0)  # pauses between attempts to close a round; the last one repeats
+# What folding the same updates again would answer again: they do not fit, or somebody has removed them.
+_HOPELESS = (ErrorCode.BAD_UPDATE, ErrorCode.BAD_COUNT, ErrorCode.NOT_FOUND)
+
 
 class Closer:
     """Decides when rounds close, and closes them."""
@@ -34,35 +40,35 @@ class Closer:
         self._traffic = traffic
         self._publisher = Publisher(shared, traffic)
         self._housekeeping = housekeeping
-        self._closing: dict[str, asyncio.Task[None]] = {}
+        self._closing: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._failed: dict[tuple[str, int], tuple[int, float]] = {}  # attempts, and when to try again
 
     async def review(self) -> float | None:
-        """Closes every round whose time has come; answers when the next one may be due (Unix seconds)."""
+        """Closes every round whose time has come; answers in how many seconds the next one may be due."""
         async with self._shared.database.read() as connection:
             busy = (RoundState.COLLECTING, RoundState.AGGREGATING)
             rows = (await connection.execute(select(rounds).where(rounds.c.state.in_(busy)))).mappings().all()
-        due: list[float] = []
+        due_in: list[float] = []
         for current in map(Round.of, rows):
             if current.state is RoundState.AGGREGATING:
-                self._start(current)
+                _, again_at = self._failed.get((current.task_id, current.round), (0, 0.0))
+                if (pause := again_at - self._shared.clock()) > 0:
+                    due_in.append(pause)
+                else:
+                    self._start(current)
                 continue
-            verdict, next_look = await self._judge(current)
+            verdict, next_look_in = await self._judge(current)
             if verdict == "wait":
-                due.append(next_look)
+                due_in.append(next_look_in)
             elif verdict == "void":
                 await self._void(current)
             elif await self._claim(current):
                 self._start(current)
-        return min(due, default=None)
+        return min(due_in, default=None)
 
     async def aggregate_now(self, task_id: str, number: int, actor: str) -> Round:
         """Closes a round over what has arrived, quorum or not, at an operator's word, and answers it closed."""
-        async with self._shared.database.read() as connection:
-            await get_task(connection, task_id)
-            current = await get_round(connection, task_id, number)
-            submitted = await _submitted(connection, current)
-        if current.state is RoundState.CLOSED:
-            return current
+        current, submitted = await self._look(task_id, number)
         if current.state is RoundState.COLLECTING:
             if not submitted:
                 raise Refused(
@@ -71,131 +77,144 @@ class Closer:
                     "wait for one (get_task shows who has submitted), or cancel the task",
                 )
             await self._claim(current, actor)
-        elif current.state is not RoundState.AGGREGATING:
+            current, _ = await self._look(task_id, number)
+        if current.state is RoundState.AGGREGATING:
+            await asyncio.shield(self._start(current))
+            current, _ = await self._look(task_id, number)
+        if current.state is not RoundState.CLOSED:
             raise Refused(
                 ErrorCode.WRONG_STATE,
                 f"round {current.round} is {current.state}; only a collecting round can be aggregated.",
                 "get_task shows the state of the round",
             )
-        await asyncio.shield(self._start(current))
-        async with self._shared.database.read() as connection:
-            return await get_round(connection, task_id, current.round)
+        return current
 
     async def finish(self) -> None:
         """Waits for the rounds being closed."""
         if self._closing:
             await asyncio.wait(self._closing.values())
 
-    async def _judge(self, current: Round) -> tuple[str, float]:
+    async def _look(self, task_id: str, number: int) -> tuple[Round, int]:
+        async with self._shared.database.read() as connection:
+            await get_task(connection, task_id)
+            current = await get_round(connection, task_id, number)
+            return current, await _submitted(connection, current)
+
+    async def _judge(self, current: Round) -> tuple[Literal["wait", "aggregate", "void"], float]:
+        """What the round does next, and in how many seconds to look again."""
         async with self._shared.database.read() as connection:
             task = await get_task(connection, current.task_id)
-            rows = await connection.execute(
-                select(assignments).where(
-                    assignments.c.task_id == current.task_id, assignments.c.round == current.round
-                )
+            query = select(assignments).where(
+                assignments.c.task_id == current.task_id, assignments.c.round == current.round
             )
-            cohort = rows.mappings().all()
-        now, deadline = self._shared.clock(), current.deadline_at or 0.0
-        leases = [
-            self._shared.liveness.lease_until(
-                current.task_id, str(row["node_id"]), row["assigned_at"], task.spec.lease_s
-            )
-            for row in cohort
-            if row["submitted_at"] is None
-        ]
-        held = [lease for lease in leases if lease > now]
+            cohort = (await connection.execute(query)).mappings().all()
+        time_left = (current.deadline_at or 0.0) - self._shared.clock()
+        missing = [str(row["node_id"]) for row in cohort if row["submitted_at"] is None]
+        leases = [self._shared.liveness.lease_left(current.task_id, node, task.spec.lease_s) for node in missing]
+        held = [left for left in leases if left > 0]
         verdict = decide(
             wanted=current.wanted or 0,
             quorum=current.quorum or 0,
-            submitted=len(cohort) - len(leases),
+            submitted=len(cohort) - len(missing),
             awaited=len(held),
-            past_deadline=now >= deadline,
+            past_deadline=time_left <= 0,
         )
-        return verdict, min([deadline, *held])
+        return verdict, min([time_left, *held])
 
     async def _claim(self, current: Round, actor: str = "") -> bool:
         async def work(connection: AsyncConnection) -> bool:
             claimed = await move_round(connection, current, RoundState.COLLECTING, state=RoundState.AGGREGATING)
             if claimed:
-                detail = {"round": current.round}
-                await record(
-                    connection,
-                    "aggregating",
-                    at=self._shared.clock(),
-                    task_id=current.task_id,
-                    actor=actor,
-                    detail=detail,
-                )
+                now, detail = self._shared.clock(), {"round": current.round}
+                await record(connection, "aggregating", at=now, task_id=current.task_id, actor=actor, detail=detail)
             return claimed
 
-        claimed = await self._shared.database.write(work)
-        self._shared.notices.task_changed(current.task_id)
-        return claimed
+        announce = self._shared.notices.task_changed
+        return await self._shared.database.write(work, after=lambda: announce(current.task_id))
 
     def _start(self, current: Round) -> asyncio.Task[None]:
-        running = self._closing.get(current.task_id)
+        key = (current.task_id, current.round)
+        running = self._closing.get(key)
         if running is None:
             running = asyncio.create_task(self._close(current))
-            self._closing[current.task_id] = running
-            running.add_done_callback(lambda _: self._closing.pop(current.task_id, None))
+            self._closing[key] = running
+            running.add_done_callback(lambda _: self._closing.pop(key, None))
         return running
 
     async def _close(self, current: Round) -> None:
+        key = (current.task_id, current.round)
         try:
             await self._publisher.publish(current)
-        except Exception as error:
-            log.exception("round %d of %s could not be closed", current.round, current.task_id)
-            await self._pause(current, error)
+        except Refused as refused:
+            if refused.code in _HOPELESS:
+                log.error("round %d of %s cannot be aggregated: %s", current.round, current.task_id, refused)
+                await self._give_up(current, refused.problem)
+            else:
+                self._try_later(current)
+        except Exception:
+            self._try_later(current)
+        else:
+            self._failed.pop(key, None)
         await self._tell_and_tidy(current.task_id)
+
+    def _try_later(self, current: Round) -> None:
+        """Called while an exception is being handled. Nothing is lost: the round stays `aggregating`."""
+        attempts, _ = self._failed.get((current.task_id, current.round), (0, 0.0))
+        pause = _RETRY_S[min(attempts, len(_RETRY_S) - 1)]
+        self._failed[current.task_id, current.round] = (attempts + 1, self._shared.clock() + pause)
+        log.exception("round %d of %s: trying again in %g s", current.round, current.task_id, pause)
 
     async def _void(self, current: Round) -> None:
         async def work(connection: AsyncConnection) -> None:
             now = self._shared.clock()
             submitted = await _submitted(connection, current)
             reason = f"{submitted} of the {current.quorum} updates of its quorum came before the deadline"
-            moved = await move_round(
-                connection,
-                current,
-                RoundState.COLLECTING,
-                state=RoundState.VOID,
-                closed_at=now,
-                reason=reason,
-                bytes_down=self._traffic.take_round(current.task_id),
-            )
-            if moved:
+            if await self._end(connection, current, RoundState.COLLECTING, reason, now):
                 task = await get_task(connection, current.task_id)
-                detail = {"round": current.round, "reason": reason}
-                await record(connection, "round_void", at=now, task_id=current.task_id, detail=detail)
                 await go_on(connection, task, current.round, current.base_version, now)
 
         await self._shared.database.write(work)
         await self._tell_and_tidy(current.task_id)
 
-    async def _tell_and_tidy(self, task_id: str) -> None:
-        self._shared.notices.work_changed(task_id)
-        self._shared.notices.tasks_changed()
-        await self._housekeeping.prune(task_id)
-
-    async def _pause(self, current: Round, error: Exception) -> None:
-        """A round that cannot be aggregated must not be tried for ever: an operator has to look at it."""
-        why = error.problem if isinstance(error, Refused) else "the server's log says why."
-        reason = f"round {current.round} could not be aggregated: {why}"
+    async def _give_up(self, current: Round, problem: str) -> None:
+        """Updates that cannot be folded must not be tried for ever: an operator has to look."""
 
         async def work(connection: AsyncConnection) -> None:
             now = self._shared.clock()
-            moved = await move_round(
-                connection, current, RoundState.AGGREGATING, state=RoundState.VOID, closed_at=now, reason=reason
-            )
-            if moved:
-                await connection.execute(
-                    update(tasks)
-                    .where(tasks.c.task_id == current.task_id)
-                    .values(state=TaskState.PAUSED, reason=reason)
+            reason = f"round {current.round} could not be aggregated: {problem}"
+            if await self._end(connection, current, RoundState.AGGREGATING, reason, now):
+                paused = {"state": TaskState.PAUSED, "reason": reason}
+                await connection.execute(update(tasks).where(tasks.c.task_id == current.task_id).values(paused))
+                await record(
+                    connection,
+                    "task_paused",
+                    at=now,
+                    task_id=current.task_id,
+                    actor="server",
+                    detail={"reason": reason},
                 )
-                detail = {"round": current.round, "reason": reason}
-                await record(connection, "round_void", at=now, task_id=current.task_id, detail=detail)
 
         await self._shared.database.write(work)
+
+    async def _end(
+        self, connection: AsyncConnection, current: Round, source: RoundState, reason: str, now: float
+    ) -> bool:
+        """Makes the round void, if it still is in the state `source`."""
+        downloaded = self._traffic.take_round(current.task_id)
+        values = {"state": RoundState.VOID, "closed_at": now, "reason": reason, "bytes_down": downloaded}
+        moved = await move_round(connection, current, source, **values)
+        if moved:
+            detail = {"round": current.round, "reason": reason}
+            await record(connection, "round_void", at=now, task_id=current.task_id, detail=detail)
+        return moved
+
+    async def _tell_and_tidy(self, task_id: str) -> None:
+        self._shared.notices.work_changed(task_id)
+        self._shared.notices.tasks_changed()
+        try:
+            await self._housekeeping.prune(task_id)
+        except Exception:
+            log.exception("blobs of %s could not be pruned; the next round tries again", task_id)
 
 
 async def _submitted(connection: AsyncConnection, current: Round) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sqlalchemy import URL
 
-from federation.clock import Clock, wall_clock
+from federation.clock import Clock, monotonic_clock, wall_clock
 from federation.coordinator.assignments import Assignments
 from federation.coordinator.closing import Closer
 from federation.coordinator.handshake import Handshakes
@@ -72,6 +72,7 @@ async def open_federation(
     *,
     limits: Limits | None = None,
     clock: Clock = wall_clock,
+    monotonic: Clock = monotonic_clock,
     quota_bytes: int | None = None,
     clockwork: bool = True,
 ) -> AsyncIterator[Federation]:
@@ -86,7 +87,7 @@ async def open_federation(
     with _sole_owner(data_dir):
         database = await Database.open(URL.create("sqlite+aiosqlite", database=str(data_dir / DATABASE_FILE)))
         try:
-            federation = _assemble(data_dir, workload, database, limits, clock, quota_bytes)
+            federation = _assemble(data_dir, workload, database, limits, clock, monotonic, quota_bytes)
             await federation.housekeeping.sweep()
             if clockwork:
                 async with _running(federation):
@@ -99,7 +100,13 @@ async def open_federation(
 
 
 def _assemble(
-    data_dir: Path, workload: Workload, database: Database, limits: Limits, clock: Clock, quota_bytes: int | None
+    data_dir: Path,
+    workload: Workload,
+    database: Database,
+    limits: Limits,
+    clock: Clock,
+    monotonic: Clock,
+    quota_bytes: int | None,
 ) -> Federation:
     key = ServerKey.of(data_dir)
     shared = Shared(
@@ -110,7 +117,7 @@ def _assemble(
         key=key,
         tokens=Tokens(database, key, clock),
         lanes=Lanes(key, clock),
-        liveness=Liveness(clock, limits.presence_s),
+        liveness=Liveness(monotonic, limits.presence_s),
         notices=Notices(),
         limits=limits,
         clock=clock,
@@ -158,13 +165,12 @@ async def _clockwork(federation: Federation, changed: asyncio.Event) -> None:
     while True:
         changed.clear()
         try:
-            due = await federation.closer.review()
+            due_in = await federation.closer.review()
         except Exception:
             log.exception("rounds could not be reviewed; trying again in a second")
-            due = federation.shared.clock() + 1
-        left = None if due is None else max(0.01, due - federation.shared.clock())
+            due_in = 1.0
         try:
-            async with asyncio.timeout(left):
+            async with asyncio.timeout(None if due_in is None else max(0.01, due_in)):
                 await changed.wait()
         except TimeoutError:
             continue

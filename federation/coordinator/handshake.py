@@ -104,8 +104,7 @@ class Handshakes:
             await record(connection, kind, at=now, actor=node_id, detail={"token_id": enrolment, "epoch": epoch + 1})
             return epoch + 1
 
-        epoch = await self._shared.database.write(work)
-        self._shared.notices.nodes_changed()
+        epoch = await self._shared.database.write(work, after=self._shared.notices.nodes_changed)
         token = self._node_tokens.dumps({"node": node_id, "epoch": epoch, "enrolment": enrolment})
         return Welcome(node_id, str(token), codec)
 

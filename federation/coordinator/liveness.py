@@ -1,6 +1,7 @@
 """Who is at hand: the last word of each node, kept in memory only.
 
-After a restart nobody has been heard of, so every lease counts from the start of the server.
+After a restart nobody has been heard of, so every lease counts from the start of the server. The clock is a monotonic
+one: when the system's is set, nobody is lost and nobody comes back.
 """
 
 from __future__ import annotations
@@ -62,14 +63,14 @@ class Liveness:
             return False
         return self._polling[key] > 0 or self._clock() - self._seen.get(key, float("-inf")) <= self._presence_s
 
-    def gone(self, task_id: str, node_id: str) -> bool:
-        """Whether the node is known to be away; just after a start nobody is."""
-        key = (task_id, node_id)
-        return not self.at_hand(*key) and (key in self._left or self._clock() - self._started > self._presence_s)
+    def gone(self, task_id: str, node_id: str, lease_s: float) -> bool:
+        """Whether the node has left, or been silent for longer than its lease and its presence."""
+        silent = self.lease_left(task_id, node_id, max(lease_s, self._presence_s)) <= 0
+        return silent and not self.at_hand(task_id, node_id)
 
-    def lease_until(self, task_id: str, node_id: str, assigned_at: float, lease_s: float) -> float:
-        """When the node's assignment counts as lost unless it is heard of again (Unix seconds)."""
+    def lease_left(self, task_id: str, node_id: str, lease_s: float) -> float:
+        """Seconds until the node counts as lost unless it is heard of again; just after a start nobody is."""
         if (task_id, node_id) in self._left:
             return float("-inf")
-        last = max(assigned_at, self._started, self._seen.get((task_id, node_id), float("-inf")))
-        return last + lease_s
+        last = max(self._started, self._seen.get((task_id, node_id), float("-inf")))
+        return last + lease_s - self._clock()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Row, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from federation.coordinator.ports import Shared
@@ -30,13 +30,13 @@ class Membership:
                     select(members).where(members.c.task_id == task.task_id, members.c.node_id == node_id)
                 )
             ).first()
-        if row is not None and _still_fits(row.partition_index, wanted, own_data):
+        if row is not None and _still_fits(row, wanted, own_data):
             return
         _check_capabilities(task, node)
 
         async def work(connection: AsyncConnection) -> None:
             index = None if own_data else await self._claim(connection, task, node_id, wanted)
-            values = {"partition_index": index, "joined_at": self._shared.clock()}
+            values = {"partition_index": index, "own_data": own_data, "joined_at": self._shared.clock()}
             mine = (members.c.task_id == task.task_id) & (members.c.node_id == node_id)
             changed = await connection.execute(update(members).where(mine).values(values))
             if not changed.rowcount:
@@ -50,8 +50,7 @@ class Membership:
                 detail={"partition_index": index},
             )
 
-        await self._shared.database.write(work)
-        self._shared.notices.nodes_changed()
+        await self._shared.database.write(work, after=self._shared.notices.nodes_changed)
 
     async def _claim(self, connection: AsyncConnection, task: Task, node_id: str, wanted: int | None) -> int:
         rows = await connection.execute(
@@ -68,7 +67,7 @@ class Membership:
                 raise Refused(
                     ErrorCode.PARTITION_TAKEN,
                     f"all {parts} shares of task {task.task_id} belong to nodes that were heard of lately.",
-                    "try again in half a minute, when those that are gone lose theirs; else bring data of your own "
+                    "try again later, when those that are gone have lost theirs; else bring data of your own "
                     "(--data PATH), or create the task with more data.partition.parts",
                 )
             wanted = (free or abandoned)[0]
@@ -78,23 +77,23 @@ class Membership:
                 raise Refused(
                     ErrorCode.PARTITION_TAKEN,
                     f"share {wanted} of task {task.task_id} belongs to {holder}, which was heard of lately.",
-                    "choose another index, leave it out to get a free one, or try again in half a minute",
+                    "choose another index, leave it out to get a free one, or try again later",
                 )
             await connection.execute(
                 update(members)
                 .where(members.c.task_id == task.task_id, members.c.node_id == holder)
-                .values(partition_index=None)
+                .values(partition_index=None, own_data=False)
             )
         return wanted
 
     def _gone(self, task: Task, node_id: str) -> bool:
-        return self._shared.liveness.gone(task.task_id, node_id)
+        return self._shared.liveness.gone(task.task_id, node_id, task.spec.lease_s)
 
 
-def _still_fits(held: int | None, wanted: int | None, own_data: bool) -> bool:
+def _still_fits(row: Row[Any], wanted: int | None, own_data: bool) -> bool:
     if own_data:
-        return held is None
-    return held is not None and wanted in (None, held)
+        return bool(row.own_data)
+    return row.partition_index is not None and wanted in (None, row.partition_index)
 
 
 def _check_capabilities(task: Task, node: dict[str, Any]) -> None:

@@ -70,8 +70,7 @@ class Models:
             rows = [key | {"node_id": "", "name": name, "value": value, "at": now} for name, value in scores.items()]
             await connection.execute(insert(metrics), rows)
 
-        await self._shared.database.write(work)
-        self._shared.notices.task_changed(task_id)
+        await self._shared.database.write(work, after=lambda: self._shared.notices.task_changed(task_id))
         return model, evaluation
 
     async def piece(self, sha256: str, offset: int) -> tuple[bytes, str]:

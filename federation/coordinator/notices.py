@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Literal
 
-Topic = Literal["task", "tasks", "nodes"]
+Topic = Literal["task", "progress", "tasks", "nodes"]
 Listener = Callable[[Topic, str], None]
 
 
@@ -27,8 +27,12 @@ class Notices:
         return self._next.setdefault(task_id, asyncio.Event())
 
     def task_changed(self, task_id: str) -> None:
-        """Something about a task changed that people may want to see: progress, an update, a score."""
+        """Something about a task changed: an update came, a score."""
         self._tell("task", task_id)
+
+    def progressed(self, task_id: str) -> None:
+        """A node reported progress: news for those who watch, and for nobody else."""
+        self._tell("progress", task_id)
 
     def work_changed(self, task_id: str) -> None:
         """A round began or ended, or the task changed its state: whoever waits for work must look again."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from federation.aggregation.fedavg import weights as fedavg_weights
 from federation.aggregation.rules import Contribution, aggregate
 from federation.coordinator.ports import Shared
-from federation.coordinator.records import ModelVersion, Round, Task, get_task, get_version
+from federation.coordinator.records import ModelVersion, Round, Task, get_round, get_task, get_version
 from federation.coordinator.scores import node_means, server_scores
 from federation.coordinator.traffic import Traffic
 from federation.coordinator.transitions import go_on, move_round
@@ -23,16 +25,19 @@ from federation.store.events import record
 from federation.store.tables import metrics, model_versions, tasks, updates
 from federation.weights import chunks
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """What aggregation made; `shares` are the weights by update_id, `scores` the server's."""
+    """What aggregation made; `shares` are the weights by update_id, `scores` the server's or `unscored` why not."""
 
     rows: Sequence[RowMapping]
     shares: dict[str, float]
     sha256: str
     size: int
     scores: dict[str, float]
+    unscored: str
 
 
 class Publisher:
@@ -45,6 +50,8 @@ class Publisher:
     async def publish(self, current: Round) -> None:
         """Aggregates a round that is `aggregating` and closes it with the version that comes of it."""
         async with self._shared.database.read() as connection:
+            if (await get_round(connection, current.task_id, current.round)).state is not RoundState.AGGREGATING:
+                return
             task = await get_task(connection, current.task_id)
             base = await get_version(connection, current.task_id, current.base_version)
             query = select(updates).where(updates.c.task_id == current.task_id, updates.c.round == current.round)
@@ -66,15 +73,25 @@ class Publisher:
             for row in rows
         ]
         weights = aggregate(task.spec.aggregation, spool.path(base.sha256), contributions)
-        evaluation = self._shared.workload.evaluate(task.spec, weights) if _scores_now(task, current.round) else None
+        scores, unscored = self._score(task, weights) if _scores_now(task, current.round) else ({}, "")
         sha256 = spool.put(chunks(weights))
         return Outcome(
             rows=rows,
             shares=_shares(task, rows),
             sha256=sha256,
             size=spool.path(sha256).stat().st_size,
-            scores=server_scores(evaluation) if evaluation else {},
+            scores=scores,
+            unscored=unscored,
         )
+
+    def _score(self, task: Task, weights: dict[str, torch.Tensor]) -> tuple[dict[str, float], str]:
+        """The server's scores, or why there are none: a test set that is out of reach costs no round."""
+        try:
+            evaluation = self._shared.workload.evaluate(task.spec, weights)
+        except Exception as error:
+            log.exception("the model of %s could not be scored", task.task_id)
+            return {}, str(error)
+        return (server_scores(evaluation) if evaluation else {}), ""
 
     async def _commit(self, connection: AsyncConnection, task: Task, current: Round, outcome: Outcome) -> None:
         now = self._shared.clock()
@@ -107,7 +124,14 @@ class Publisher:
         if measured:
             await connection.execute(insert(metrics), measured)
         await connection.execute(update(tasks).where(tasks.c.task_id == task.task_id).values(version=version))
-        detail = {"round": current.round, "version": version, "updates": len(outcome.rows), "sha256": outcome.sha256}
+        detail: dict[str, Any] = {
+            "round": current.round,
+            "version": version,
+            "updates": len(outcome.rows),
+            "sha256": outcome.sha256,
+        }
+        if outcome.unscored:
+            detail["unscored"] = outcome.unscored
         await record(connection, "round_closed", at=now, task_id=task.task_id, detail=detail)
         await go_on(connection, task, current.round, version, now)
 
@@ -124,12 +148,10 @@ def _shares(task: Task, rows: Sequence[RowMapping]) -> dict[str, float]:
 
 
 def _metric_rows(task: Task, current: Round, version: int, outcome: Outcome, now: float) -> list[dict[str, Any]]:
-    """The server's scores are of the version made, the nodes' of the version that they received."""
-    means = node_means(outcome.rows, task.spec.aggregation.max_examples)
+    """Scores by the server and training metrics belong to the version made, scores by nodes to the one received."""
     key = {"task_id": task.task_id, "round": current.round, "node_id": "", "at": now}
-    made = {"version": version, "source": "server"}
-    received = {"version": current.base_version, "source": "nodes"}
-    return [
-        *(key | made | {"name": name, "value": value} for name, value in outcome.scores.items()),
-        *(key | received | {"name": name, "value": value} for name, value in means.items()),
-    ]
+    rows = [key | {"version": version, "source": "server", "name": n, "value": v} for n, v in outcome.scores.items()]
+    for name, value in node_means(outcome.rows, task.spec.aggregation.max_examples).items():
+        measured = version if name.startswith("train_") else current.base_version
+        rows.append(key | {"version": measured, "source": "nodes", "name": name, "value": value})
+    return rows

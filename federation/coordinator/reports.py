@@ -9,7 +9,8 @@ from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from federation.coordinator.ports import Shared
-from federation.coordinator.records import find_round, get_task, get_version
+from federation.coordinator.records import find_round, get_task
+from federation.coordinator.scores import node_means
 from federation.coordinator.submissions import check_metrics
 from federation.errors import ErrorCode, Refused
 from federation.rounds import RoundState, TaskState
@@ -39,11 +40,10 @@ class Reports:
         async with self._shared.database.read() as connection:
             task = await get_task(connection, task_id)
             current = await find_round(connection, task_id, number)
-            assigned = await connection.scalar(
-                select(assignments.c.node_id).where(
-                    assignments.c.task_id == task_id, assignments.c.round == number, assignments.c.node_id == node_id
-                )
+            query = select(assignments.c.submitted_at).where(
+                assignments.c.task_id == task_id, assignments.c.round == number, assignments.c.node_id == node_id
             )
+            assigned = (await connection.execute(query)).first()
         if current is None or assigned is None:
             raise Refused(
                 ErrorCode.NOT_IN_COHORT,
@@ -51,9 +51,11 @@ class Reports:
                 "report only on what get_assignment asked for",
             )
         self._shared.liveness.report(task_id, node_id, report | {"round": number})
-        self._shared.notices.task_changed(task_id)
+        self._shared.notices.progressed(task_id)
         if current.state is not RoundState.COLLECTING:
             return Heard("stop", 0.0, f"round {number} is {current.state}")
+        if assigned.submitted_at is not None:
+            return Heard("stop", 0.0, f"this node's update for round {number} has been accepted")
         return Heard("continue", task.spec.lease_s, "")
 
     async def evaluation(self, node: dict[str, Any], task_id: str, *, version: int, scores: dict[str, float]) -> Heard:
@@ -63,7 +65,12 @@ class Reports:
 
         async def work(connection: AsyncConnection) -> None:
             task = await get_task(connection, task_id)
-            await get_version(connection, task_id, version)
+            if version != task.version:
+                raise Refused(
+                    ErrorCode.WRONG_VERSION,
+                    f"version {version} is not the final model of task {task_id}, which is {task.version}.",
+                    "report on the version of the assignment",
+                )
             took_part = await connection.scalar(
                 select(assignments.c.node_id)
                 .where(assignments.c.task_id == task_id, assignments.c.node_id == node_id)
@@ -76,12 +83,12 @@ class Reports:
                     "report only on what get_assignment asked for",
                 )
             key = {"task_id": task_id, "round": task.round, "version": version}
+            cap = task.spec.aggregation.max_examples
             await self._replace(connection, key, "node", node_id, scores, now)
-            await self._replace(connection, key, "nodes", "", await self._mean(connection, key), now)
+            await self._replace(connection, key, "nodes", "", await self._mean(connection, key, cap), now)
 
-        await self._shared.database.write(work)
+        await self._shared.database.write(work, after=lambda: self._shared.notices.task_changed(task_id))
         self._shared.liveness.seen(task_id, node_id)
-        self._shared.notices.task_changed(task_id)
         return Heard("continue", 0.0, "")
 
     async def leaving(self, node: dict[str, Any], task_id: str) -> Heard:
@@ -123,17 +130,11 @@ class Reports:
         ]
         await connection.execute(insert(metrics), rows)
 
-    async def _mean(self, connection: AsyncConnection, key: dict[str, Any]) -> dict[str, float]:
+    async def _mean(self, connection: AsyncConnection, key: dict[str, Any], most_examples: int) -> dict[str, float]:
         """The nodes' scores of one version, averaged by held-out examples."""
         conditions = [metrics.c[name] == value for name, value in key.items()]
         rows = await connection.execute(select(metrics).where(*conditions, metrics.c.source == "node"))
         by_node: dict[str, dict[str, float]] = {}
         for row in rows.mappings():
             by_node.setdefault(row["node_id"], {})[row["name"]] = row["value"]
-        scored = [scores for scores in by_node.values() if scores.get("eval_examples")]
-        total = sum(scores["eval_examples"] for scores in scored)
-        return {
-            name: sum(scores[name] * scores["eval_examples"] for scores in scored) / total
-            for name in ("eval_accuracy", "eval_loss")
-            if scored and all(name in scores for scores in scored)
-        }
+        return node_means([{"metrics": scores, "num_examples": 0} for scores in by_node.values()], most_examples)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-
-from sqlalchemy.engine import RowMapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from federation.evaluation import Evaluation
 
@@ -18,7 +17,7 @@ def server_scores(evaluation: Evaluation) -> dict[str, float]:
     return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
-def node_means(rows: Sequence[RowMapping], most_examples: int) -> dict[str, float]:
+def node_means(rows: Sequence[Mapping[Any, Any]], most_examples: int) -> dict[str, float]:
     """What the nodes measured on the model that they received, averaged over the updates in `rows`.
 
     Scores weigh by held-out examples, training metrics by examples trained on. A node that claims more held-out

@@ -66,6 +66,7 @@ class Submissions:
         inline = await self._inline_bytes(submission)
         earlier = await self._earlier(node_id, submission, inline)
         if earlier is not None:
+            self._shared.notices.task_changed(submission.task_id)
             return earlier
         async with self._shared.database.read() as connection:
             task, _ = await check_open_assignment(
@@ -88,10 +89,10 @@ class Submissions:
             await self._uploads.discard(upload)
             raise
         receipt = await self._shared.database.write(
-            lambda connection: self._commit(connection, node_id, submission, upload, norm)
+            lambda connection: self._commit(connection, node_id, submission, upload, norm),
+            after=lambda: self._shared.notices.task_changed(task.task_id),
         )
         self._shared.liveness.seen(task.task_id, node_id)
-        self._shared.notices.task_changed(task.task_id)
         return receipt
 
     async def _inline_bytes(self, submission: Submission) -> bytes | None:

@@ -16,7 +16,7 @@ from federation.coordinator.records import Task, find_round, get_task, get_versi
 from federation.coordinator.transitions import go_on, open_round
 from federation.errors import ErrorCode, Refused
 from federation.rounds import RoundState, TaskState
-from federation.spec import Problem, parse_spec
+from federation.spec import Problem, TaskSpec, parse_spec
 from federation.store.events import record
 from federation.store.tables import model_versions, rounds, tasks
 from federation.weights import to_bytes
@@ -37,7 +37,7 @@ class Tasks:
         document = spec.model_dump(mode="json")
         existing = await self._find(request_id)
         if existing is not None:
-            return _same_task(existing, document), False
+            return _same_task(existing, spec), False
         workload = self._shared.workload
         refuse_problems(await asyncio.to_thread(workload.check, spec))
         input_shape, num_classes = workload.schema_for(spec)
@@ -50,7 +50,7 @@ class Tasks:
         async def work(connection: AsyncConnection) -> tuple[Task, bool]:
             row = (await connection.execute(select(tasks).where(tasks.c.task_id == task_id))).mappings().first()
             if row is not None:  # the same request, a moment earlier
-                return _same_task(row, document), False
+                return _same_task(row, spec), False
             await connection.execute(
                 insert(tasks).values(
                     task_id=task_id,
@@ -74,9 +74,7 @@ class Tasks:
                 await self._start(connection, await get_task(connection, task_id), actor)
             return await get_task(connection, task_id), True
 
-        task, new = await self._shared.database.write(work)
-        self._announce(task_id)
-        return task, new
+        return await self._shared.database.write(work, after=lambda: self._announce(task_id))
 
     async def control(self, task_id: str, action: Action, *, version: int | None, actor: str) -> tuple[Task, bool]:
         """Carries out one action; answers the task as it then stands, and whether that changed anything."""
@@ -97,8 +95,7 @@ class Tasks:
             after = await get_task(connection, task_id)
             return after, after != task
 
-        after, changed = await self._shared.database.write(work)
-        self._announce(task_id)
+        after, changed = await self._shared.database.write(work, after=lambda: self._announce(task_id))
         if action == "cancel":
             await self._housekeeping.prune(task_id)
         return after, changed
@@ -171,7 +168,9 @@ class Tasks:
     async def _set_state(
         self, connection: AsyncConnection, task: Task, state: TaskState, actor: str, **values: Any
     ) -> None:
-        await connection.execute(update(tasks).where(tasks.c.task_id == task.task_id).values(state=state, **values))
+        await connection.execute(
+            update(tasks).where(tasks.c.task_id == task.task_id).values({"reason": "", "state": state} | values)
+        )
         await record(
             connection,
             f"task_{state}",
@@ -195,8 +194,8 @@ class Tasks:
         self._shared.notices.tasks_changed()
 
 
-def _same_task(row: Mapping[Any, Any], document: dict[str, Any]) -> Task:
-    if row["spec"] != document:
+def _same_task(row: Mapping[Any, Any], spec: TaskSpec) -> Task:
+    if TaskSpec.model_validate(row["spec"]) != spec:
         raise Refused(
             ErrorCode.INVALID_ARGUMENT,
             f"request_id {row['request_id']!r} already made {row['task_id']} from another spec.",

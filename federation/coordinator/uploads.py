@@ -107,11 +107,6 @@ class Uploads:
 
         await self._shared.database.write(work)
 
-    async def is_received(self, upload_id: str) -> bool:
-        """Whether all of its bytes are there."""
-        upload = await self._get(upload_id)
-        return upload.received and self._shared.spool.has(upload.sha256)
-
     async def chunk(self, node_id: str, upload_id: str, offset: int, data_b64: str) -> tuple[int, bool]:
         """Takes one piece by the in-band lane; answers the next offset and whether all is there."""
         upload = await self._get(upload_id)

@@ -14,6 +14,9 @@ from federation.coordinator.records import Round, Task, get_round, get_task, get
 from federation.rounds import RoundState
 from federation.store.tables import assignments, members, metrics, model_versions, nodes, rounds, tasks, updates
 
+MOST_TASKS, MOST_ROUNDS, MOST_METRICS = 100, 50, 2000
+"""What one answer holds: a client may cap an event at 1 MiB, and a language model pays for every byte."""
+
 
 class Views:
     """Reads for tools and resources. `private` adds what only operators and viewers may see of single nodes."""
@@ -22,19 +25,21 @@ class Views:
         self._shared = shared
 
     async def tasks(self) -> list[dict[str, Any]]:
-        """Every task in a few words, newest first."""
+        """The latest tasks in a few words, newest first."""
         async with self._shared.database.read() as connection:
-            rows = await connection.execute(select(tasks).order_by(tasks.c.created_at.desc(), tasks.c.task_id))
+            latest = select(tasks).order_by(tasks.c.created_at.desc(), tasks.c.task_id).limit(MOST_TASKS)
+            rows = await connection.execute(latest)
             found = [Task.of(row) for row in rows.mappings()]
             best = await _latest_scores(connection)
         return [_summary(task) | best.get(task.task_id, {}) for task in found]
 
     async def task(self, task_id: str, *, private: bool) -> dict[str, Any]:
-        """A task with its spec, rounds, members and current model."""
+        """A task with its spec, latest rounds, members and current model."""
         async with self._shared.database.read() as connection:
             task = await get_task(connection, task_id)
             model = await get_version(connection, task_id, task.version)
-            rows = await connection.execute(select(rounds).where(rounds.c.task_id == task_id).order_by(rounds.c.round))
+            newest = select(rounds).where(rounds.c.task_id == task_id, rounds.c.round > task.round - MOST_ROUNDS)
+            rows = await connection.execute(newest.order_by(rounds.c.round))
             history = [Round.of(row) for row in rows.mappings()]
             cohort = await _cohorts(connection, task_id)
             scores = await _scores(connection, task_id)
@@ -87,14 +92,13 @@ class Views:
         }
 
     async def metrics(self, task_id: str) -> list[dict[str, Any]]:
-        """Every metric of a task in the order of time: who measured what on which version."""
+        """The latest metrics of a task in the order of time: who measured what on which version."""
         async with self._shared.database.read() as connection:
             await get_task(connection, task_id)
-            rows = await connection.execute(
-                select(metrics).where(metrics.c.task_id == task_id).order_by(metrics.c.metric_id)
-            )
+            query = select(metrics).where(metrics.c.task_id == task_id).order_by(metrics.c.metric_id.desc())
+            rows = reversed((await connection.execute(query.limit(MOST_METRICS))).mappings().all())
             names = ("round", "version", "source", "node_id", "name", "value", "at")
-            return [{name: row[name] for name in names} for row in rows.mappings()]
+            return [{name: row[name] for name in names} for row in rows]
 
     async def version(self, task_id: str, version: int) -> dict[str, Any]:
         """A model version with its lineage: its parent, and the updates that made it."""

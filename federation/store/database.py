@@ -8,14 +8,17 @@ cancelled (a dropped connection, a timeout) cannot leave one undone.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Self, TypeVar
 
+from alembic.util import CommandError
 from sqlalchemy import URL, event
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from federation.errors import ErrorCode, Refused
 from federation.store.migrate import upgrade
 
 T = TypeVar("T")
@@ -36,11 +39,20 @@ class Database:
 
     @classmethod
     async def open(cls, url: URL) -> Self:
-        """The database at `url`, migrated to the newest schema."""
+        """The database at `url`, migrated to the newest schema; refused when it is damaged or of a newer Potluck."""
         database = cls(url)
-        async with database._writer.connect() as connection:
-            await connection.run_sync(upgrade)
-            await connection.commit()
+        try:
+            async with database._writer.connect() as connection:
+                await connection.run_sync(upgrade)
+                await connection.commit()
+        except (DatabaseError, CommandError) as error:
+            await database.close()
+            reason = str(getattr(error, "orig", error))
+            raise Refused(
+                ErrorCode.WRONG_STATE,
+                f"the database {url.database} cannot be opened: {reason}.",
+                "restore it from a backup, or start the Potluck that wrote it; nothing has been changed",
+            ) from error
         return database
 
     async def close(self) -> None:
@@ -56,19 +68,38 @@ class Database:
         async with self._readers.connect() as connection:
             yield connection
 
-    async def write(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """Runs `work` in one transaction: all of it is durable when this returns, or none of it happened."""
-        task: asyncio.Task[T] = asyncio.create_task(self._transaction(work))
+    async def write(
+        self, work: Callable[[AsyncConnection], Awaitable[T]], *, after: Callable[[], None] | None = None
+    ) -> T:
+        """Runs `work` in one transaction: all of it is durable when this returns, or none of it happened.
+
+        `after` runs once it is committed, also when the caller has been cancelled by then: whoever waits for word of
+        the change gets it. Refused (busy, storage_full) when the database cannot take it now.
+        """
+        task: asyncio.Task[T] = asyncio.create_task(self._transaction(work, after))
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
         return await asyncio.shield(task)
 
-    def _transaction(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> Coroutine[Any, Any, T]:
-        async def run() -> T:
+    async def _transaction(
+        self, work: Callable[[AsyncConnection], Awaitable[T]], after: Callable[[], None] | None
+    ) -> T:
+        try:
             async with self._turn, self._writer.begin() as connection:
-                return await work(connection)
+                result = await work(connection)
+        except OperationalError as error:
+            raise _refusal(error) from error
+        if after is not None:
+            after()
+        return result
 
-        return run()
+
+def _refusal(error: OperationalError) -> Refused:
+    """Why the database cannot take a change now."""
+    reason = str(error.orig)
+    if "full" in reason:
+        return Refused(ErrorCode.STORAGE_FULL, f"the database cannot grow: {reason}.", "free disk space, then repeat")
+    return Refused(ErrorCode.BUSY, f"the database cannot be written now: {reason}.", "repeat the call; it is safe")
 
 
 def _engine(url: URL, *, pool_size: int, begin: str) -> AsyncEngine:

@@ -75,7 +75,8 @@ members = Table(
     metadata,
     Column("task_id", Text, ForeignKey(tasks.c.task_id), primary_key=True),
     Column("node_id", Text, ForeignKey(nodes.c.node_id), primary_key=True),
-    Column("partition_index", Integer),  # NULL: the node brings its own data
+    Column("partition_index", Integer),
+    Column("own_data", Boolean, nullable=False),  # neither a share nor own data: the share has passed on
     Column("joined_at", Float, nullable=False),
     UniqueConstraint("task_id", "partition_index"),
 )

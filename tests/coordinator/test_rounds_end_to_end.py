@@ -9,6 +9,7 @@ import pytest
 import torch
 from world import Clock, World, open_world
 
+from federation.coordinator.records import get_round
 from federation.errors import ErrorCode, Refused
 
 pytestmark = pytest.mark.anyio
@@ -170,8 +171,6 @@ async def test_a_restarted_server_finds_a_round_that_was_being_aggregated_and_en
         await ann.submit(task, 1, 1.0), await bob.submit(task, 1, 2.0)
         current = (await world.federation.views.task(task, private=False))["rounds"][0]
         assert current["state"] == "collecting"
-        from federation.coordinator.records import get_round
-
         async with world.federation.shared.database.read() as connection:
             claimed = await get_round(connection, task, 1)
         assert await world.federation.closer._claim(claimed)
@@ -196,20 +195,6 @@ async def test_leases_count_from_the_restart_of_the_server(tmp_path: Path) -> No
         assert (await world.round(task, 1))["state"] == "collecting"
         await world.pass_time(21)
         assert (await world.round(task, 1))["state"] == "closed"
-
-
-async def test_a_round_that_cannot_be_closed_pauses_the_task_and_says_why(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
-    task = await world.task()
-    ann, bob = await world.node("ann"), await world.node("bob")
-    await ann.ask(task), await bob.ask(task)
-    await ann.submit(task, 1, 1000.0), await bob.submit(task, 1, 1000.0)
-    await world.review()
-    view = await world.federation.views.task(task, private=False)
-    assert (view["state"], view["version"], view["rounds"][0]["state"]) == ("paused", 0, "void")
-    assert "could not be aggregated" in view["reason"]
-    assert "the evaluation broke" in caplog.text
 
 
 async def test_a_long_poll_wakes_when_the_round_opens(world: World) -> None:

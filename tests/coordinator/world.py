@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from federation.coordinator.assignments import Assignment
 from federation.coordinator.federation import Federation, open_federation
-from federation.coordinator.records import Round
+from federation.coordinator.records import Task, get_task
 from federation.coordinator.submissions import Receipt, Submission
 from federation.evaluation import Evaluation
 from federation.identity import PublicKey, b64url, handshake_message, update_message
@@ -87,6 +87,11 @@ class World:
         await node.shake_hands()
         return node
 
+    async def stored_task(self, task_id: str) -> Task:
+        """The task as the coordinator sees it."""
+        async with self.federation.shared.database.read() as connection:
+            return await get_task(connection, task_id)
+
     async def review(self) -> None:
         """Closes what is due, and waits until it is closed."""
         await self.federation.closer.review()
@@ -146,6 +151,13 @@ class Node:
         self, task_id: str, number: int, delta: float, *, examples: int = 10, base: int | None = None
     ) -> Receipt:
         """Uploads and submits a delta of three equal numbers."""
+        submission = await self.prepared(task_id, number, delta, examples=examples, base=base)
+        return await self._federation.submissions.submit(self.row, submission)
+
+    async def prepared(
+        self, task_id: str, number: int, delta: float, *, examples: int = 10, base: int | None = None
+    ) -> Submission:
+        """The same, uploaded and signed but not submitted."""
         payload = pack_update({"w": torch.full((3,), delta)})
         sha256 = hashlib.sha256(payload).hexdigest()
         base = number - 1 if base is None else base
@@ -157,35 +169,26 @@ class Node:
                 incoming.write(payload)
                 incoming.finish()
             await self._federation.uploads.finish(upload)
-        message = update_message(
-            node_id=self.node_id,
-            task_id=task_id,
-            round=number,
-            base_version=base,
-            sha256=sha256,
-            num_examples=examples,
-            num_steps=1,
-        )
-        submission = Submission(
-            task_id=task_id,
-            round=number,
-            base_version=base,
-            num_examples=examples,
-            num_steps=1,
+        counts = {"num_examples": examples, "num_steps": 1}
+        where = {"task_id": task_id, "round": number, "base_version": base}
+        message = update_message(node_id=self.node_id, sha256=sha256, **where, **counts)
+        return Submission(
+            **where,
+            **counts,
             metrics={"train_loss": 0.5, "eval_accuracy": 0.25, "eval_examples": float(examples)},
             signature=self.sign(message),
             upload_id=upload.upload_id,
             inline_b64=None,
         )
-        return await self._federation.submissions.submit(self.row, submission)
 
 
 @asynccontextmanager
-async def open_world(data_dir: Path, clock: Clock | None = None) -> AsyncIterator[World]:
+async def open_world(
+    data_dir: Path, clock: Clock | None = None, monotonic: Clock | None = None
+) -> AsyncIterator[World]:
     """A world on `data_dir`; opened again on the same folder it is a server that restarts."""
     clock = clock or Clock()
-    async with open_federation(data_dir, ThreeNumbers(), clock=clock, clockwork=False) as federation:
+    async with open_federation(
+        data_dir, ThreeNumbers(), clock=clock, monotonic=monotonic or clock, clockwork=False
+    ) as federation:
         yield World(federation, clock)
-
-
-__all__ = ["Clock", "Node", "Round", "World", "open_world"]

@@ -16,6 +16,7 @@ def test_a_cohort_waits_for_its_size_and_for_min_nodes() -> None:
     assert select_cohort(CohortSpec(size=3), NODES[:2], 0) is None
     assert select_cohort(CohortSpec(size=3, min_nodes=5), NODES[:4], 0) is None
     assert select_cohort(CohortSpec(size=3, min_nodes=5), NODES[:5], 0) is not None
+    assert select_cohort(CohortSpec(fraction=0.5, quorum=4), NODES[:3], 0) is None
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,8 @@ def test_a_cohort_waits_for_its_size_and_for_min_nodes() -> None:
         (CohortSpec(size=5, quorum=5), 5, 5, 5),
         (CohortSpec(fraction=0.5), 5, 5, 3),
         (CohortSpec(fraction=0.01), 1, 1, 1),
-        (CohortSpec(fraction=0.5, quorum=8), 5, 5, 5),
+        (CohortSpec(fraction=0.5, quorum=8), 8, 8, 8),
+        (CohortSpec(fraction=0.25), 3, 3, 2),
         (CohortSpec(fraction=1.0, over_selection=1.5), 10, 10, 5),
     ],
 )

@@ -171,7 +171,7 @@ async def test_scores_are_averaged_by_examples_and_a_repeated_score_replaces_the
 
 async def test_a_score_of_a_model_that_is_not_there_is_refused(served: Served) -> None:
     one, _ = await finished(served)
-    async with refused(served, "not_found", says="version 9"):
+    async with refused(served, "wrong_version", says="version 9"):
         await score(one, version=9)
 
 

@@ -71,6 +71,7 @@ def upgrade() -> None:
     sa.Column('task_id', sa.Text(), nullable=False),
     sa.Column('node_id', sa.Text(), nullable=False),
     sa.Column('partition_index', sa.Integer(), nullable=True),
+    sa.Column('own_data', sa.Boolean(), nullable=False),
     sa.Column('joined_at', sa.Float(), nullable=False),
     sa.ForeignKeyConstraint(['node_id'], ['nodes.node_id'], name=op.f('fk_members_node_id')),
     sa.ForeignKeyConstraint(['task_id'], ['tasks.task_id'], name=op.f('fk_members_task_id')),
