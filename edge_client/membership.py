@@ -83,6 +83,10 @@ class Membership:
                 await self.renew()
         return await self._patiently(tool, self._signed_in(arguments), timeout=timeout)
 
+    async def ask(self, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Call a tool that is not about this node; raises as `call` does."""
+        return await self._patiently(tool, arguments)
+
     def _signed_in(self, arguments: dict[str, Any]) -> dict[str, Any]:
         return {"node_id": self.node_id, "node_token": self._token} | arguments
 

@@ -126,7 +126,7 @@ class Node:
                     chunk_max_bytes=int(terms["lanes"]["chunk_max_bytes"]),
                 )
                 self._tell("joined", f"at {self.endpoint.url} as {self._member.node_id}", node_id=self._member.node_id)
-                task = await self._member.call("get_task", {"task_id": self.task_id})
+                task = await self._member.ask("get_task", {"task_id": self.task_id})
                 self._own = await asyncio.to_thread(own_examples, parse_spec(task["spec"]), self._data)
                 try:
                     assignment = await self._first_assignment()

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx2
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from mcp import Client
@@ -87,7 +88,8 @@ class Machine:
                     return task
                 self.children.check()
                 assert time.monotonic() < deadline, f"still waiting: {task['rounds'][-1:]}\n{self.children.tails()}"
-                await anext(aiter(changes))
+                with anyio.move_on_after(5):  # or until a child has ended
+                    await anext(aiter(changes))
 
     def bulk_bytes(self) -> dict[tuple[str, str], float]:
         """Bytes of models and updates by lane and direction, from /metrics."""

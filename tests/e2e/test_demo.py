@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -31,5 +33,25 @@ def test_the_demo_trains_digits_over_both_transports_and_says_where_everything_i
     database = re.search(r"^database +(\S+)$", ran.stdout, re.MULTILINE)
     assert database is not None
     assert Path(database[1]).exists()
-    assert '"mcpServers"' in ran.stdout
     assert "\x1b" not in ran.stdout, "no control characters in a pipe"
+
+
+@pytest.mark.timeout(180)
+def test_a_demo_that_stays_can_be_called_with_what_it_prints_until_it_is_interrupted() -> None:
+    command = [sys.executable, "-m", "potluck.cli", "demo", "--port", "0", "--nodes", "2", "--rounds", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as demo:
+        assert demo.stdout is not None
+        said = ""
+        for line in demo.stdout:
+            said += line
+            if line.startswith("Serving"):
+                break
+        client = json.loads(said[said.index("{") : said.rindex("}") + 1])["mcpServers"]["potluck"]
+        token = client["headers"]["Authorization"].removeprefix("Bearer ")
+        call = [sys.executable, "-m", "potluck.cli", "call", client["url"], "list_tasks", "--token", token]
+        listed = json.loads(subprocess.run(call, capture_output=True, text=True, timeout=60, check=True).stdout)
+        demo.send_signal(signal.SIGINT)
+        rest = demo.stdout.read()
+    assert [task["state"] for task in listed["tasks"]] == ["finished"]
+    assert demo.returncode == 0
+    assert "stopped; its files stay in" in rest
