@@ -47,11 +47,11 @@ class Children:
         """A child's process id."""
         return self._running[name].pid
 
-    def kill(self, name: str, number: int) -> None:
-        """Send a child a signal, wait until it has ended, and expect nothing more of it."""
+    def kill(self, name: str, number: int) -> int:
+        """Send a child a signal, wait until it has ended, and expect nothing more of it; its exit code."""
         process = self._running.pop(name)
         process.send_signal(number)
-        process.wait()
+        return process.wait()
 
     def check(self) -> None:
         """Raises `Died` when a child has ended with an exit code other than 0."""

@@ -144,18 +144,21 @@ class Closer:
     async def _close(self, current: Round) -> None:
         key = (current.task_id, current.round)
         try:
-            await self._publisher.publish(current)
-        except Refused as refused:
-            if refused.code in _HOPELESS:
-                log.error("round %d of %s cannot be aggregated: %s", current.round, current.task_id, refused)
-                await self._give_up(current, refused.problem)
-            else:
-                self._try_later(current)
+            await self._publish_or_give_up(current)
         except Exception:
             self._try_later(current)
         else:
             self._failed.pop(key, None)
         await self._tell_and_tidy(current.task_id)
+
+    async def _publish_or_give_up(self, current: Round) -> None:
+        try:
+            await self._publisher.publish(current)
+        except Refused as refused:
+            if refused.code not in _HOPELESS:
+                raise
+            log.error("round %d of %s cannot be aggregated: %s", current.round, current.task_id, refused)
+            await self._give_up(current, refused.problem)
 
     def _try_later(self, current: Round) -> None:
         """Called while an exception is being handled. Nothing is lost: the round stays `aggregating`."""

@@ -36,14 +36,14 @@ class Machine:
         self.url = ""
         self._starts = 0
 
-    def start_server(self, *flags: str, port: int = 0) -> None:
-        """Starts the server and waits until it accepts connections."""
+    def start_server(self, *flags: str, port: int = 0, operator: str | None = OPERATOR) -> None:
+        """Starts the server, with a preset operator's token or without, and waits until it accepts connections."""
         address = self.data_dir / "server.json"
         address.unlink(missing_ok=True)
         self._starts += 1
         self.server = f"server-{self._starts}"
         arguments = ["serve", "--port", str(port), "--data-dir", str(self.data_dir), *flags]
-        self.children.start(self.server, arguments, {"POTLUCK_OPERATOR_TOKEN": OPERATOR})
+        self.children.start(self.server, arguments, {"POTLUCK_OPERATOR_TOKEN": operator} if operator else {})
         self._until(address.exists, "the server accepts connections")
         self.url = json.loads(address.read_text())["url"]
 
@@ -52,6 +52,14 @@ class Machine:
         port = int(self.url.rpartition(":")[2])
         self.children.kill(self.server, signal.SIGKILL)
         self.start_server(port=port)
+
+    def stop_server(self) -> int:
+        """SIGTERM; the exit code."""
+        return self.children.kill(self.server, signal.SIGTERM)
+
+    def said(self) -> str:
+        """What the server wrote to its log."""
+        return self.children.log(self.server).read_text()
 
     def start_node(self, name: str, task_id: str, token: str, *flags: str) -> None:
         """Starts a node whose key follows from its name, so that a run can be repeated."""

@@ -1,0 +1,68 @@
+"""A server from its first start to its last stop."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import httpx2
+import pytest
+from machine import Machine
+
+TOKEN = re.compile(r"^operator token +(pl_\S+)", re.MULTILINE)
+
+
+def potluck(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "potluck.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_first_start_shows_an_operators_token_once_and_it_works_for_ever(machine: Machine) -> None:
+    machine.start_server(operator=None)
+    shown = TOKEN.search(machine.said())
+    assert shown is not None
+    assert f"potluck join {machine.url} --task TASK_ID --token NODE_TOKEN" in machine.said()
+    assert "accepted hosts  127.0.0.1, localhost, [::1]" in machine.said()
+    assert machine.stop_server() == 0
+    machine.start_server(operator=None)
+    assert TOKEN.search(machine.said()) is None
+    assert potluck("token", "--data-dir", str(machine.data_dir)).stdout.strip() == shown[1]
+    issued = potluck("token", machine.url, "--token", shown[1], "--role", "viewer")
+    assert issued.stdout.startswith("pl_"), issued.stderr
+
+
+def test_a_stopped_server_leaves_its_data_directory_in_order(machine: Machine) -> None:
+    machine.start_server()
+    with httpx2.Client() as client:
+        assert client.get(f"{machine.url}/healthz").json() == {"status": "ok"}
+        assert machine.stop_server() == 0
+    left = {path.name for path in machine.data_dir.iterdir()}
+    assert left == {".gitignore", "lock", "potluck.db", "server.key", "spool"}, "no address, no write-ahead log"
+    assert (machine.data_dir / "server.key").stat().st_mode & 0o777 == 0o600
+    assert "Traceback" not in machine.said()
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (("--open", "--host", "0.0.0.0"), "refused on 0.0.0.0"),
+        (("--ssl-certfile", "cert.pem"), "both ssl_certfile and ssl_keyfile"),
+        (("--data-dir", "/proc/nowhere"), "cannot be a data directory"),
+        (("--config", "/nowhere.toml"), "there is no file"),
+        (("--base-path", "no-slash"), "base_path"),
+    ],
+)
+def test_a_server_that_cannot_start_says_why_in_one_line(flags: tuple[str, ...], says: str) -> None:
+    ran = potluck("serve", "--port", "0", *flags)
+    assert ran.returncode == 1
+    assert says in ran.stderr
+    assert "Mend:" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_a_second_server_on_a_data_directory_is_refused_by_the_first_ones_process(machine: Machine) -> None:
+    machine.start_server()
+    ran = potluck("serve", "--port", "0", "--data-dir", str(machine.data_dir))
+    assert ran.returncode == 1
+    assert f"runs as process {machine.children.pid(machine.server)}" in ran.stderr
