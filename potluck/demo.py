@@ -178,12 +178,12 @@ def _say_where(demo: Demo, endpoint: Endpoint, folder: Path, model: Path) -> Non
         f"model        {model}",
         f"database     {data_dir / 'potluck.db'}",
         f"logs         {folder / 'logs'}",
+        f"MCP          {url}/mcp (Streamable HTTP), {url}/sse (SSE)",
     ]
     if not demo.stay:
-        print("\n".join([*lines, "The server ends here; without --exit it goes on serving."]), flush=True)
+        print("\n".join([*lines, "", "The server ends here; without --exit it goes on serving."]), flush=True)
         return
     lines += [
-        f"MCP          {url}/mcp (Streamable HTTP), {url}/sse (SSE)",
         "",
         "To talk to this federation from Claude, Cursor or another MCP client, paste:",
         json.dumps({"mcpServers": {"potluck": client}}, indent=2),
