@@ -185,8 +185,15 @@ class Node:
                         raise
                     self._tell("skipped", f"round {assignment['round']} went on without this node: {refused.problem}")
                     await asyncio.sleep(1)
-            case "evaluate" if not await self._evaluate(assignment):
-                return {**assignment, "action": "finished"}
+            case "evaluate":
+                try:
+                    if not await self._evaluate(assignment):
+                        return {**assignment, "action": "finished"}
+                except Refused as refused:
+                    if refused.code not in MISSED:
+                        raise
+                    self._tell("skipped", f"the final model has changed: {refused.problem}")
+                    await asyncio.sleep(1)
         return await self._next_assignment()
 
     async def _train(self, assignment: dict[str, Any]) -> dict[str, Any]:
@@ -274,7 +281,10 @@ class Node:
             "version": assignment["model"]["version"],
         }
         await self._member.call("report_progress", report)
-        self._tell("evaluated", f"model version {report['version']}: accuracy {result.accuracy:.3f} on own examples")
+        self._tell(
+            "evaluated",
+            f"model version {report['version']}: accuracy {result.accuracy:.3f} on held-out examples of its own",
+        )
         return True
 
     async def _share_for(self, spec: TaskSpec, assignment: dict[str, Any]) -> Share:

@@ -54,16 +54,23 @@ class Cohort:
     quorum: int
 
 
+def nodes_needed(spec: CohortSpec) -> int:
+    """How many nodes have to be at hand before a cohort is drawn."""
+    return max(spec.min_nodes, spec.size or 1, spec.quorum or 1)
+
+
 def select_cohort(spec: CohortSpec, available: Collection[str], seed: int) -> Cohort | None:
     """A uniform draw without replacement from the nodes at hand; None while there are too few of them.
 
     More nodes are drawn than wanted by the factor `over_selection` (Bonawitz et al. 2019, section 2.2). The draw
     depends on the seed and on the set of nodes, not on the order in which they came.
     """
-    count, floor = len(available), spec.quorum or 1
-    if count < max(spec.min_nodes, spec.size or 1, floor):
+    count = len(available)
+    if count < nodes_needed(spec):
         return None
-    wanted = spec.size if spec.size is not None else max(floor, math.floor((spec.fraction or 1) * count + 0.5))
+    wanted = (
+        spec.size if spec.size is not None else max(spec.quorum or 1, math.floor((spec.fraction or 1) * count + 0.5))
+    )
     drawn = min(count, math.ceil(wanted * spec.over_selection))
     members = np.random.default_rng(seed).choice(sorted(available), size=drawn, replace=False)
     quorum = spec.quorum if spec.quorum is not None else math.ceil(wanted / 2)

@@ -80,8 +80,7 @@ class RawLane:
                 async for chunk in request.stream():
                     incoming.write(chunk)
                     self._federation.traffic.received("raw", len(chunk))
-                # Shielded: a thread that renames a file cannot be called back, so its part must not be discarded.
-                await asyncio.shield(asyncio.to_thread(incoming.finish))
+                await _to_its_end(incoming.finish)
             await uploads.finish(upload)
         except Refused as refused:
             return refusal(refused)
@@ -108,6 +107,16 @@ class RawLane:
             self._federation.traffic.sent("raw", ticket.task_id, sent)
 
         return BlobResponse(path, headers, count)
+
+
+async def _to_its_end(work: Callable[[], None]) -> None:
+    """Runs `work` in a thread. A thread that renames a file cannot be called back, so a cancelled caller waits."""
+    job = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        await asyncio.shield(job)
+    except asyncio.CancelledError:
+        await asyncio.wait({job})
+        raise
 
 
 def refusal(refused: Refused) -> JSONResponse:

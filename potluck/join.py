@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from contextlib import AbstractContextManager
@@ -14,6 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from edge_client.events import Event
 from edge_client.node import Node
 from potluck.client import quiet
+
+IMPATIENT = 2
+"""So many signals let the node say goodbye; the next one ends the process there and then."""
 
 
 class Watch:
@@ -76,8 +80,10 @@ def run(node: Node, watch: Watch) -> int:
 
         def leave(number: int) -> None:
             received.append(number)
-            if len(received) == 1:  # once: the goodbye that follows is not to be interrupted
+            if len(received) == 1:
                 running.cancel()
+            elif len(received) > IMPATIENT:  # a thread that reads or scores cannot be called back
+                os._exit(128 + number)
 
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, leave, number)

@@ -13,13 +13,13 @@ from edge_client.endpoint import Endpoint
 from potluck.client import quiet
 from potluck.live_table import LiveTable
 
-OVER = ("finished", "cancelled")
+OVER = ("finished", "cancelled", "paused")
 LOOK_S = 0.25
 """Seconds between two looks; a round takes about that long when nobody trains."""
 
 
 async def follow(server: Connection, task_id: str, on_look: Callable[[], None] = lambda: None) -> dict[str, Any]:
-    """Show a task until it is over; the task as it then is. `on_look` is called before every look."""
+    """Show a task until nothing more happens by itself; the task as it then is. `on_look` is called at every look."""
     with LiveTable(Console(highlight=False)) as table:
         while True:
             on_look()
@@ -31,7 +31,7 @@ async def follow(server: Connection, task_id: str, on_look: Callable[[], None] =
 
 
 def watch(endpoint: Endpoint, task_id: str) -> None:
-    """Show a task until it is over, then its last accuracy."""
+    """Show a task until it is over or paused, then its last accuracy."""
 
     async def look() -> dict[str, Any]:
         async with Connection(endpoint, patience_s=30) as server:
@@ -40,4 +40,5 @@ def watch(endpoint: Endpoint, task_id: str) -> None:
     quiet()
     task = asyncio.run(look())
     scores = [each["accuracy"] for each in task["rounds"] if each["accuracy"] is not None]
-    print(f"{task['state']}; accuracy {scores[-1]:.3f}" if scores else task["state"])
+    said = [task["state"], f"accuracy {scores[-1]:.3f}" if scores else "", task["reason"]]
+    print("; ".join(filter(None, said)))

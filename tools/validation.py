@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, ValidationError
 
 from federation.errors import ErrorCode, Refused
+from federation.rounds import nodes_needed
 from federation.spec import Problem, TaskSpec, spec_problems
 from resources.measure import measure as measure_step
 from tools.context import Access, Ctx, current_caller, potluck
@@ -77,7 +78,7 @@ def _answer(
 def _against_nodes(spec: TaskSpec, memory_bytes: int, nodes: list[dict[str, Any]]) -> list[Problem]:
     able = [node for node in nodes if spec.aggregation.rule in (node.get("methods") or [spec.aggregation.rule])]
     roomy = [node for node in able if (node.get("memory_bytes") or memory_bytes) >= memory_bytes]
-    needed = max(spec.cohort.min_nodes, spec.cohort.size or 1)
+    needed = nodes_needed(spec.cohort)
     warnings = []
     if len(roomy) < needed:
         if not nodes:

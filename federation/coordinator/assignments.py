@@ -12,10 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from federation.coordinator.membership import Membership
 from federation.coordinator.ports import Shared
 from federation.coordinator.records import ModelVersion, Round, Task, find_round, get_task, get_version
-from federation.rounds import Cohort, RoundState, TaskState, select_cohort
+from federation.rounds import Cohort, RoundState, TaskState, nodes_needed, select_cohort
 from federation.spec import derive_seed
 from federation.store.events import record
 from federation.store.tables import assignments, members, metrics, rounds
+
+HAS_DATA = members.c.partition_index.is_not(None) | members.c.own_data
+"""A member whose share has passed on has none, and no work, until it joins again."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +123,7 @@ class Assignments:
     async def _at_hand(self, task: Task) -> list[str]:
         """The members that could take work now."""
         async with self._shared.database.read() as connection:
-            has_data = members.c.partition_index.is_not(None) | members.c.own_data
-            query = select(members.c.node_id).where(members.c.task_id == task.task_id, has_data)
+            query = select(members.c.node_id).where(members.c.task_id == task.task_id, HAS_DATA)
             joined = [str(node_id) for node_id in await connection.scalars(query)]
         return [node_id for node_id in joined if self._shared.liveness.at_hand(task.task_id, node_id)]
 
@@ -175,6 +177,8 @@ class Assignments:
                 .where(assignments.c.task_id == task.task_id, assignments.c.node_id == node_id)
                 .limit(1)
             )
+            mine = (members.c.task_id == task.task_id) & (members.c.node_id == node_id)
+            has_data = await connection.scalar(select(members.c.node_id).where(mine, HAS_DATA))
             scored = await connection.scalar(
                 select(metrics.c.metric_id)
                 .where(
@@ -185,7 +189,7 @@ class Assignments:
                 )
                 .limit(1)
             )
-        if took_part is None or scored is not None:
+        if took_part is None or has_data is None or scored is not None:
             return finished
         return replace(self._with_model(finished, task, version), action="evaluate", round=task.round)
 
@@ -216,6 +220,6 @@ def _why_wait(task: Task, current: Round | None, at_hand: int) -> str:
     if task.state is TaskState.PAUSED and (current is None or current.state is not RoundState.COLLECTING):
         return "the task is paused"
     if current is None or current.state is RoundState.OPEN:
-        needed = max(task.spec.cohort.min_nodes, task.spec.cohort.size or 1)
+        needed = nodes_needed(task.spec.cohort)
         return f"round {task.round} of {task.spec.name!r} waits for nodes: {at_hand} of {needed} are here"
     return f"round {current.round} is {current.state} and wants nothing more of this node"

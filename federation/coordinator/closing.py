@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from typing import Literal
 
 from sqlalchemy import func, select, update
@@ -27,9 +28,18 @@ from federation.store.tables import assignments, rounds, tasks, updates
 
 log = logging.getLogger(__name__)
 
-_RETRY_S = (1.0, 2.0, 5.0, 15.0, 60.0)  # pauses between attempts to close a round; the last one repeats
+_RETRY_S = (1.0, 2.0, 5.0, 15.0, 60.0)  # pauses between attempts to close a round
 # What folding the same updates again would answer again: they do not fit, or somebody has removed them.
 _HOPELESS = (ErrorCode.BAD_UPDATE, ErrorCode.BAD_COUNT, ErrorCode.NOT_FOUND)
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """Why a round could not be closed, how often it was tried, and when to try again (monotonic seconds)."""
+
+    problem: str
+    attempts: int
+    again_at: float
 
 
 class Closer:
@@ -41,7 +51,7 @@ class Closer:
         self._publisher = Publisher(shared, traffic)
         self._housekeeping = housekeeping
         self._closing: dict[tuple[str, int], asyncio.Task[None]] = {}
-        self._failed: dict[tuple[str, int], tuple[int, float]] = {}  # attempts, and when to try again
+        self._failed: dict[tuple[str, int], _Failure] = {}
 
     async def review(self) -> float | None:
         """Closes every round whose time has come; answers in how many seconds the next one may be due."""
@@ -51,11 +61,11 @@ class Closer:
         due_in: list[float] = []
         for current in map(Round.of, rows):
             if current.state is RoundState.AGGREGATING:
-                _, again_at = self._failed.get((current.task_id, current.round), (0, 0.0))
-                if (pause := again_at - self._shared.clock()) > 0:
+                failure = self._failed.get((current.task_id, current.round))
+                if failure is not None and (pause := failure.again_at - self._shared.monotonic()) > 0:
                     due_in.append(pause)
                 else:
-                    self._start(current)
+                    self._start(current)  # its end is announced, and reviewed again
                 continue
             verdict, next_look_in = await self._judge(current)
             if verdict == "wait":
@@ -81,6 +91,13 @@ class Closer:
         if current.state is RoundState.AGGREGATING:
             await asyncio.shield(self._start(current))
             current, _ = await self._look(task_id, number)
+        failure = self._failed.get((task_id, number))
+        if current.state is RoundState.AGGREGATING and failure is not None:
+            raise Refused(
+                ErrorCode.BUSY,
+                f"round {current.round} cannot be closed yet: {failure.problem}",
+                "mend that; the server keeps trying, and no update is lost",
+            )
         if current.state is not RoundState.CLOSED:
             raise Refused(
                 ErrorCode.WRONG_STATE,
@@ -138,33 +155,40 @@ class Closer:
         if running is None:
             running = asyncio.create_task(self._close(current))
             self._closing[key] = running
-            running.add_done_callback(lambda _: self._closing.pop(key, None))
+            running.add_done_callback(lambda _: self._closed(key))
         return running
 
+    def _closed(self, key: tuple[str, int]) -> None:
+        del self._closing[key]
+        self._shared.notices.task_changed(key[0])  # a failed attempt has to be reviewed, too
+
     async def _close(self, current: Round) -> None:
-        key = (current.task_id, current.round)
         try:
             await self._publish_or_give_up(current)
-        except Exception:
-            self._try_later(current)
+        except Exception as error:
+            self._try_later(current, error)
         else:
-            self._failed.pop(key, None)
-        await self._tell_and_tidy(current.task_id)
+            self._failed.pop((current.task_id, current.round), None)
+            await self._tell_and_tidy(current.task_id)
 
     async def _publish_or_give_up(self, current: Round) -> None:
+        failure = self._failed.get((current.task_id, current.round))
         try:
             await self._publisher.publish(current)
-        except Refused as refused:
-            if refused.code not in _HOPELESS:
+        except Exception as error:
+            tried = 0 if failure is None else failure.attempts
+            if _may_pass(error) or not (_is_hopeless(error) or tried >= len(_RETRY_S)):
                 raise
-            log.error("round %d of %s cannot be aggregated: %s", current.round, current.task_id, refused)
-            await self._give_up(current, refused.problem)
+            log.exception("round %d of %s cannot be aggregated", current.round, current.task_id)
+            await self._give_up(current, _problem(error))
 
-    def _try_later(self, current: Round) -> None:
-        """Called while an exception is being handled. Nothing is lost: the round stays `aggregating`."""
-        attempts, _ = self._failed.get((current.task_id, current.round), (0, 0.0))
+    def _try_later(self, current: Round, error: Exception) -> None:
+        """Called while `error` is being handled. Nothing is lost: the round stays `aggregating`."""
+        earlier = self._failed.get((current.task_id, current.round))
+        attempts = 0 if earlier is None else earlier.attempts
         pause = _RETRY_S[min(attempts, len(_RETRY_S) - 1)]
-        self._failed[current.task_id, current.round] = (attempts + 1, self._shared.clock() + pause)
+        again_at = self._shared.monotonic() + pause
+        self._failed[current.task_id, current.round] = _Failure(_problem(error), attempts + 1, again_at)
         log.exception("round %d of %s: trying again in %g s", current.round, current.task_id, pause)
 
     async def _void(self, current: Round) -> None:
@@ -218,6 +242,21 @@ class Closer:
             await self._housekeeping.prune(task_id)
         except Exception:
             log.exception("blobs of %s could not be pruned; the next round tries again", task_id)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether time or an operator may mend it: a disk, a lock."""
+    if isinstance(error, Refused):
+        return error.code in (ErrorCode.BUSY, ErrorCode.STORAGE_FULL)
+    return isinstance(error, OSError)
+
+
+def _is_hopeless(error: Exception) -> bool:
+    return isinstance(error, Refused) and error.code in _HOPELESS
+
+
+def _problem(error: Exception) -> str:
+    return error.problem if isinstance(error, Refused) else f"{type(error).__name__}: {error}."
 
 
 async def _submitted(connection: AsyncConnection, current: Round) -> int:

@@ -121,6 +121,7 @@ def _assemble(
         notices=Notices(),
         limits=limits,
         clock=clock,
+        monotonic=monotonic,
     )
     traffic = Traffic()
     uploads = Uploads(shared, traffic)
@@ -180,8 +181,9 @@ async def _clockwork(federation: Federation, changed: asyncio.Event) -> None:
 def _sole_owner(data_dir: Path) -> Iterator[None]:
     """Makes and locks a data directory; refuses it to a second server by the process of the first."""
     try:
-        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (data_dir / ".gitignore").write_text("*\n")  # the key in it is nothing to commit by accident
+        if not data_dir.exists():
+            data_dir.mkdir(parents=True, mode=0o700)
+            (data_dir / ".gitignore").write_text("*\n")  # the key in it is nothing to commit by accident
         lock = (data_dir / "lock").open("a+")
     except OSError as error:
         raise Refused(

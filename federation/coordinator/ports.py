@@ -78,4 +78,5 @@ class Shared:
     liveness: Liveness
     notices: Notices
     limits: Limits
-    clock: Clock
+    clock: Clock  # Unix time, for what people read
+    monotonic: Clock  # for what has to last so many seconds

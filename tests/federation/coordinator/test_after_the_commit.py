@@ -115,6 +115,44 @@ async def test_a_failure_that_passes_costs_no_update(world: World, monkeypatch: 
     torch.testing.assert_close(await world.weights(task), torch.full((3,), 2.0))
 
 
+async def test_the_clockwork_tries_again_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("federation.coordinator.closing._RETRY_S", (0.01,))
+    async with open_world(tmp_path, clockwork=True) as world:
+        task = await world.task(rounds=1)
+        ann, bob = await world.node("ann"), await world.node("bob")
+        await ann.ask(task), await bob.ask(task)
+        spool = world.federation.shared.spool
+        monkeypatch.setattr(spool, "put", failing_once(spool.put, OSError(28, "No space left on device")))
+        await ann.submit(task, 1, 1.0), await bob.submit(task, 1, 3.0)
+        async with asyncio.timeout(10):
+            while True:
+                change = world.federation.shared.notices.next_work(task)  # before the look, or it may go unseen
+                if (await world.round(task, 1))["state"] == "closed":
+                    break
+                await change.wait()
+
+
+async def test_a_failure_that_does_not_pass_is_given_up_after_a_few_attempts(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("federation.coordinator.closing._RETRY_S", (1.0, 2.0))
+    task, ann, bob = await pair(world)
+    await ann.submit(task, 1, 1.0), await bob.submit(task, 1, 3.0)
+
+    def broken(*_: Any) -> None:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(world.federation.closer._publisher, "_aggregate", broken)
+    await world.review()
+    with pytest.raises(Refused, match="a bug") as told:
+        await world.federation.closer.aggregate_now(task, 1, "test")
+    assert told.value.code is ErrorCode.BUSY
+    await world.pass_time(2.1)
+    view = await world.federation.views.task(task, private=False)
+    assert (view["state"], view["rounds"][0]["state"]) == ("paused", "void")
+    assert "ValueError: a bug" in view["reason"]
+
+
 async def test_a_database_that_is_locked_costs_no_update(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     task, ann, bob = await pair(world)
     await ann.submit(task, 1, 1.0), await bob.submit(task, 1, 3.0)
@@ -169,6 +207,27 @@ async def test_a_share_passes_on_only_when_its_holders_lease_is_over_and_then_fo
     assert (await bob.ask(task)).partition_index == 0
     with pytest.raises(Refused):
         await ann.ask(task)
+
+
+async def test_a_node_whose_share_has_passed_on_is_not_asked_to_score_with_nothing(world: World) -> None:
+    task, ann, bob = await pair(world, rounds=1, data={"id": "digits", "partition": {"parts": 2}})
+    await ann.submit(task, 1, 1.0)
+    world.clock.now += 50
+    await world.federation.reports.progress(bob.row, task, 1, {"step": 1})
+    late = await world.node("cat")
+    await late.ask(task)
+    await bob.submit(task, 1, 1.0)
+    await world.review()
+    assert (await ann.ask(task)).action == "finished"
+    assert (await bob.ask(task)).action == "evaluate"
+
+
+async def test_a_data_directory_in_a_folder_that_was_there_leaves_its_gitignore_alone(tmp_path: Path) -> None:
+    (tmp_path / ".gitignore").write_text("*.pyc\n")
+    async with open_world(tmp_path):
+        assert (tmp_path / ".gitignore").read_text() == "*.pyc\n"
+    async with open_world(tmp_path / "new"):
+        assert (tmp_path / "new" / ".gitignore").read_text() == "*\n"
 
 
 async def test_a_newcomer_to_a_finished_task_learns_that_it_is_finished(world: World) -> None:

@@ -184,11 +184,10 @@ class Node:
 
 @asynccontextmanager
 async def open_world(
-    data_dir: Path, clock: Clock | None = None, monotonic: Clock | None = None
+    data_dir: Path, clock: Clock | None = None, monotonic: Clock | None = None, *, clockwork: bool = False
 ) -> AsyncIterator[World]:
     """A world on `data_dir`; opened again on the same folder it is a server that restarts."""
     clock = clock or Clock()
-    async with open_federation(
-        data_dir, ThreeNumbers(), clock=clock, monotonic=monotonic or clock, clockwork=False
-    ) as federation:
+    time = {} if clockwork else {"clock": clock, "monotonic": monotonic or clock}
+    async with open_federation(data_dir, ThreeNumbers(), clockwork=clockwork, **time) as federation:
         yield World(federation, clock)
