@@ -8,8 +8,7 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from federation.coordinator.ports import Shared
-from federation.coordinator.records import get_task
-from federation.coordinator.uploads import is_referenced
+from federation.coordinator.records import get_task, is_referenced
 from federation.rounds import RoundState
 from federation.store.tables import model_versions, rounds, updates, uploads
 

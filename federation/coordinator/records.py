@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from federation.errors import ErrorCode, Refused
 from federation.rounds import RoundState, TaskState
 from federation.spec import TaskSpec
-from federation.store.tables import model_versions, rounds, tasks
+from federation.store.tables import model_versions, rounds, tasks, updates, uploads
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,19 @@ async def get_version(connection: AsyncConnection, task_id: str, version: int) -
             "get_task names the current version; versions count from 0",
         )
     return ModelVersion(**row)
+
+
+async def is_referenced(connection: AsyncConnection, sha256: str) -> bool:
+    """Whether an update, a received upload or a model version still stands on this blob."""
+    queries = (
+        select(updates.c.update_id).where(updates.c.sha256 == sha256, updates.c.kept),
+        select(uploads.c.upload_id).where(uploads.c.sha256 == sha256, uploads.c.received),
+        select(model_versions.c.version).where(model_versions.c.sha256 == sha256),
+    )
+    for query in queries:
+        if (await connection.execute(query.limit(1))).first() is not None:
+            return True
+    return False
 
 
 async def _one(connection: AsyncConnection, table: Table, **key: Any) -> Mapping[Any, Any] | None:

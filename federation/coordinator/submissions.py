@@ -10,9 +10,10 @@ from typing import Any
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from federation.coordinator.admission import check_open_assignment
 from federation.coordinator.ports import Shared
 from federation.coordinator.records import Task, get_version
-from federation.coordinator.uploads import Upload, Uploads, check_open_assignment, decode_base64
+from federation.coordinator.uploads import Upload, Uploads, decode_base64
 from federation.errors import ErrorCode, Refused
 from federation.identity import PublicKey, update_message
 from federation.store.events import record

@@ -7,21 +7,20 @@ import base64
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from federation.coordinator.admission import check_few, check_not_submitted, check_open_assignment
 from federation.coordinator.ports import Shared
-from federation.coordinator.records import Round, Task, get_round, get_task, get_version
+from federation.coordinator.records import get_round, get_version, is_referenced
 from federation.coordinator.traffic import Traffic
 from federation.errors import ErrorCode, Refused
 from federation.incoming import Incoming
 from federation.lanes import UploadTicket
 from federation.rounds import RoundState
-from federation.store.tables import assignments, model_versions, updates, uploads
+from federation.store.tables import updates, uploads
 
-_MOST_UPLOADS = 8  # open ones of a node for one round: a retry that trained anew is honest, dozens are not
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -69,7 +68,7 @@ class Uploads:
         async def work(connection: AsyncConnection) -> None:
             row = (await connection.execute(select(uploads).where(uploads.c.upload_id == upload_id))).first()
             if row is None:
-                await _check_few(connection, key, now)
+                await check_few(connection, key, now)
                 values = {"upload_id": upload_id, "sha256": sha256, "size": size, "received": False}
                 await connection.execute(insert(uploads).values(key | values | {"expires_at": expires_at}))
             elif row.expires_at <= now:
@@ -211,77 +210,6 @@ class Uploads:
                 f"an update of {size} bytes cannot fit this model: 1..{largest} bytes are allowed.",
                 "send one safetensors file with the model's tensors as delta/<name>, in their own dtype",
             )
-
-
-async def check_open_assignment(
-    connection: AsyncConnection, task_id: str, number: int, node_id: str, base_version: int
-) -> tuple[Task, Round]:
-    """The task and the round, if the node may deliver to it now."""
-    task = await get_task(connection, task_id)
-    current = await get_round(connection, task_id, number)
-    assigned: Any = await connection.scalar(
-        select(assignments.c.node_id).where(
-            assignments.c.task_id == task_id, assignments.c.round == number, assignments.c.node_id == node_id
-        )
-    )
-    if assigned is None:
-        raise Refused(
-            ErrorCode.NOT_IN_COHORT,
-            f"{node_id} was not selected for round {number} of task {task_id}.",
-            "deliver only what get_assignment asked for",
-        )
-    if current.state is not RoundState.COLLECTING:
-        raise Refused(
-            ErrorCode.ROUND_CLOSED,
-            f"round {number} of task {task_id} is {current.state}; it takes no more updates.",
-            "drop this update and call get_assignment for the next round",
-        )
-    if base_version != current.base_version:
-        raise Refused(
-            ErrorCode.WRONG_VERSION,
-            f"round {number} trains from version {current.base_version}, the update is against {base_version}.",
-            "train from the model of the assignment",
-        )
-    return task, current
-
-
-async def check_not_submitted(connection: AsyncConnection, task_id: str, number: int, node_id: str) -> None:
-    """Refuses when the node has delivered its update for this round."""
-    query = select(updates.c.sha256).where(
-        updates.c.task_id == task_id, updates.c.round == number, updates.c.node_id == node_id
-    )
-    delivered = await connection.scalar(query)
-    if delivered is not None:
-        raise Refused(
-            ErrorCode.ALREADY_SUBMITTED,
-            f"{node_id} has already delivered another update ({delivered[:12]}…) for round {number}.",
-            "one update a round: call get_assignment for the next one",
-        )
-
-
-async def _check_few(connection: AsyncConnection, key: dict[str, Any], now: float) -> None:
-    conditions = [uploads.c[name] == value for name, value in key.items()]
-    query = select(func.count()).select_from(uploads).where(*conditions, uploads.c.expires_at > now)
-    announced = await connection.scalar(query)
-    if (announced or 0) >= _MOST_UPLOADS:
-        raise Refused(
-            ErrorCode.UPLOAD_CONFLICT,
-            f"this node has announced {announced} different updates for this round.",
-            "bring and submit one of them",
-        )
-
-
-async def is_referenced(connection: AsyncConnection, sha256: str) -> bool:
-    """Whether an update, a received upload or a model version still stands on this blob."""
-    queries = (
-        select(updates.c.update_id).where(updates.c.sha256 == sha256, updates.c.kept),
-        select(uploads.c.upload_id).where(uploads.c.sha256 == sha256, uploads.c.received),
-        select(model_versions.c.version).where(model_versions.c.sha256 == sha256),
-    )
-    for query in queries:
-        if (await connection.execute(query.limit(1))).first() is not None:
-            return True
-    return False
 
 
 def decode_base64(text: str, limit: int, field: str) -> bytes:

@@ -1,0 +1,73 @@
+"""What a node may deliver, and when: the checks that both the announcement and the commit of an update make."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from federation.coordinator.records import Round, Task, get_round, get_task
+from federation.errors import ErrorCode, Refused
+from federation.rounds import RoundState
+from federation.store.tables import assignments, updates, uploads
+
+_MOST_UPLOADS = 8  # open ones of a node for one round: a retry that trained anew is honest, dozens are not
+
+
+async def check_open_assignment(
+    connection: AsyncConnection, task_id: str, number: int, node_id: str, base_version: int
+) -> tuple[Task, Round]:
+    """The task and the round, if the node may deliver to it now."""
+    task = await get_task(connection, task_id)
+    current = await get_round(connection, task_id, number)
+    assigned: Any = await connection.scalar(
+        select(assignments.c.node_id).where(
+            assignments.c.task_id == task_id, assignments.c.round == number, assignments.c.node_id == node_id
+        )
+    )
+    if assigned is None:
+        raise Refused(
+            ErrorCode.NOT_IN_COHORT,
+            f"{node_id} was not selected for round {number} of task {task_id}.",
+            "deliver only what get_assignment asked for",
+        )
+    if current.state is not RoundState.COLLECTING:
+        raise Refused(
+            ErrorCode.ROUND_CLOSED,
+            f"round {number} of task {task_id} is {current.state}; it takes no more updates.",
+            "drop this update and call get_assignment for the next round",
+        )
+    if base_version != current.base_version:
+        raise Refused(
+            ErrorCode.WRONG_VERSION,
+            f"round {number} trains from version {current.base_version}, the update is against {base_version}.",
+            "train from the model of the assignment",
+        )
+    return task, current
+
+
+async def check_not_submitted(connection: AsyncConnection, task_id: str, number: int, node_id: str) -> None:
+    """Refuses when the node has delivered its update for this round."""
+    query = select(updates.c.sha256).where(
+        updates.c.task_id == task_id, updates.c.round == number, updates.c.node_id == node_id
+    )
+    delivered = await connection.scalar(query)
+    if delivered is not None:
+        raise Refused(
+            ErrorCode.ALREADY_SUBMITTED,
+            f"{node_id} has already delivered another update ({delivered[:12]}…) for round {number}.",
+            "one update a round: call get_assignment for the next one",
+        )
+
+
+async def check_few(connection: AsyncConnection, key: dict[str, Any], now: float) -> None:
+    conditions = [uploads.c[name] == value for name, value in key.items()]
+    query = select(func.count()).select_from(uploads).where(*conditions, uploads.c.expires_at > now)
+    announced = await connection.scalar(query)
+    if (announced or 0) >= _MOST_UPLOADS:
+        raise Refused(
+            ErrorCode.UPLOAD_CONFLICT,
+            f"this node has announced {announced} different updates for this round.",
+            "bring and submit one of them",
+        )
