@@ -93,13 +93,20 @@ class Uploads:
             )
         if min(ticket.expires_at, upload.expires_at) <= self._shared.clock():
             raise Refused(ErrorCode.UPLOAD_GONE, "this upload URL has expired.", "call begin_upload for a new one")
-        await self._check_wanted(upload)
+        async with self._shared.database.read() as connection:
+            await _check_wanted(connection, upload)
         return upload, self._shared.spool.receive(upload.upload_id, upload.sha256, upload.size)
 
     async def finish(self, upload: Upload) -> None:
-        """Records that an upload's bytes are durable."""
+        """Records that an upload's bytes are durable; refused, and they are removed, if its round has ended."""
 
         async def work(connection: AsyncConnection) -> None:
+            try:
+                await _check_wanted(connection, upload)
+            except Refused:
+                if not await is_referenced(connection, upload.sha256):
+                    await asyncio.to_thread(self._shared.spool.remove, upload.sha256)
+                raise
             await connection.execute(
                 update(uploads).where(uploads.c.upload_id == upload.upload_id).values(received=True)
             )
@@ -119,7 +126,8 @@ class Uploads:
             )
         if upload.expires_at <= self._shared.clock():
             raise Refused(ErrorCode.UPLOAD_GONE, "this upload has expired.", "call begin_upload again")
-        await self._check_wanted(upload)
+        async with self._shared.database.read() as connection:
+            await _check_wanted(connection, upload)
         if upload.received and self._shared.spool.has(upload.sha256):
             return upload.size, True
         limit = self._shared.limits.chunk_max_bytes
@@ -179,16 +187,6 @@ class Uploads:
         ticket = UploadTicket(upload.upload_id, upload.node_id, upload.sha256, upload.size, int(upload.expires_at))
         return upload, offset, self._shared.lanes.upload_url(ticket)
 
-    async def _check_wanted(self, upload: Upload) -> None:
-        async with self._shared.database.read() as connection:
-            current = await get_round(connection, upload.task_id, upload.round)
-        if current.state is not RoundState.COLLECTING:
-            raise Refused(
-                ErrorCode.UPLOAD_GONE,
-                f"round {upload.round} is {current.state}; its uploads are no longer taken.",
-                "call get_assignment for the next round",
-            )
-
     async def _get(self, upload_id: str) -> Upload:
         async with self._shared.database.read() as connection:
             row = (await connection.execute(select(uploads).where(uploads.c.upload_id == upload_id))).mappings().first()
@@ -210,6 +208,16 @@ class Uploads:
                 f"an update of {size} bytes cannot fit this model: 1..{largest} bytes are allowed.",
                 "send one safetensors file with the model's tensors as delta/<name>, in their own dtype",
             )
+
+
+async def _check_wanted(connection: AsyncConnection, upload: Upload) -> None:
+    current = await get_round(connection, upload.task_id, upload.round)
+    if current.state is not RoundState.COLLECTING:
+        raise Refused(
+            ErrorCode.UPLOAD_GONE,
+            f"round {upload.round} is {current.state}; its uploads are no longer taken.",
+            "call get_assignment for the next round",
+        )
 
 
 def decode_base64(text: str, limit: int, field: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -193,6 +194,21 @@ async def test_updates_that_cannot_be_folded_pause_the_task_and_say_why(world: W
     await world.federation.tasks.control(task, "resume", version=None, actor="test")
     view = await world.federation.views.task(task, private=False)
     assert (view["state"], view["round"], view["reason"]) == ("running", 3, "")
+
+
+async def test_bytes_that_arrive_as_their_round_ends_do_not_stay(world: World) -> None:
+    task, ann, bob = await pair(world, rounds=1, cohort={"size": 2, "quorum": 1}, lease_s=1000)
+    await ann.submit(task, 1, 1.0)
+    uploads, spool = world.federation.uploads, world.federation.shared.spool
+    data = b"late"
+    sha256 = hashlib.sha256(data).hexdigest()
+    upload, _, _ = await uploads.begin(bob.node_id, task, number=1, base_version=0, sha256=sha256, size=len(data))
+    await world.pass_time(100)  # the deadline passes while the bytes are on their way
+    spool.put(data)
+    with pytest.raises(Refused) as gone:
+        await uploads.finish(upload)
+    assert gone.value.code is ErrorCode.UPLOAD_GONE
+    assert not spool.has(sha256)
 
 
 async def test_a_share_passes_on_only_when_its_holders_lease_is_over_and_then_for_good(world: World) -> None:

@@ -161,10 +161,10 @@ class Node:
         payload = pack_update({"w": torch.full((3,), delta)})
         sha256 = hashlib.sha256(payload).hexdigest()
         base = number - 1 if base is None else base
-        upload, _, _ = await self._federation.uploads.begin(
+        upload, offset, _ = await self._federation.uploads.begin(
             self.node_id, task_id, number=number, base_version=base, sha256=sha256, size=len(payload)
         )
-        if not upload.received:
+        if offset < len(payload):  # what begin_upload calls `received`
             with self._federation.shared.spool.receive(upload.upload_id, sha256, len(payload)) as incoming:
                 incoming.write(payload)
                 incoming.finish()
