@@ -32,7 +32,7 @@ async def validate_task(
     spec: Spec,
     measure: Annotated[bool, Field(description="Operators: also run one real training step, within limits.")] = False,
 ) -> Validation:
-    """Check a task spec against its model, its data and the nodes at hand: every problem with its field and how to
+    """Check a task spec against its model, its data and the nodes known so far: every problem, its field and how to
     mend it, and an estimated budget. Creates nothing."""
     if measure and current_caller().access not in (Access.OPERATOR, Access.OPEN):
         raise Refused(
