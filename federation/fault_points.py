@@ -1,0 +1,75 @@
+"""Named places where a test may end this process, halt it, or find the disk full.
+
+`POTLUCK_FAULT` says where and what, e.g. `kill@update_committed` or `disk_full@blob_synced:2` (the second time).
+Without it a point costs one comparison. Tests drive faults by these names, not by luck: `tests/e2e` walks all of them.
+
+    kill       SIGKILL: nothing after this line happens
+    stop       SIGSTOP: the process halts here until it gets SIGCONT or a signal that ends it
+    disk_full  OSError(ENOSPC), as the write at this place would raise it
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import threading
+from collections.abc import Callable
+
+from federation.errors import ErrorCode, Refused
+
+VARIABLE = "POTLUCK_FAULT"
+
+POINTS: dict[str, str] = {}
+"""Every point, and what has been done when it is reached."""
+
+
+def _kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _stop() -> None:
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def _disk_full() -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+_ACTIONS: dict[str, Callable[[], None]] = {"kill": _kill, "stop": _stop, "disk_full": _disk_full}
+
+
+class Fault:
+    """One fault, which happens the `nth` time that its point is reached, and once."""
+
+    def __init__(self, text: str) -> None:
+        action, _, place = text.partition("@")
+        self.point, _, nth = place.partition(":")
+        if action not in _ACTIONS or self.point not in POINTS or not (nth or "1").isdecimal():
+            raise Refused(
+                ErrorCode.INVALID_ARGUMENT,
+                f"{VARIABLE} is {text!r}, which is no fault.",
+                f"unset it, or write ACTION@POINT[:NTH]; actions: {', '.join(_ACTIONS)}; points: {', '.join(POINTS)}",
+            )
+        self._act = _ACTIONS[action]
+        self._left = int(nth or "1")
+        self._lock = threading.Lock()
+
+    def reached(self, point: str) -> None:
+        """Acts, if this is the place and the time."""
+        if point != self.point:
+            return
+        with self._lock:
+            self._left -= 1
+            due = self._left == 0
+        if due:
+            self._act()
+
+
+_fault = Fault(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None
+
+
+def reach(point: str) -> None:
+    """Marks the place in the code that `POINTS` describes under this name."""
+    if _fault is not None:
+        _fault.reached(point)
