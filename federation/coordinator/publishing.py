@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -117,9 +117,14 @@ class Publisher:
         }
         values |= {"rule": task.spec.aggregation.rule, "sha256": outcome.sha256, "size": outcome.size}
         await connection.execute(insert(model_versions).values(task_id=task.task_id, **values))
-        for update_id, share in outcome.shares.items():
-            made = update(updates).where(updates.c.update_id == update_id).values(version=version, weight=share)
-            await connection.execute(made)
+        made = (
+            update(updates)
+            .where(updates.c.update_id == bindparam("id"))
+            .values(version=version, weight=bindparam("share"))
+        )
+        await connection.execute(
+            made, [{"id": update_id, "share": share} for update_id, share in outcome.shares.items()]
+        )
         measured = _metric_rows(task, current, version, outcome, now)
         if measured:
             await connection.execute(insert(metrics), measured)
