@@ -51,9 +51,14 @@ class TensorInfo:
         return f"{self.dtype} {list(self.shape)}"
 
     @property
+    def num_values(self) -> int:
+        """Values of the tensor."""
+        return math.prod(self.shape)
+
+    @property
     def num_bytes(self) -> int:
         """Bytes of the tensor's values."""
-        return math.prod(self.shape) * DTYPES[self.dtype].itemsize
+        return self.num_values * DTYPES[self.dtype].itemsize
 
 
 Layout = dict[str, TensorInfo]
@@ -76,12 +81,21 @@ def read_layout(path: Path, *, max_header: int = MAX_HEADER) -> Layout:
     has, is no strict JSON, names a tensor twice, or whose tensors do not fill the file without overlap or hole.
     """
     with path.open("rb") as file:
-        return _read(file, os.fstat(file.fileno()).st_size, max_header)
+        layout, _ = _read(file, os.fstat(file.fileno()).st_size, max_header)
+    return layout
+
+
+def read_offsets(path: Path, *, max_header: int = MAX_HEADER) -> dict[str, int]:
+    """At which byte of the file each tensor's values begin. Refusals as for `read_layout`."""
+    with path.open("rb") as file:
+        _, offsets = _read(file, os.fstat(file.fileno()).st_size, max_header)
+    return offsets
 
 
 def layout_in(data: bytes) -> Layout:
     """As `read_layout`, for a file in memory."""
-    return _read(io.BytesIO(data), len(data), MAX_HEADER)
+    layout, _ = _read(io.BytesIO(data), len(data), MAX_HEADER)
+    return layout
 
 
 def shown(name: str) -> str:
@@ -100,7 +114,7 @@ def _info_of(name: str, tensor: torch.Tensor) -> TensorInfo:
     return TensorInfo(_NAMES[tensor.dtype], tuple(tensor.shape))
 
 
-def _read(file: BinaryIO, size: int, max_header: int) -> Layout:
+def _read(file: BinaryIO, size: int, max_header: int) -> tuple[Layout, dict[str, int]]:
     length = int.from_bytes(file.read(8), "little")
     if size < 8 or length > size - 8:
         raise _malformed(f"claims a header of {length} bytes but has {size} bytes in all")
@@ -127,7 +141,7 @@ def _read(file: BinaryIO, size: int, max_header: int) -> Layout:
         position = end
     if position != size - 8 - length:
         raise _malformed(f"has {size - 8 - length} bytes of values where its header describes {position}")
-    return layout
+    return layout, {name: 8 + length + begin for begin, _, name in spans}
 
 
 def _strict_json(raw: bytes) -> dict[str, Any]:
