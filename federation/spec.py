@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from federation.aggregation.methods import METHODS
 from federation.errors import ErrorCode, Refused
 
 
@@ -18,6 +19,24 @@ class Part(BaseModel):
 
 
 OptionValue = int | float | bool | Annotated[str, Field(max_length=256)]
+Rule = Literal[
+    "fedavg",
+    "fedprox",
+    "scaffold",
+    "fednova",
+    "fedavgm",
+    "fedadagrad",
+    "fedadam",
+    "fedyogi",
+    "krum",
+    "multi_krum",
+    "geometric_median",
+    "centered_clipping",
+    "norm_clipping",
+    "median",
+    "trimmed_mean",
+    "bulyan",
+]
 Dimension = Annotated[int, Field(ge=1, le=65_536)]
 Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
 
@@ -84,9 +103,18 @@ class TrainingSpec(Part):
 class AggregationSpec(Part):
     """The aggregation rule and its options."""
 
-    rule: Literal["fedavg"] = "fedavg"
-    weighting: Literal["examples", "uniform"] = Field(
-        default="examples", description="Weight of an update: its number of examples, or the same for all."
+    rule: Rule = Field(default="fedavg", description="The method, by its name in the literature; docs/rules.md.")
+    options: dict[Annotated[str, Field(max_length=64)], OptionValue] = Field(
+        default_factory=dict, max_length=16, description="The rule's own options, e.g. {f: 2}."
+    )
+    mixing: Literal["none", "nnm", "bucketing"] = Field(
+        default="none", description="Before a robust rule: nearest-neighbour mixing, or means of random buckets."
+    )
+    bucket_size: int = Field(default=2, ge=2, le=100, description="bucketing: updates in a bucket.")
+    weighting: Literal["examples", "uniform", "capped"] | None = Field(
+        default=None,
+        description="Weight of an update: its examples, the same for all, or its examples up to the median; "
+        "default: examples, for robust rules uniform.",
     )
     max_examples: int = Field(
         default=1_000_000, ge=1, le=10**9, description="An update that claims more examples is refused."
@@ -94,6 +122,11 @@ class AggregationSpec(Part):
     max_update_norm: float | None = Field(
         default=None, gt=0, description="An update whose L2 norm exceeds this is refused; default: no bound."
     )
+
+    @property
+    def weighting_or_default(self) -> Literal["examples", "uniform", "capped"]:
+        """Robust rules count heads: an attacker would choose its own number of examples."""
+        return self.weighting or ("uniform" if METHODS[self.rule].robust else "examples")
 
 
 class CohortSpec(Part):

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,23 +22,24 @@ from federation.errors import ErrorCode, Refused
 from federation.layout import DTYPES, Layout, TensorInfo, read_offsets
 from federation.weights import DELTA, check_layout, check_model
 
-_BUDGET = 32 << 20  # bytes of one block in float64
+_BUDGET = 32 << 20  # bytes of one block
 _MOST_COLUMNS = 16_384  # more would leave a core's cache
 _MOST_OPEN = 64
 
 Wide = NDArray[np.float64]
+Values = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
 class Block:
-    """Coordinates `start`.. of the flattened tensor `name`: `values` is float64 [updates, coordinates].
+    """Coordinates `start`.. of the flattened tensor `name`: `values` is [updates, coordinates].
 
     The next block is read into the same memory.
     """
 
     name: str
     start: int
-    values: Wide
+    values: Values
 
 
 class Updates:
@@ -69,10 +71,15 @@ class Updates:
         """Coordinates of one update."""
         return sum(info.num_values for info in self.layout.values())
 
-    def blocks(self) -> Iterator[Block]:
-        """Every coordinate once, tensors by name, coordinates in row-major order."""
+    @property
+    def exact_dtype(self) -> type[np.float32] | type[np.float64]:
+        """The smallest float that holds every value as it is."""
+        return np.float64 if any(info.dtype == "F64" for info in self.layout.values()) else np.float32
+
+    def blocks(self, dtype: type[np.float32] | type[np.float64] = np.float64) -> Iterator[Block]:
+        """Every coordinate once, tensors by name, coordinates in row-major order, as `dtype`."""
         columns = max(256, min(_MOST_COLUMNS, _BUDGET // (8 * max(1, len(self)))))
-        memory = np.empty((len(self), columns))
+        memory: Values = np.empty((len(self), columns), dtype)
         with _Files(self.paths) as files:
             for name, info in sorted(self.layout.items()):
                 for start in range(0, info.num_values, columns):
@@ -80,7 +87,7 @@ class Updates:
                     self._read(files, name, info, start, values)
                     yield Block(name, start, values)
 
-    def _read(self, files: _Files, name: str, info: TensorInfo, start: int, values: Wide) -> None:
+    def _read(self, files: _Files, name: str, info: TensorInfo, start: int, values: Values) -> None:
         size = DTYPES[info.dtype].itemsize
         raw = bytearray(values.shape[1] * size)
         narrow = torch.frombuffer(raw, dtype=DTYPES[info.dtype])

@@ -10,10 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 from federation.aggregation import krum
-from federation.aggregation.blocks import Wide
+from federation.aggregation.blocks import Values, Wide
 from federation.aggregation.gram import squared_distances
 from federation.aggregation.weighing import Weighing
-
 
 
 def select(g: Wide, f: int) -> Weighing:
@@ -26,11 +25,11 @@ def select(g: Wide, f: int) -> Weighing:
         chosen.append(left.pop(int(np.argmin(s))))
     weights = np.zeros(len(g))
     weights[chosen] = 1.0 / len(chosen)
-    reasons = {i: "excluded: not among the selected" for i in sorted(left)}
+    reasons = dict.fromkeys(sorted(left), "excluded: not among the selected")
     return Weighing(weights, krum.scores(distances, f), reasons)
 
 
-def mean_around_median(ordered: Wide, f: int) -> Wide:
+def mean_around_median(ordered: Values, f: int) -> Wide:
     """The mean of the θ - 2f values of each row that are closest to its median. Rows, [c, θ], are sorted.
 
     The closest values lie side by side in a sorted row, so of all windows of that width the one whose further end is
@@ -38,8 +37,8 @@ def mean_around_median(ordered: Wide, f: int) -> Wide:
     """
     theta = ordered.shape[1]
     width = theta - 2 * f
-    middle = ordered[:, (theta - 1) // 2 : theta // 2 + 1].mean(axis=1, keepdims=True)
+    middle = ordered[:, (theta - 1) // 2 : theta // 2 + 1].mean(axis=1, dtype=np.float64, keepdims=True)
     first, last = ordered[:, : theta - width + 1], ordered[:, width - 1 :]
     start = np.argmin(np.maximum(middle - first, last - middle), axis=1)
     closest = np.take_along_axis(ordered, start[:, None] + np.arange(width), axis=1)
-    return np.asarray(closest.mean(axis=1))
+    return np.asarray(closest.mean(axis=1, dtype=np.float64))

@@ -16,7 +16,6 @@ from federation.aggregation.gram import squared_distances_to
 from federation.aggregation.weighing import Weighing
 
 
-
 def centered_clipping(g: Wide, *, tau: float | None = None, iterations: int = 3) -> Weighing:
     """z as weights of the updates; what is missing to 1 is the weight of the start, 0."""
     n = len(g)

@@ -3,48 +3,89 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from federation.errors import ErrorCode, Refused
-from federation.layout import DTYPES, read_layout, shown
+from federation.layout import DTYPES, Layout, read_layout, shown
 from federation.weights import DELTA, check_layout, check_model, load, squared_norm
+
+Sum = dict[str, torch.Tensor]
+"""A delta on its way: by the model's names, in float32 at least."""
+
+_BLOCK = 1 << 18  # values, as many as a core's cache holds
 
 
 def fold(base: Path, updates: Sequence[Path], weights: Sequence[float]) -> dict[str, torch.Tensor]:
-    """base + sum_i weights[i] * updates[i], in the base's dtypes.
+    """base + sum_i weights[i] * updates[i], in the base's dtypes; see `weighted_sum` and `step_from`."""
+    return step_from(base, weighted_sum(read_layout(base), updates, weights))
 
-    The deltas are summed first, in the order given and in float32 at least, and the base is added last: many small
-    steps do not drown in a large weight, and a bfloat16 model is rounded once. Files are mapped one after the other,
-    so memory is one accumulator (in float32) and one file's pages.
+
+def weighted_sum(model: Layout, updates: Sequence[Path], weights: Sequence[float], *, prefix: str = DELTA) -> Sum:
+    """sum_i weights[i] * updates[i], in the order given and in float32 at least.
+
+    Files are mapped one after the other, so memory is one accumulator and one file's pages.
 
     Args:
-        base: safetensors file of the global model.
-        updates: files of `delta/<name>`, one for each weight.
+        model: layout of the global model.
+        updates: files of `<prefix><name>`, one for each weight.
         weights: finite factors.
 
-    Refuses (bad_update) an update of another layout than the base's, and a result that is not finite.
+    Refuses (bad_update) an update of another layout than the model's.
     """
     if not all(math.isfinite(weight) for weight in weights):
         raise ValueError(f"weights must be finite, not {list(weights)}")
-    layout = read_layout(base)
-    check_model(layout)
-    total = {name: torch.zeros(info.shape, dtype=_accumulator(info.dtype)) for name, info in layout.items()}
+    check_model(model)
+    total = zeros(model)
     for path, weight in zip(updates, weights, strict=True):
-        check_layout(path, layout)
-        _add_to(total, path, weight)
-    for name, tensor in load(base).items():
-        total[name] = total[name].add_(tensor).to(tensor.dtype)
-        _check_finite(name, total[name])
+        check_layout(path, model)
+        delta = load(path)
+        for name, tensor in total.items():
+            tensor.add_(delta[prefix + name], alpha=weight)
     return total
 
 
-def _add_to(total: dict[str, torch.Tensor], path: Path, weight: float) -> None:
-    delta = load(path)
-    for name, tensor in total.items():
-        tensor.add_(delta[DELTA + name], alpha=weight)
+def step_from(base: Path, delta: Sum) -> dict[str, torch.Tensor]:
+    """base + delta, in the base's dtypes; `delta` is used up.
+
+    The base is added last: many small steps do not drown in a large weight, and a bfloat16 model is rounded once.
+    Refuses (bad_update) a result that is not finite.
+    """
+    for name, tensor in load(base).items():
+        delta[name] = delta[name].add_(tensor).to(tensor.dtype)
+        _check_finite(name, delta[name])
+    return delta
+
+
+def zeros(model: Layout) -> Sum:
+    """An empty accumulator."""
+    return {name: torch.zeros(info.shape, dtype=_accumulator(info.dtype)) for name, info in model.items()}
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """An update beside the sum: its L2 norm, and the cosine of the two; 0 where one of them is zero."""
+
+    norm: float
+    cosine: float
+
+
+def alignments(updates: Sequence[Path], total: Sum) -> Iterator[Alignment]:
+    """Every update beside `total`, one file after the other."""
+    length = math.sqrt(sum(squared_norm(tensor) for tensor in total.values()))
+    for path in updates:
+        delta, square, dot = load(path), 0.0, 0.0
+        for name, tensor in total.items():
+            mine, flat = delta[DELTA + name].reshape(-1), tensor.reshape(-1)
+            for start in range(0, flat.numel(), _BLOCK):
+                part = mine[start : start + _BLOCK].to(flat.dtype)
+                square += float(part.dot(part))
+                dot += float(part.dot(flat[start : start + _BLOCK]))
+        norm = math.sqrt(square)
+        yield Alignment(norm, dot / (norm * length) if norm * length > 0 else 0.0)
 
 
 def _accumulator(dtype: str) -> torch.dtype:

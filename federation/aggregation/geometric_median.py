@@ -15,7 +15,6 @@ from federation.aggregation.gram import squared_distances_to
 from federation.aggregation.weighing import Weighing, uniform
 
 
-
 def geometric_median(g: Wide, *, iterations: int = 32, smoothing: float = 1e-6) -> Weighing:
     """Args: `smoothing`: ν, the distance below which updates count as one point."""
     v = uniform(len(g))

@@ -15,12 +15,11 @@ from federation.aggregation.gram import squared_distances
 from federation.aggregation.weighing import Weighing
 
 
-
 def scores(distances: Wide, f: int) -> Wide:
     """s(i) from squared distances [n, n]: over the n - f - 2 nearest others, at least one."""
     n = len(distances)
     others = np.sort(distances + np.diag(np.full(n, np.inf)), axis=1)
-    return others[:, : max(1, n - f - 2)].sum(axis=1)
+    return np.asarray(others[:, : max(1, n - f - 2)].sum(axis=1))
 
 
 def krum(g: Wide, f: int) -> Weighing:
@@ -29,5 +28,7 @@ def krum(g: Wide, f: int) -> Weighing:
     chosen = int(np.argmin(s))
     weights = np.zeros(len(s))
     weights[chosen] = 1.0
-    reasons = {i: f"excluded: score {s[i]:.4g}, the chosen one has {s[chosen]:.4g}" for i in range(len(s)) if i != chosen}
+    reasons = {
+        i: f"excluded: score {s[i]:.4g}, the chosen one has {s[chosen]:.4g}" for i in range(len(s)) if i != chosen
+    }
     return Weighing(weights, s, reasons)

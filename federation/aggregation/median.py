@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from federation.aggregation.blocks import Wide
+from federation.aggregation.blocks import Values, Wide
 
 
-
-def median(ordered: Wide) -> Wide:
+def median(ordered: Values) -> Wide:
     """The middle of each row, or the mean of the middle two. Rows, [c, n], are sorted."""
     n = ordered.shape[1]
     middle = ordered[:, (n - 1) // 2 : n // 2 + 1]
-    return np.asarray(middle.mean(axis=1))
+    return np.asarray(middle.mean(axis=1, dtype=np.float64))

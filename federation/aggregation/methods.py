@@ -137,9 +137,7 @@ METHODS: Mapping[str, Method] = {
             Kind.MEAN,
             ScaffoldOptions,
         ),
-        Method(
-            "fednova", "Normalised averaging", "Wang et al. 2020, arXiv:2007.07481", Kind.MEAN, FedNovaOptions
-        ),
+        Method("fednova", "Normalised averaging", "Wang et al. 2020, arXiv:2007.07481", Kind.MEAN, FedNovaOptions),
         Method("fedavgm", "Server momentum", "Hsu et al. 2019, arXiv:1909.06335", Kind.OPTIMIZER, FedAvgMOptions),
         Method("fedadagrad", "Adagrad on the server", _REDDI, Kind.OPTIMIZER, FedAdagradOptions),
         Method("fedadam", "Adam on the server", _REDDI, Kind.OPTIMIZER, FedAdamOptions),
@@ -172,9 +170,7 @@ METHODS: Mapping[str, Method] = {
         ),
         Method("median", "Coordinate-wise median", _YIN, Kind.COORDINATE, Byzantine, (2, 1)),
         Method("trimmed_mean", "Coordinate-wise trimmed mean", _YIN, Kind.COORDINATE, TrimmedMeanOptions, (2, 1)),
-        Method(
-            "bulyan", "Bulyan", "El Mhamdi et al. 2018, arXiv:1802.07927", Kind.COORDINATE, Byzantine, (4, 3)
-        ),
+        Method("bulyan", "Bulyan", "El Mhamdi et al. 2018, arXiv:1802.07927", Kind.COORDINATE, Byzantine, (4, 3)),
     )
 }
 

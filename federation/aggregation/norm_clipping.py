@@ -12,7 +12,6 @@ from federation.aggregation.blocks import Wide
 from federation.aggregation.weighing import Weighing, uniform
 
 
-
 def norm_clipping(g: Wide, *, max_norm: float | None = None, weights: Wide | None = None) -> Weighing:
     """Args: `weights`: of the mean, adding up to 1; default: uniform."""
     norms = np.sqrt(np.maximum(np.diag(g), 0.0))

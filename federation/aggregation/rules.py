@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
-import torch
+import numpy as np
 
-from federation.aggregation import fedavg
-from federation.aggregation.fold import fold
+from federation.aggregation import bulyan, fednova, krum, mixing
+from federation.aggregation.across import Reduce, reduce_across
+from federation.aggregation.blocks import Updates, Wide
+from federation.aggregation.centered_clipping import centered_clipping
+from federation.aggregation.fedadagrad import FedAdagrad
+from federation.aggregation.fedadam import FedAdam
+from federation.aggregation.fedavgm import FedAvgM
+from federation.aggregation.fedyogi import FedYogi
+from federation.aggregation.fold import Alignment, Sum, alignments, step_from, weighted_sum
+from federation.aggregation.geometric_median import geometric_median
+from federation.aggregation.gram import cosines_to, gram
+from federation.aggregation.median import median
+from federation.aggregation.methods import METHODS, Kind, Method, options_of
+from federation.aggregation.multi_krum import multi_krum
+from federation.aggregation.norm_clipping import norm_clipping
+from federation.aggregation.server_optimizer import State, take_step
+from federation.aggregation.trimmed_mean import trimmed_mean
+from federation.aggregation.weighing import Weighing, tolerated
+from federation.aggregation.weighting import shares
 from federation.errors import ErrorCode, Refused
-from federation.spec import AggregationSpec
+from federation.layout import read_layout
+from federation.spec import AggregationSpec, TrainingSpec
+
+_OPTIMIZERS = {"fedavgm": FedAvgM, "fedadagrad": FedAdagrad, "fedadam": FedAdam, "fedyogi": FedYogi}
 
 
 @dataclass(frozen=True)
@@ -26,28 +48,202 @@ class Contribution:
     num_steps: int
 
 
-def aggregate(spec: AggregationSpec, base: Path, contributions: Iterable[Contribution]) -> dict[str, torch.Tensor]:
+@dataclass(frozen=True)
+class Diagnosis:
+    """What a rule made of one update.
+
+    Attributes:
+        norm: L2 norm of the delta.
+        cosine: to the delta that the rule came to.
+        weight: its factor in that delta; None where coordinates were judged one by one.
+        score: the rule's own number, larger meaning stranger; None where it has none.
+        reason: "", "excluded: …" or "clipped: …".
+    """
+
+    upload_id: str
+    norm: float
+    cosine: float
+    weight: float | None
+    score: float | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """The next model's tensors, the server optimiser's state that belongs to them, and a diagnosis of each update."""
+
+    weights: Sum
+    state: State
+    diagnoses: list[Diagnosis]
+
+
+@dataclass(frozen=True)
+class _Direction:
+    """Where a rule points, before the server takes its step."""
+
+    delta: Sum
+    alignments: list[Alignment]
+    weights: Wide | None
+    scores: Wide | None = None
+    reasons: dict[int, str] | None = None
+
+
+def aggregate(
+    spec: AggregationSpec,
+    base: Path,
+    contributions: Iterable[Contribution],
+    *,
+    training: TrainingSpec | None = None,
+    state: State | None = None,
+    seed: int = 0,
+) -> Aggregate:
     """The next global model from the one in `base` and the updates that a round has accepted.
 
     Floating-point sums depend on their order, so updates are taken in (node_id, upload_id) order: the same updates
-    give the same bits, whatever order they arrived in.
+    give the same bits, whatever order they arrived in. Memory is the model and one block, whatever their number.
+
+    Args:
+        training: how the nodes trained; FedNova asks for it.
+        state: the server optimiser's, of the version in `base`.
+        seed: of bucketing's groups.
+
+    Refuses (bad_count) counts above the task's bound, (quorum_missed) fewer updates than the rule needs, (bad_update)
+    a result that is not finite.
     """
+    ordered = _in_order(contributions)
+    _check_counts(ordered, spec)
+    method, options = METHODS[spec.rule], options_of(spec.rule, spec.options)
+    paths, layout = [each.path for each in ordered], read_layout(base)
+    if method.kind is Kind.COORDINATE:
+        direction = _across(method, options, Updates(paths, layout), spec, seed)
+    elif method.kind is Kind.DISTANCE:
+        direction = _by_distance(method, options, Updates(paths, layout), spec, seed)
+    else:
+        weights = _mean_weights(spec, ordered, options, training or TrainingSpec())
+        total = weighted_sum(layout, paths, weights)
+        direction = _Direction(total, list(alignments(paths, total)), np.array(weights))
+    delta, moved = direction.delta, State()
+    if method.kind is Kind.OPTIMIZER:
+        delta, moved = take_step(_OPTIMIZERS[spec.rule](**options.model_dump()), delta, state or {})
+    return Aggregate(step_from(base, delta), moved, _diagnoses(ordered, direction))
+
+
+def _mean_weights(
+    spec: AggregationSpec, ordered: Sequence[Contribution], options: Any, training: TrainingSpec
+) -> list[float]:
+    parts = shares([each.num_examples for each in ordered], spec.weighting_or_default)
+    if spec.rule != "fednova":
+        return parts
+    proximal = options.mu * training.learning_rate
+    ways = [fednova.way(each.num_steps, momentum=training.momentum, proximal=proximal) for each in ordered]
+    return fednova.weights(parts, ways)
+
+
+def _by_distance(method: Method, options: Any, updates: Updates, spec: AggregationSpec, seed: int) -> _Direction:
+    g = gram(updates)
+    matrix, f = _mixing(method, options, len(updates), spec, seed, g)
+    mixed = g if matrix is None else matrix @ g @ matrix.T
+    weighing = _weigh(method.name, mixed, f, options)
+    v = weighing.weights if matrix is None else weighing.weights @ matrix
+    delta = weighted_sum(updates.layout, updates.paths, v.tolist())
+    aligned = [
+        Alignment(float(norm), float(cosine))
+        for norm, cosine in zip(np.sqrt(np.maximum(np.diag(g), 0.0)), cosines_to(g, v), strict=True)
+    ]
+    if spec.mixing == "bucketing":  # a bucket's score and reason are no single update's
+        return _Direction(delta, aligned, v)
+    return _Direction(delta, aligned, v, weighing.scores, weighing.reasons)
+
+
+def _weigh(name: str, g: Wide, f: int, options: Any) -> Weighing:
+    match name:
+        case "krum":
+            return krum.krum(g, f)
+        case "multi_krum":
+            return multi_krum(g, f, options.m)
+        case "geometric_median":
+            return geometric_median(g, iterations=options.iterations, smoothing=options.smoothing)
+        case "centered_clipping":
+            return centered_clipping(g, tau=options.tau, iterations=options.iterations)
+        case _:
+            return norm_clipping(g, max_norm=options.max_norm)
+
+
+def _across(method: Method, options: Any, updates: Updates, spec: AggregationSpec, seed: int) -> _Direction:
+    g = gram(updates) if method.name == "bulyan" or spec.mixing == "nnm" else None
+    matrix, f = _mixing(method, options, len(updates), spec, seed, g)
+    reduce: Reduce
+    selected: Weighing | None = None
+    match method.name:
+        case "median":
+            reduce = median
+        case "trimmed_mean":
+            count = len(updates) if matrix is None else len(matrix)
+            reduce = partial(trimmed_mean, beta=_beta(options, f, count))
+        case _:
+            assert g is not None  # noqa: S101 - Bulyan was given one above
+            selected = bulyan.select(g if matrix is None else matrix @ g @ matrix.T, f)
+            rows = np.flatnonzero(selected.weights)
+            matrix = (np.eye(len(updates)) if matrix is None else matrix)[rows]
+            reduce = partial(bulyan.mean_around_median, f=f)
+    across = reduce_across(updates, reduce, matrix)
+    if selected is None or spec.mixing == "bucketing":
+        return _Direction(across.delta, across.alignments, None)
+    return _Direction(across.delta, across.alignments, None, selected.scores, selected.reasons)
+
+
+def _mixing(
+    method: Method, options: Any, n: int, spec: AggregationSpec, seed: int, g: Wide | None
+) -> tuple[Wide | None, int]:
+    """The mixing matrix, if there is to be one, and how many Byzantine updates the rule is to withstand."""
+    matrix = mixing.buckets(n, spec.bucket_size, seed) if spec.mixing == "bucketing" else None
+    count = n if matrix is None else len(matrix)
+    f = tolerated(method.name, count, options.f, method.most_byzantine(count))
+    if spec.mixing == "nnm":
+        assert g is not None  # noqa: S101 - whoever mixes neighbours has measured distances
+        matrix = mixing.nearest_neighbours(g, f)
+    return matrix, f
+
+
+def _beta(options: Any, f: int, n: int) -> float:
+    """The share to trim: as asked, or just what f Byzantine values need; by default a fifth."""
+    if options.beta is not None:
+        return float(options.beta)
+    return 0.2 if options.f is None else f / n
+
+
+def _diagnoses(ordered: Sequence[Contribution], direction: _Direction) -> list[Diagnosis]:
+    reasons = direction.reasons or {}
+    return [
+        Diagnosis(
+            upload_id=each.upload_id,
+            norm=aligned.norm,
+            cosine=aligned.cosine,
+            weight=None if direction.weights is None else float(direction.weights[row]),
+            score=None if direction.scores is None else float(direction.scores[row]),
+            reason=reasons.get(row, ""),
+        )
+        for row, (each, aligned) in enumerate(zip(ordered, direction.alignments, strict=True))
+    ]
+
+
+def _in_order(contributions: Iterable[Contribution]) -> list[Contribution]:
     ordered = sorted(contributions, key=_identity)
     for one, other in pairwise(ordered):
         if _identity(one) == _identity(other):
             raise ValueError(f"update {one.upload_id} of {one.node_id} is given twice")
-    counts = [contribution.num_examples for contribution in ordered]
-    for contribution in ordered:
-        if contribution.num_examples > spec.max_examples:
+    return ordered
+
+
+def _check_counts(ordered: Sequence[Contribution], spec: AggregationSpec) -> None:
+    shares([each.num_examples for each in ordered], "uniform")  # for its refusals
+    for each in ordered:
+        if each.num_examples > spec.max_examples:
             raise Refused(
                 ErrorCode.BAD_COUNT,
-                f"{contribution.node_id} claims {contribution.num_examples} examples, above {spec.max_examples}.",
+                f"{each.node_id} claims {each.num_examples} examples, above {spec.max_examples}.",
                 "raise aggregation.max_examples if the count is true, or leave the update out",
             )
-    match spec.rule:
-        case "fedavg":
-            weights = fedavg.weights(counts, uniform=spec.weighting == "uniform")
-    return fold(base, [contribution.path for contribution in ordered], weights)
 
 
 def _identity(contribution: Contribution) -> tuple[str, str]:

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from federation.aggregation.blocks import Wide
+from federation.aggregation.blocks import Values, Wide
 
 
 def trimmed(n: int, beta: float) -> int:
@@ -15,8 +15,8 @@ def trimmed(n: int, beta: float) -> int:
     return min(math.floor(beta * n + 1e-9), (n - 1) // 2)
 
 
-def trimmed_mean(ordered: Wide, beta: float) -> Wide:
+def trimmed_mean(ordered: Values, beta: float) -> Wide:
     """The mean of what is left of each row. Rows, [c, n], are sorted."""
     n = ordered.shape[1]
     drop = trimmed(n, beta)
-    return np.asarray(ordered[:, drop : n - drop].mean(axis=1))
+    return np.asarray(ordered[:, drop : n - drop].mean(axis=1, dtype=np.float64))

@@ -72,7 +72,7 @@ class Publisher:
             )
             for row in rows
         ]
-        weights = aggregate(task.spec.aggregation, spool.path(base.sha256), contributions)
+        weights = aggregate(task.spec.aggregation, spool.path(base.sha256), contributions).weights
         scores, unscored = self._score(task, weights) if _scores_now(task, current.round) else ({}, "")
         sha256 = spool.put(chunks(weights))
         return Outcome(

@@ -232,7 +232,7 @@ def test_arrival_order_does_not_change_a_bit(tmp_path: Path) -> None:
     spec, seen = AggregationSpec(), set()
     for shuffle in range(10):
         random.Random(shuffle).shuffle(arrivals)
-        seen.add(to_bytes(aggregate(spec, base, iter(arrivals))))
+        seen.add(to_bytes(aggregate(spec, base, iter(arrivals)).weights))
     assert len(seen) == 1
     unsorted = [arrival.path for arrival in arrivals]
     counts = [arrival.num_examples for arrival in arrivals]
@@ -243,15 +243,15 @@ def test_the_average_is_weighted_by_examples_or_uniform(tmp_path: Path) -> None:
     base = model(tmp_path / "base", w=torch.zeros(2))
     one = Contribution("node-b", "u", update(tmp_path / "1", w=torch.tensor([4.0, 0.0])), 30, 1)
     two = Contribution("node-a", "u", update(tmp_path / "2", w=torch.tensor([0.0, 4.0])), 10, 1)
-    assert aggregate(AggregationSpec(), base, [one, two])["w"].tolist() == [3.0, 1.0]
-    assert aggregate(AggregationSpec(weighting="uniform"), base, [one, two])["w"].tolist() == [2.0, 2.0]
+    assert aggregate(AggregationSpec(), base, [one, two]).weights["w"].tolist() == [3.0, 1.0]
+    assert aggregate(AggregationSpec(weighting="uniform"), base, [one, two]).weights["w"].tolist() == [2.0, 2.0]
 
 
 def test_one_node_may_contribute_several_uploads_but_none_twice(tmp_path: Path) -> None:
     base = model(tmp_path / "base", w=torch.zeros(1))
     path = update(tmp_path / "1", w=torch.ones(1))
     one, two = Contribution("node-a", "u1", path, 1, 1), Contribution("node-a", "u2", path, 1, 1)
-    assert aggregate(AggregationSpec(), base, [one, two])["w"].tolist() == [1.0]
+    assert aggregate(AggregationSpec(), base, [one, two]).weights["w"].tolist() == [1.0]
     with pytest.raises(ValueError, match="update u1 of node-a is given twice"):
         aggregate(AggregationSpec(), base, [one, two, one])
 
