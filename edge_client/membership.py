@@ -10,6 +10,8 @@ from typing import Any
 
 from edge_client.connection import Connection, delays
 from edge_client.identity import Identity
+from federation.aggregation.compatibility import NOT_YET
+from federation.aggregation.methods import METHODS
 from federation.errors import ErrorCode, Refused
 from federation.identity import handshake_message
 from resources.models.catalogue import models
@@ -111,6 +113,6 @@ def _capabilities() -> dict[str, Any]:
         "device": "cpu",
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "codecs": ["none"],
-        "methods": ["fedavg"],
+        "methods": sorted(METHODS.keys() - NOT_YET.keys()),
         "model_ids": [card.id for card in models()],
     }

@@ -15,8 +15,9 @@ import torch
 from torch import nn
 
 from edge_client.data import Share
+from federation.aggregation.methods import options_of
 from federation.evaluation import Evaluation, evaluate
-from federation.spec import TaskSpec
+from federation.spec import AggregationSpec, TaskSpec
 from federation.training import Progress, Trained, train
 from federation.weights import load, pack_update, subtract
 from resources.models.catalogue import create_model
@@ -69,9 +70,24 @@ def make_update(
     received = load(model_file)
     model = _build(spec, assignment, model_file)
     scored = evaluate(model, share.held_out) if spec.evaluation.nodes and len(share.held_out) else None
-    trained = train(model, share.train, spec.training, seed=seed, on_progress=on_progress, should_stop=should_stop)
+    trained = train(
+        model,
+        share.train,
+        spec.training,
+        seed=seed,
+        proximal=proximal(spec.aggregation),
+        on_progress=on_progress,
+        should_stop=should_stop,
+    )
     payload = pack_update(subtract(model.state_dict(), received))
     return Update(payload, hashlib.sha256(payload).hexdigest(), trained, scored)
+
+
+def proximal(aggregation: AggregationSpec) -> float:
+    """μ of the proximal term that the task's method asks of nodes; 0 where it asks for none."""
+    if aggregation.rule not in ("fedprox", "fednova"):
+        return 0.0
+    return float(options_of(aggregation.rule, aggregation.options).mu)
 
 
 def score(spec: TaskSpec, assignment: Mapping[str, Any], model_file: Path, share: Share, *, threads: int) -> Evaluation:

@@ -59,6 +59,14 @@ def nodes_needed(spec: CohortSpec) -> int:
     return max(spec.min_nodes, spec.size or 1, spec.quorum or 1)
 
 
+def fewest_in_a_round(spec: CohortSpec) -> int:
+    """With how few updates a round may close: its quorum, or the least that it can become."""
+    if spec.quorum is not None:
+        return spec.quorum
+    wanted = spec.size if spec.size is not None else max(1, math.floor((spec.fraction or 1) * spec.min_nodes + 0.5))
+    return math.ceil(wanted / 2)
+
+
 def select_cohort(spec: CohortSpec, available: Collection[str], seed: int) -> Cohort | None:
     """A uniform draw without replacement from the nodes at hand; None while there are too few of them.
 

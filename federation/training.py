@@ -75,6 +75,7 @@ def train(
     spec: TrainingSpec,
     *,
     seed: int,
+    proximal: float = 0.0,
     on_progress: Callable[[Progress], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Trained:
@@ -89,6 +90,7 @@ def train(
         examples: the node's own share.
         spec: optimiser, epochs, batch size, rates; `momentum` is SGD's, Adam keeps its paper's decay rates.
         seed: of the shuffle.
+        proximal: μ of FedProx (Li et al. 2020, arXiv:1812.06127), whose loss has μ/2 |w - w_t|² more; w_t: as given.
         on_progress: called after every step.
         should_stop: asked before every step.
 
@@ -101,6 +103,7 @@ def train(
     started = time.perf_counter()
     total = _total_steps(len(examples), spec)
     optimizer = _optimizer(model, spec)
+    start = [(weight, weight.detach().clone()) for weight in model.parameters() if proximal and weight.requires_grad]
     model.train()
     epoch, seen, loss_sum, correct = 0, 0, 0.0, 0
     step = 0
@@ -117,6 +120,9 @@ def train(
             raise _diverged(f"the loss became {value} at step {step} of {total}.")
         optimizer.zero_grad()
         torch.autograd.backward(loss)
+        for weight, given in start:
+            if weight.grad is not None:
+                weight.grad.add_(weight.detach() - given, alpha=proximal)
         optimizer.step()
         seen += len(y)
         loss_sum += value * len(y)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
+from federation.aggregation.compatibility import problems as rule_problems
 from federation.errors import ErrorCode, Refused
 from federation.rounds import nodes_needed
 from federation.spec import Problem, TaskSpec, spec_problems
@@ -45,7 +46,7 @@ async def validate_task(
     except ValidationError as error:
         return _answer(spec_problems(error))
     state = potluck(ctx)
-    problems = await asyncio.to_thread(lambda: state.workload.check(parsed, fetch=False))
+    problems = [*rule_problems(parsed), *await asyncio.to_thread(lambda: state.workload.check(parsed, fetch=False))]
     if problems:
         return _answer(problems)
     budget = state.workload.estimate(parsed)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from federation.aggregation.blocks import Updates, Values, Wide
-from federation.aggregation.fold import Alignment, Sum, zeros
+from federation.aggregation.fold import HUGE, TINY, Alignment, Sum, zeros
 
 Reduce = Callable[[Values], Wide]
 """From sorted rows [c, m] to one value each, [c]."""
@@ -39,9 +39,21 @@ def reduce_across(updates: Updates, reduce: Reduce, mixing: Wide | None = None) 
         answer = reduce(ordered)
         flat = total[block.name].reshape(-1)
         flat[block.start : block.start + len(answer)] = torch.from_numpy(answer).to(flat.dtype)
-        squares += np.einsum("nc,nc->n", block.values, block.values)
-        dots += block.values @ answer.astype(block.values.dtype)
-        length += float(answer @ answer)
+        square, dot, size = _products(block.values, answer)
+        squares, dots, length = squares + square, dots + dot, length + size
     scale = np.sqrt(squares) * math.sqrt(length)
     cosines = np.divide(dots, scale, out=np.zeros_like(dots), where=scale > 0)
     return Across(total, [Alignment(math.sqrt(s), float(c)) for s, c in zip(squares, cosines, strict=True)])
+
+
+def _products(values: Values, answer: Wide) -> tuple[Wide, Wide, float]:
+    """Of each row its square and its product with the answer, and the answer's square: as the rows are where float32
+    can hold the result, else in float64."""
+    size = float(answer @ answer)
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        squares = np.einsum("nc,nc->n", values, values).astype(np.float64)
+    narrow = (squares > TINY) & (squares < HUGE)
+    if narrow.all() and TINY < size < HUGE:
+        return squares, (values @ answer.astype(values.dtype)).astype(np.float64), size
+    wide = values.astype(np.float64)
+    return np.einsum("nc,nc->n", wide, wide), wide @ answer, size

@@ -12,6 +12,7 @@ a_i is |a|_1 of the local optimiser's accumulated steps τ: τ for plain SGD; wi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 
@@ -22,10 +23,13 @@ def way(steps: int, *, momentum: float = 0.0, proximal: float = 0.0) -> float:
         momentum: ρ of SGD.
         proximal: η μ, the learning rate times FedProx's coefficient, below 1; not together with momentum.
     """
-    if proximal:
-        return float((1 - (1 - proximal) ** steps) / proximal)
+    if steps < 1 or not 0 <= momentum < 1 or not 0 <= proximal < 1 or (momentum and proximal):
+        raise ValueError(f"no way of {steps} steps with momentum {momentum} and proximal term {proximal}")
+    if proximal:  # as it stands above, 1 - (1 - x)^τ loses the digits of a small x
+        return -math.expm1(steps * math.log1p(-proximal)) / proximal
     if momentum:
-        return float((steps - momentum * (1 - momentum**steps) / (1 - momentum)) / (1 - momentum))
+        away = (steps - momentum * (1 - momentum**steps) / (1 - momentum)) / (1 - momentum)
+        return min(max(away, float(steps)), steps * (steps + 1) / 2)  # what it is between; near ρ = 1 digits cancel
     return float(steps)
 
 

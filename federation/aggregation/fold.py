@@ -18,6 +18,9 @@ Sum = dict[str, torch.Tensor]
 
 _BLOCK = 1 << 18  # values, as many as a core's cache holds
 
+TINY, HUGE = 1e-30, 1e36
+"""Sums of squares between the two were taken in float32 without loss; others want float64."""
+
 
 def fold(base: Path, updates: Sequence[Path], weights: Sequence[float]) -> dict[str, torch.Tensor]:
     """base + sum_i weights[i] * updates[i], in the base's dtypes; see `weighted_sum` and `step_from`."""
@@ -81,9 +84,12 @@ def alignments(updates: Sequence[Path], total: Sum) -> Iterator[Alignment]:
         for name, tensor in total.items():
             mine, flat = delta[DELTA + name].reshape(-1), tensor.reshape(-1)
             for start in range(0, flat.numel(), _BLOCK):
-                part = mine[start : start + _BLOCK].to(flat.dtype)
-                square += float(part.dot(part))
-                dot += float(part.dot(flat[start : start + _BLOCK]))
+                part, beside = mine[start : start + _BLOCK].to(flat.dtype), flat[start : start + _BLOCK]
+                one, other = float(part.dot(part)), float(part.dot(beside))
+                if not (TINY < one < HUGE and TINY < length * length < HUGE):
+                    part, beside = part.double(), beside.double()
+                    one, other = float(part.dot(part)), float(part.dot(beside))
+                square, dot = square + one, dot + other
         norm = math.sqrt(square)
         yield Alignment(norm, dot / (norm * length) if norm * length > 0 else 0.0)
 

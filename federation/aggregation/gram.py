@@ -7,6 +7,7 @@ all: the differences between nodes are tiny beside the weights themselves.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -44,5 +45,5 @@ def squared_distances_to(g: Wide, v: Wide) -> Wide:
 def cosines_to(g: Wide, v: Wide) -> Wide:
     """Cosine of each update to z = Σ_j v_j Δ_j, [n]; 0 where one of the two is zero."""
     gv = g @ v
-    scale = np.sqrt(np.maximum(np.diag(g), 0.0) * max(float(v @ gv), 0.0))
+    scale = np.sqrt(np.maximum(np.diag(g), 0.0)) * math.sqrt(max(float(v @ gv), 0.0))
     return np.divide(gv, scale, out=np.zeros_like(gv), where=scale > 0)

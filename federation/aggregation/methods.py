@@ -20,9 +20,9 @@ class Kind(StrEnum):
 
 
 class Options(BaseModel):
-    """A method's own numbers; a misspelt one is an error."""
+    """A method's own numbers; a misspelt one, or a text in place of a number, is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class FedProxOptions(Options):
@@ -55,28 +55,32 @@ class FedAdamOptions(FedAdagradOptions):
 
 class Byzantine(Options):
     f: int | None = Field(
-        default=None, ge=0, description="Byzantine updates to withstand; default: a fifth, as far as the rule can."
+        default=None,
+        ge=0,
+        description="Byzantine updates to withstand; default: a fifth, at least one, as far as the rule can.",
     )
 
 
 class MultiKrumOptions(Byzantine):
-    m: int | None = Field(default=None, ge=1, description="Updates to average; default: n - f.")
+    m: int | None = Field(default=None, ge=1, description="Updates to average; n - f by default and at most.")
 
 
 class TrimmedMeanOptions(Byzantine):
     beta: float | None = Field(
-        default=None, ge=0, lt=0.5, description="Share of values dropped at each end; default 0.2, or f / n."
+        default=None, ge=0, lt=0.5, description="Share of values dropped at each end; default: f / n."
     )
 
 
 class GeometricMedianOptions(Byzantine):
-    iterations: int = Field(default=32, ge=1, le=1000, description="Weiszfeld steps.")
-    smoothing: float = Field(default=1e-6, gt=0, le=1, description="ν, the distance that counts as none.")
+    iterations: int = Field(default=100, ge=1, le=1000, description="Weiszfeld steps at most; it ends when it stands.")
+    smoothing: float | None = Field(
+        default=None, gt=0, le=1, description="ν, the distance that counts as none; default: 1e-6 of the median one."
+    )
 
 
 class CenteredClippingOptions(Byzantine):
     tau: float | None = Field(default=None, gt=0, le=1e9, description="Clipping radius; default: the median distance.")
-    iterations: int = Field(default=3, ge=1, le=1000)
+    iterations: int = Field(default=3, ge=1, le=1000, description="Steps of the centre.")
 
 
 class NormClippingOptions(Byzantine):

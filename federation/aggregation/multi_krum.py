@@ -1,6 +1,6 @@
 """Multi-Krum: Blanchard et al. 2017 (see krum.py), section 5: the mean of the m updates of the least Krum score.
 
-m = n - f by default, as many as may be honest; m = 1 is Krum.
+m = n - f by default, and never more: so many are honest at least; m = 1 is Krum.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def multi_krum(g: Wide, f: int, m: int | None = None) -> Weighing:
     """1/m to each of the m best; of equals, the first go first."""
     s = krum.scores(squared_distances(g), f)
     n = len(s)
-    m = n - f if m is None else min(m, n)
+    m = n - f if m is None else min(m, n - f)
     best = np.argsort(s, kind="stable")[:m]
     weights = np.zeros(n)
     weights[best] = 1.0 / m

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -103,7 +105,7 @@ def aggregate(
     give the same bits, whatever order they arrived in. Memory is the model and one block, whatever their number.
 
     Args:
-        training: how the nodes trained; FedNova asks for it.
+        training: how the nodes trained; FedNova needs it.
         state: the server optimiser's, of the version in `base`.
         seed: of bucketing's groups.
 
@@ -117,9 +119,10 @@ def aggregate(
     if method.kind is Kind.COORDINATE:
         direction = _across(method, options, Updates(paths, layout), spec, seed)
     elif method.kind is Kind.DISTANCE:
-        direction = _by_distance(method, options, Updates(paths, layout), spec, seed)
+        parts = np.array(shares([each.num_examples for each in ordered], spec.weighting_or_default))
+        direction = _by_distance(method, options, Updates(paths, layout), spec, seed, parts)
     else:
-        weights = _mean_weights(spec, ordered, options, training or TrainingSpec())
+        weights = _mean_weights(spec, ordered, options, training)
         total = weighted_sum(layout, paths, weights)
         direction = _Direction(total, list(alignments(paths, total)), np.array(weights))
     delta, moved = direction.delta, State()
@@ -129,23 +132,48 @@ def aggregate(
 
 
 def _mean_weights(
-    spec: AggregationSpec, ordered: Sequence[Contribution], options: Any, training: TrainingSpec
+    spec: AggregationSpec, ordered: Sequence[Contribution], options: Any, training: TrainingSpec | None
 ) -> list[float]:
     parts = shares([each.num_examples for each in ordered], spec.weighting_or_default)
     if spec.rule != "fednova":
         return parts
+    if training is None:
+        raise ValueError("FedNova asks how the nodes trained")
     proximal = options.mu * training.learning_rate
-    ways = [fednova.way(each.num_steps, momentum=training.momentum, proximal=proximal) for each in ordered]
+    ways = [
+        fednova.way(steps, momentum=training.momentum, proximal=proximal)
+        for steps in _steps(ordered, training, capped=spec.weighting_or_default == "capped")
+    ]
     return fednova.weights(parts, ways)
 
 
-def _by_distance(method: Method, options: Any, updates: Updates, spec: AggregationSpec, seed: int) -> _Direction:
+def _steps(ordered: Sequence[Contribution], training: TrainingSpec, *, capped: bool) -> list[int]:
+    """The local steps of each update, as far as they are believed: a node that claims more than its examples take
+    would stretch the steps of all others. With `capped`, no more than the median."""
+    believed = []
+    for each in ordered:
+        if type(each.num_steps) is not int or each.num_steps < 1:
+            raise Refused(
+                ErrorCode.BAD_COUNT,
+                f"{each.node_id} claims {each.num_steps!r} steps; FedNova needs a whole number of at least 1.",
+                "submit the number of optimiser steps that were taken",
+            )
+        most = training.epochs * math.ceil(each.num_examples / training.batch_size)
+        believed.append(min(each.num_steps, most, training.max_steps or most))
+    cap = statistics.median_low(believed)
+    return [min(steps, cap) for steps in believed] if capped else believed
+
+
+def _by_distance(
+    method: Method, options: Any, updates: Updates, spec: AggregationSpec, seed: int, parts: Wide
+) -> _Direction:
     g = gram(updates)
     matrix, f = _mixing(method, options, len(updates), spec, seed, g)
     mixed = g if matrix is None else matrix @ g @ matrix.T
-    weighing = _weigh(method.name, mixed, f, options)
+    weighing = _weigh(method.name, mixed, f, options, parts if matrix is None else None)
     v = weighing.weights if matrix is None else weighing.weights @ matrix
-    delta = weighted_sum(updates.layout, updates.paths, v.tolist())
+    rows = np.flatnonzero(v)
+    delta = weighted_sum(updates.layout, [updates.paths[row] for row in rows], v[rows].tolist())
     aligned = [
         Alignment(float(norm), float(cosine))
         for norm, cosine in zip(np.sqrt(np.maximum(np.diag(g), 0.0)), cosines_to(g, v), strict=True)
@@ -155,7 +183,7 @@ def _by_distance(method: Method, options: Any, updates: Updates, spec: Aggregati
     return _Direction(delta, aligned, v, weighing.scores, weighing.reasons)
 
 
-def _weigh(name: str, g: Wide, f: int, options: Any) -> Weighing:
+def _weigh(name: str, g: Wide, f: int, options: Any, parts: Wide | None) -> Weighing:
     match name:
         case "krum":
             return krum.krum(g, f)
@@ -166,7 +194,7 @@ def _weigh(name: str, g: Wide, f: int, options: Any) -> Weighing:
         case "centered_clipping":
             return centered_clipping(g, tau=options.tau, iterations=options.iterations)
         case _:
-            return norm_clipping(g, max_norm=options.max_norm)
+            return norm_clipping(g, max_norm=options.max_norm, weights=parts)
 
 
 def _across(method: Method, options: Any, updates: Updates, spec: AggregationSpec, seed: int) -> _Direction:
@@ -206,10 +234,8 @@ def _mixing(
 
 
 def _beta(options: Any, f: int, n: int) -> float:
-    """The share to trim: as asked, or just what f Byzantine values need; by default a fifth."""
-    if options.beta is not None:
-        return float(options.beta)
-    return 0.2 if options.f is None else f / n
+    """The share to trim: as asked, or just what f Byzantine values need."""
+    return f / n if options.beta is None else float(options.beta)
 
 
 def _diagnoses(ordered: Sequence[Contribution], direction: _Direction) -> list[Diagnosis]:

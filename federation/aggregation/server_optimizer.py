@@ -10,8 +10,11 @@ from typing import Protocol
 
 import torch
 
+from federation.errors import ErrorCode, Refused
+from federation.layout import shown
+
 State = dict[str, torch.Tensor]
-"""Tensors by `<slot>/<name>`: float32, in the shapes of the model's; empty before the first round."""
+"""Tensors by `<slot>/<name>`: float32 at least, in the shapes of the model's; empty before the first round."""
 
 
 class ServerOptimizer(Protocol):
@@ -37,6 +40,9 @@ def take_step(optimizer: ServerOptimizer, delta: State, state: State) -> tuple[S
     Args:
         delta: the round's mean delta by name; it is used up.
         state: of the version that the round started from; it is left as it was.
+
+    Refuses (bad_update) a state that is not finite: squares leave float32 long before their roots do, and no later
+    round would mend it.
     """
     moved: State = {}
     for name, tensor in delta.items():
@@ -47,5 +53,12 @@ def take_step(optimizer: ServerOptimizer, delta: State, state: State) -> tuple[S
             for slot in optimizer.slots
         }
         delta[name] = optimizer.step(tensor, slots)
+        for slot, value in slots.items():
+            if not bool(value.isfinite().all()):
+                raise Refused(
+                    ErrorCode.BAD_UPDATE,
+                    f"the server optimiser's {slot} of tensor {shown(name)} is not finite; its state stays as it was.",
+                    "bound the updates with aggregation.max_update_norm, or train with a lower learning rate",
+                )
         moved |= {f"{slot}/{name}": value for slot, value in slots.items()}
     return delta, moved

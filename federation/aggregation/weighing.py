@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,7 +31,7 @@ def uniform(n: int) -> Wide:
 
 
 def tolerated(rule: str, n: int, f: int | None, most: int) -> int:
-    """How many of n updates may be Byzantine: `f` as asked, by default a fifth, and never more than `most`.
+    """How many of n updates may be Byzantine: `f` as asked, by default a fifth and at least one, if the rule can.
 
     Refuses (quorum_missed) an f above what the rule tolerates among n updates, and an n that tolerates nothing.
     """
@@ -41,7 +40,7 @@ def tolerated(rule: str, n: int, f: int | None, most: int) -> int:
             ErrorCode.QUORUM_MISSED, f"{rule} has no answer for {n} updates.", "raise cohort.quorum, or change the rule"
         )
     if f is None:
-        return min(math.floor(0.2 * n), most)
+        return min(max(1, n // 5), most)
     if f > most:
         raise Refused(
             ErrorCode.QUORUM_MISSED,

@@ -14,11 +14,12 @@ Weighting = Literal["examples", "uniform", "capped"]
 def shares(counts: Sequence[int], weighting: Weighting) -> list[float]:
     """Adding up to 1, in the order given. Refuses (bad_count) counts that are no whole number of at least 1.
 
-    `capped` counts no more of an update's examples than the round's median update has: a node that claims a thousand
-    times more than the others weighs what most of them weigh, and no minority can move the median past the honest.
+    `capped` counts no more of an update's examples than the round's median update has (of two in the middle, the
+    smaller): a node that claims a thousand times more than the others weighs what most of them weigh, and liars who
+    are no more than half cannot lift the median above the honest.
     """
     if weighting == "capped":
         fedavg.weights(counts)  # for its refusals
-        cap = statistics.median_high(counts)
+        cap = statistics.median_low(counts)
         counts = [min(count, cap) for count in counts]
     return fedavg.weights(counts, uniform=weighting == "uniform")

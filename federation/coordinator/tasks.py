@@ -10,6 +10,7 @@ from typing import Any, Literal
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from federation.aggregation.compatibility import problems as rule_problems
 from federation.coordinator.housekeeping import Housekeeping
 from federation.coordinator.ports import Shared
 from federation.coordinator.records import Task, find_round, get_task, get_version
@@ -39,7 +40,7 @@ class Tasks:
         if existing is not None:
             return _same_task(existing, spec), False
         workload = self._shared.workload
-        refuse_problems(await asyncio.to_thread(workload.check, spec))
+        refuse_problems([*rule_problems(spec), *await asyncio.to_thread(workload.check, spec)])
         input_shape, num_classes = workload.schema_for(spec)
         weights = await asyncio.to_thread(workload.initial_weights, spec)
         data = await asyncio.to_thread(to_bytes, weights)

@@ -275,7 +275,7 @@ def test_a_lying_count_moves_the_model_by_its_capped_weight_at_most(tmp_path: Pa
             Contribution(f"node-{i}", "u", update(tmp_path / f"h{i}", w=torch.zeros(1)), 100, 1) for i in range(9)
         ]
         attack = Contribution("node-x", "u", update(tmp_path / "x", w=torch.ones(1)), liar, 1)
-        return aggregate(AggregationSpec(max_examples=100), base, [*honest, attack])
+        return aggregate(AggregationSpec(max_examples=100), base, [*honest, attack]).weights
 
     assert moved(100)["w"].item() == pytest.approx(0.1)
     with pytest.raises(Refused):

@@ -1,0 +1,157 @@
+"""What goes together: rule × mixing × weighting × model kind, and what a rule asks of the cohort and of training.
+
+One matrix for all: tasks are refused by it before they exist, docs/rules.md prints it, and a test aggregates a round in
+every cell that it allows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from federation.aggregation.methods import METHODS, options_of
+from federation.aggregation.trimmed_mean import trimmed
+from federation.rounds import fewest_in_a_round
+from federation.spec import AggregationSpec, Problem, TaskSpec
+
+Mixing = Literal["none", "nnm", "bucketing"]
+Weighting = Literal["examples", "uniform", "capped"]
+ModelKind = Literal["classifier"]
+
+MIXINGS: tuple[Mixing, ...] = ("none", "nnm", "bucketing")
+WEIGHTINGS: tuple[Weighting, ...] = ("examples", "uniform", "capped")
+MODEL_KINDS: tuple[ModelKind, ...] = ("classifier",)
+
+NOT_YET = {
+    "scaffold": "scaffold needs control variates, which neither nodes nor the server keep yet",
+}
+"""Rules that have a name and no support, with the reason."""
+
+_TAKES_CAPPED = frozenset({"norm_clipping"})  # a robust rule whose paper has a weighted mean
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One combination."""
+
+    rule: str
+    mixing: Mixing
+    weighting: Weighting
+    model: ModelKind = "classifier"
+
+
+def cells() -> Iterator[Cell]:
+    """Every combination there is."""
+    for rule, mixing, weighting, model in product(METHODS, MIXINGS, WEIGHTINGS, MODEL_KINDS):
+        yield Cell(rule, mixing, weighting, model)
+
+
+def refusals(cell: Cell) -> list[Problem]:
+    """Why a combination makes no sense; nothing when it does."""
+    found = []
+    robust = METHODS[cell.rule].robust
+    if cell.rule in NOT_YET:
+        found.append(_problem("rule", NOT_YET[cell.rule], "for nodes with unlike data use fedprox or fednova"))
+    if cell.mixing != "none" and not robust:
+        problem = f"{cell.mixing} prepares updates for a robust rule; {cell.rule} takes the mean of all of them anyway"
+        found.append(_problem("mixing", problem, "set aggregation.mixing to none, or choose a robust rule"))
+    if robust and cell.weighting == "examples":
+        problem = f"with weights by examples a node chooses its own weight, which {cell.rule} could not withstand"
+        found.append(_problem("weighting", problem, "leave aggregation.weighting out, or set it to uniform"))
+    if robust and cell.weighting == "capped" and (cell.rule not in _TAKES_CAPPED or cell.mixing != "none"):
+        with_mixing = "" if cell.mixing == "none" else f" after {cell.mixing}"
+        problem = f"{cell.rule}{with_mixing} counts heads: it has no place for weights"
+        found.append(_problem("weighting", problem, "leave aggregation.weighting out, or set it to uniform"))
+    return found
+
+
+def fewest_updates(aggregation: AggregationSpec, f: int) -> int:
+    """The fewest updates among which the rule withstands f Byzantine ones; with bucketing, so many fill its buckets."""
+    fewest = METHODS[aggregation.rule].fewest(f)
+    return (fewest - 1) * aggregation.bucket_size + 1 if aggregation.mixing == "bucketing" else fewest
+
+
+def problems(spec: TaskSpec) -> list[Problem]:
+    """Everything that keeps the task's rule from working, by field."""
+    aggregation = spec.aggregation
+    found = refusals(Cell(aggregation.rule, aggregation.mixing, aggregation.weighting_or_default, model_kind(spec)))
+    try:
+        options = options_of(aggregation.rule, aggregation.options)
+    except ValidationError as error:
+        return found + _wrong_options(aggregation.rule, error)
+    return [*found, *_of_cohort(spec, options), *_of_training(spec, options)]
+
+
+def model_kind(spec: TaskSpec) -> ModelKind:
+    """Which column of the matrix a task's model stands in."""
+    return "classifier"
+
+
+def _of_cohort(spec: TaskSpec, options: Any) -> Iterator[Problem]:
+    """A round may close with its quorum, so what holds has to hold there."""
+    rule, method = spec.aggregation.rule, METHODS[spec.aggregation.rule]
+    if not method.robust:
+        return
+    quorum = fewest_in_a_round(spec.cohort)
+    f = 1 if options.f is None else int(options.f)
+    fewest = fewest_updates(spec.aggregation, f)
+    if quorum < fewest:
+        buckets = f" in buckets of {spec.aggregation.bucket_size}" if spec.aggregation.mixing == "bucketing" else ""
+        problem = f"a round may close with {quorum} updates; to withstand {f} of them {rule}{buckets} needs {fewest}"
+        mend = f"raise cohort.quorum to {fewest}"
+        if f:
+            mend += f", or set aggregation.options.f to {'0, which withstands none' if f == 1 else 'less'}"
+        yield Problem(field="cohort.quorum", problem=problem, mend=mend)
+        return
+    seen = math.ceil(quorum / spec.aggregation.bucket_size) if spec.aggregation.mixing == "bucketing" else quorum
+    if rule == "multi_krum" and options.m is not None and options.m > seen - f:
+        problem = f"m = {options.m} of {seen} updates would average some of the f = {f} that may be Byzantine"
+        yield _problem("options.m", problem, f"lower aggregation.options.m to {seen - f}, or raise cohort.quorum")
+    if rule == "trimmed_mean" and options.beta and trimmed(seen, options.beta) < f:
+        problem = f"beta = {options.beta:g} drops {trimmed(seen, options.beta)} of {seen} values at each end; "
+        problem += f"to withstand f = {f} it takes {f}"
+        yield _problem("options.beta", problem, "leave aggregation.options.beta out, raise it, or raise cohort.quorum")
+
+
+def _of_training(spec: TaskSpec, options: Any) -> Iterator[Problem]:
+    rule, training = spec.aggregation.rule, spec.training
+    if rule in ("fednova", "scaffold") and training.optimizer != "sgd":
+        problem = f"{rule} counts the way of SGD's steps; {training.optimizer} goes by another measure"
+        yield Problem(field="training.optimizer", problem=problem, mend="set training.optimizer to sgd")
+    if rule == "scaffold" and training.momentum:
+        problem = "scaffold's control variates correct plain SGD's steps; with momentum they would be wrong"
+        yield Problem(field="training.momentum", problem=problem, mend="set training.momentum to 0")
+    if rule not in ("fedprox", "fednova"):
+        return
+    if rule == "fednova" and training.momentum and options.mu:
+        problem = "FedNova has a formula for momentum and one for a proximal term, and none for both"
+        yield Problem(
+            field="training.momentum", problem=problem, mend="set training.momentum or aggregation.options.mu to 0"
+        )
+    if training.optimizer == "sgd" and options.mu * training.learning_rate >= 1:
+        problem = "each step would overshoot the round's start: learning_rate × mu is "
+        problem += f"{options.mu * training.learning_rate:g}, and has to be below 1"
+        yield _problem("options.mu", problem, "lower aggregation.options.mu or training.learning_rate")
+
+
+def _wrong_options(rule: str, error: ValidationError) -> list[Problem]:
+    fields = METHODS[rule].options.model_fields
+    known = ", ".join(fields) or "none"
+    found = []
+    for detail in error.errors(include_url=False, include_input=False):
+        name = str(detail["loc"][0])
+        if detail["type"] == "extra_forbidden":
+            problem, mend = f"{rule} has no option {name!r}", f"its options: {known}"
+        else:
+            problem, mend = detail["msg"], f"{name}: {fields[name].description}"
+        found.append(_problem(f"options.{name}", problem, mend))
+    return found
+
+
+def _problem(field: str, problem: str, mend: str) -> Problem:
+    return Problem(field=f"aggregation.{field}", problem=problem, mend=mend)
