@@ -21,8 +21,8 @@ def select(g: Wide, f: int) -> Weighing:
     left = list(range(len(g)))
     chosen: list[int] = []
     while len(chosen) < len(g) - 2 * f:
-        s = krum.scores(distances[np.ix_(left, left)], f)
-        chosen.append(left.pop(int(np.argmin(s))))
+        order, _ = krum.ranking(distances[np.ix_(left, left)], f)
+        chosen.append(left.pop(int(order[0])))
     weights = np.zeros(len(g))
     weights[chosen] = 1.0 / len(chosen)
     reasons = dict.fromkeys(sorted(left), "excluded: not among the selected")

@@ -13,7 +13,7 @@ import numpy as np
 
 from federation.aggregation.blocks import Wide
 from federation.aggregation.gram import squared_distances_to
-from federation.aggregation.weighing import Weighing
+from federation.aggregation.weighing import SHORTER, Weighing
 
 
 def centered_clipping(g: Wide, *, tau: float | None = None, iterations: int = 3) -> Weighing:
@@ -26,5 +26,5 @@ def centered_clipping(g: Wide, *, tau: float | None = None, iterations: int = 3)
         radius = float(np.median(distances)) if tau is None else tau
         pulls = np.divide(radius, distances, out=np.ones(n), where=distances > radius)
         v = v + (pulls - pulls.sum() * v) / n
-    reasons = {i: f"clipped: to {pulls[i]:.3g} of its distance" for i in range(n) if pulls[i] < 1}
+    reasons = {i: f"clipped: to {pulls[i]:.3g} of its distance" for i in range(n) if pulls[i] < SHORTER}
     return Weighing(v, distances, reasons)

@@ -37,10 +37,12 @@ def geometric_median(g: Wide, *, iterations: int = 100, smoothing: float | None 
 
 
 def _majority(distances: Wide) -> Wide:
-    """Equal weights of the more than half that lie closest together, as seen by the one in their midst."""
+    """Equal weights of the more than half that lie closest together, as seen by the one in their midst; where several
+    are in their midst alike, the mean of what they see."""
     n = len(distances)
     most = n // 2 + 1
-    medoid = int(np.argmin(np.sqrt(np.sort(distances, axis=1)[:, :most]).sum(axis=1)))
+    sums = np.sqrt(np.sort(distances, axis=1)[:, :most]).sum(axis=1)
     v = np.zeros(n)
-    v[np.argsort(distances[medoid], kind="stable")[:most]] = 1.0 / most
-    return v
+    for medoid in np.flatnonzero(sums <= sums.min() * (1 + 1e-12)):
+        v[np.argsort(distances[medoid], kind="stable")[:most]] += 1.0
+    return v / v.sum()

@@ -14,6 +14,8 @@ import numpy as np
 
 from federation.aggregation.blocks import Block, Updates, Wide
 
+_ROUNDING = 1e-14  # of |Δ_i|² + |Δ_j|²: what a difference of float64 sums cannot tell from nothing
+
 
 def gram(updates: Updates) -> Wide:
     """G, float64 [n, n], in one pass over the files."""
@@ -29,9 +31,15 @@ def gram_of(blocks: Iterable[Block], count: int) -> Wide:
 
 
 def squared_distances(g: Wide) -> Wide:
-    """|Δ_i - Δ_j|² for all pairs, [n, n]; rounding may not make one negative."""
+    """|Δ_i - Δ_j|² for all pairs, [n, n], to the bit the same from either side.
+
+    What rounding alone may have made is 0: equal updates, or equal mixtures of them, then tie instead of being ranked
+    by chance.
+    """
     norms = np.diag(g)
-    distances = np.maximum(norms[:, None] + norms[None, :] - 2 * g, 0.0)
+    sums = norms[:, None] + norms[None, :]
+    distances = sums - (g + g.T)
+    distances[distances <= _ROUNDING * sums] = 0.0
     np.fill_diagonal(distances, 0.0)
     return distances
 

@@ -9,6 +9,7 @@ It withstands f Byzantine updates of n >= 2f + 3. One update speaks for all: hon
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from federation.aggregation.blocks import Wide
 from federation.aggregation.gram import squared_distances
@@ -22,10 +23,20 @@ def scores(distances: Wide, f: int) -> Wide:
     return np.asarray(others[:, : max(1, n - f - 2)].sum(axis=1))
 
 
+def ranking(distances: Wide, f: int) -> tuple[NDArray[np.int64], Wide]:
+    """Indices from the best score to the worst, and the scores.
+
+    With a single neighbour in the score, two updates that are each other's nearest always tie; of such, the one with
+    the smaller sum of distances to all goes first, so that the updates decide and not the ids of their nodes.
+    """
+    s = scores(distances, f)
+    return np.lexsort((distances.sum(axis=1), s)), s
+
+
 def krum(g: Wide, f: int) -> Weighing:
-    """All the weight to the update of the least score; of equals, to the first."""
-    s = scores(squared_distances(g), f)
-    chosen = int(np.argmin(s))
+    """All the weight to the update of the least score."""
+    order, s = ranking(squared_distances(g), f)
+    chosen = int(order[0])
     weights = np.zeros(len(s))
     weights[chosen] = 1.0
     reasons = {

@@ -25,6 +25,17 @@ def nearest_neighbours(g: Wide, f: int) -> Wide:
     return mixed
 
 
+def bounded(g: Wide) -> Wide:
+    """Factors, [n], that take updates of absurd norms to a thousand times the median norm.
+
+    In a bucket two such updates can cancel. From G the bucket's place is then a rounding error of their size: a
+    distance rule could take it for the nearest of all.
+    """
+    norms = np.sqrt(np.maximum(np.diag(g), 0.0))
+    bound = 1000 * float(np.median(norms))
+    return np.divide(bound, norms, out=np.ones(len(g)), where=(norms > bound) & (bound > 0))
+
+
 def buckets(n: int, size: int, seed: int) -> Wide:
     """Bucketing: Karimireddy, He, Jaggi 2022, "Byzantine-Robust Learning on Heterogeneous Datasets via Bucketing",
     ICLR, arXiv:2006.09365, Algorithm 1: the means of random groups of `size`, the last one smaller.

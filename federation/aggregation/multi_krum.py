@@ -14,11 +14,11 @@ from federation.aggregation.weighing import Weighing
 
 
 def multi_krum(g: Wide, f: int, m: int | None = None) -> Weighing:
-    """1/m to each of the m best; of equals, the first go first."""
-    s = krum.scores(squared_distances(g), f)
+    """1/m to each of the m best."""
+    order, s = krum.ranking(squared_distances(g), f)
     n = len(s)
     m = n - f if m is None else min(m, n - f)
-    best = np.argsort(s, kind="stable")[:m]
+    best = order[:m]
     weights = np.zeros(n)
     weights[best] = 1.0 / m
     worst = s[best[-1]]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from federation.aggregation.blocks import Wide
-from federation.aggregation.weighing import Weighing, uniform
+from federation.aggregation.weighing import SHORTER, Weighing, uniform
 
 
 def norm_clipping(g: Wide, *, max_norm: float | None = None, weights: Wide | None = None) -> Weighing:
@@ -17,5 +17,7 @@ def norm_clipping(g: Wide, *, max_norm: float | None = None, weights: Wide | Non
     norms = np.sqrt(np.maximum(np.diag(g), 0.0))
     bound = float(np.median(norms)) if max_norm is None else max_norm
     factors = np.divide(bound, norms, out=np.ones(len(g)), where=norms > bound)
-    reasons = {i: f"clipped: to {factors[i]:.3g} of its norm {norms[i]:.4g}" for i in range(len(g)) if factors[i] < 1}
+    reasons = {
+        i: f"clipped: to {factors[i]:.3g} of its norm {norms[i]:.4g}" for i in range(len(g)) if factors[i] < SHORTER
+    }
     return Weighing(factors * (uniform(len(g)) if weights is None else weights), norms, reasons)

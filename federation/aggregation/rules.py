@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from federation.aggregation import bulyan, fednova, krum, mixing
 from federation.aggregation.across import Reduce, reduce_across
@@ -58,7 +59,7 @@ class Diagnosis:
         norm: L2 norm of the delta.
         cosine: to the delta that the rule came to.
         weight: its factor in that delta; None where coordinates were judged one by one.
-        score: the rule's own number, larger meaning stranger; None where it has none.
+        score: the rule's own number, larger meaning stranger; None where it has none, or judged mixtures.
         reason: "", "excluded: …" or "clipped: …".
     """
 
@@ -169,6 +170,8 @@ def _by_distance(
 ) -> _Direction:
     g = gram(updates)
     matrix, f = _mixing(method, options, len(updates), spec, seed, g)
+    if matrix is not None and spec.mixing == "bucketing":
+        matrix = matrix * mixing.bounded(g)
     mixed = g if matrix is None else matrix @ g @ matrix.T
     weighing = _weigh(method.name, mixed, f, options, parts if matrix is None else None)
     v = weighing.weights if matrix is None else weighing.weights @ matrix
@@ -178,9 +181,14 @@ def _by_distance(
         Alignment(float(norm), float(cosine))
         for norm, cosine in zip(np.sqrt(np.maximum(np.diag(g), 0.0)), cosines_to(g, v), strict=True)
     ]
-    if spec.mixing == "bucketing":  # a bucket's score and reason are no single update's
-        return _Direction(delta, aligned, v)
-    return _Direction(delta, aligned, v, weighing.scores, weighing.reasons)
+    if matrix is None:
+        return _Direction(delta, aligned, v, weighing.scores, weighing.reasons)
+    return _Direction(delta, aligned, v, reasons=_unheard(v != 0))
+
+
+def _unheard(heard: NDArray[np.bool_]) -> dict[int, str]:
+    """Scores and reasons of mixtures are no single update's; but who is in none that counts can be told."""
+    return {int(row): "excluded: in no mixture that counts" for row in np.flatnonzero(~heard)}
 
 
 def _weigh(name: str, g: Wide, f: int, options: Any, parts: Wide | None) -> Weighing:
@@ -215,8 +223,10 @@ def _across(method: Method, options: Any, updates: Updates, spec: AggregationSpe
             matrix = (np.eye(len(updates)) if matrix is None else matrix)[rows]
             reduce = partial(bulyan.mean_around_median, f=f)
     across = reduce_across(updates, reduce, matrix)
-    if selected is None or spec.mixing == "bucketing":
+    if selected is None or matrix is None:
         return _Direction(across.delta, across.alignments, None)
+    if spec.mixing != "none":
+        return _Direction(across.delta, across.alignments, None, reasons=_unheard(matrix.any(axis=0)))
     return _Direction(across.delta, across.alignments, None, selected.scores, selected.reasons)
 
 

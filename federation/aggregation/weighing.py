@@ -10,6 +10,10 @@ from federation.aggregation.blocks import Wide
 from federation.errors import ErrorCode, Refused
 
 
+SHORTER = 0.9995
+"""A factor below which an update counts as clipped: the median itself, and rounding, is not worth a word."""
+
+
 @dataclass(frozen=True)
 class Weighing:
     """The new direction is Σ_i weights_i Δ_i.
