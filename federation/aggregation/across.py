@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from federation.aggregation.blocks import Updates, Values, Wide
+from federation.aggregation.blocks import Updates, Values, Wide, check_finite
 from federation.aggregation.fold import HUGE, TINY, Alignment, Sum, zeros
 
 Reduce = Callable[[Values], Wide]
@@ -29,21 +29,28 @@ def reduce_across(updates: Updates, reduce: Reduce, mixing: Wide | None = None) 
 
     Args:
         mixing: float64 [m, n]; the values of a coordinate are then the m mixtures of the n updates'.
+
+    Refuses (bad_update) updates that hold NaN or infinity.
     """
     total = zeros(updates.layout)
     squares, dots, length = np.zeros(len(updates)), np.zeros(len(updates)), 0.0
     for block in updates.blocks(np.float64 if mixing is not None else updates.exact_dtype):
-        values = block.values if mixing is None else mixing @ block.values
-        ordered = torch.from_numpy(values).t().contiguous().numpy()  # NumPy's own transposition takes thrice as long
-        ordered.sort(axis=1)
-        answer = reduce(ordered)
+        answer = reduce(_ordered(block.values if mixing is None else mixing @ block.values))
         flat = total[block.name].reshape(-1)
         flat[block.start : block.start + len(answer)] = torch.from_numpy(answer).to(flat.dtype)
         square, dot, size = _products(block.values, answer)
         squares, dots, length = squares + square, dots + dot, length + size
+    check_finite(squares, updates)
     scale = np.sqrt(squares) * math.sqrt(length)
     cosines = np.divide(dots, scale, out=np.zeros_like(dots), where=scale > 0)
     return Across(total, [Alignment(math.sqrt(s), float(c)) for s, c in zip(squares, cosines, strict=True)])
+
+
+def _ordered(values: Values) -> Values:
+    """Rows [n, c] as sorted columns [c, n], in memory of their own."""
+    ordered = torch.from_numpy(values).t().contiguous().numpy()  # NumPy's own transposition takes thrice as long
+    ordered.sort(axis=1)
+    return ordered
 
 
 def _products(values: Values, answer: Wide) -> tuple[Wide, Wide, float]:

@@ -7,6 +7,7 @@ was read does not stay in the process. At most 64 of them are open at a time.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -22,7 +23,7 @@ from federation.errors import ErrorCode, Refused
 from federation.layout import DTYPES, Layout, TensorInfo, read_offsets
 from federation.weights import DELTA, check_layout, check_model
 
-_BUDGET = 32 << 20  # bytes of one block
+_BUDGET = 16 << 20  # bytes of one block; rules make two more of its size
 _MOST_COLUMNS = 16_384  # more would leave a core's cache
 _MOST_OPEN = 64
 
@@ -94,6 +95,17 @@ class Updates:
         for row in range(len(self)):
             files.read_into(row, raw, self._offsets[row][name] + start * size)
             torch.from_numpy(values[row]).copy_(narrow)
+
+
+def check_finite(squares: Wide, updates: Updates) -> None:
+    """Refuses (bad_update) updates whose sum of squares is not finite; acceptance should have done so before."""
+    for path, square in zip(updates.paths, squares, strict=True):
+        if not math.isfinite(square):
+            raise Refused(
+                ErrorCode.BAD_UPDATE,
+                f"{path.name} holds NaN or infinite values, or values too large to square.",
+                "leave this update out",
+            )
 
 
 class _Files:

@@ -8,25 +8,21 @@ all: the differences between nodes are tiny beside the weights themselves.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 import numpy as np
 
-from federation.aggregation.blocks import Block, Updates, Wide
+from federation.aggregation.blocks import Updates, Wide, check_finite
 
 _ROUNDING = 1e-14  # of |Δ_i|² + |Δ_j|²: what a difference of float64 sums cannot tell from nothing
 
 
 def gram(updates: Updates) -> Wide:
-    """G, float64 [n, n], in one pass over the files."""
-    return gram_of(updates.blocks(), len(updates))
-
-
-def gram_of(blocks: Iterable[Block], count: int) -> Wide:
-    """As `gram`, of blocks that may have been mixed on their way."""
-    total = np.zeros((count, count))
-    for block in blocks:
-        total += block.values @ block.values.T
+    """G, float64 [n, n], in one pass over the files. Refuses (bad_update) updates that hold NaN or infinity."""
+    total = np.zeros((len(updates), len(updates)))
+    with np.errstate(invalid="ignore", over="ignore"):
+        for block in updates.blocks():
+            total += block.values @ block.values.T
+    check_finite(np.diag(total), updates)
     return total
 
 

@@ -9,7 +9,6 @@ import numpy as np
 from federation.aggregation.blocks import Wide
 from federation.errors import ErrorCode, Refused
 
-
 SHORTER = 0.9995
 """A factor below which an update counts as clipped: the median itself, and rounding, is not worth a word."""
 

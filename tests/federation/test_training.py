@@ -164,3 +164,40 @@ def test_a_holdout_is_disjoint_from_what_is_trained_on(share: float, held: int) 
 def test_examples_and_labels_must_pair_up() -> None:
     with pytest.raises(ValueError, match="2 examples with 3 labels"):
         Examples(torch.zeros(2, 1), torch.zeros(3, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_a_proximal_term_pulls_every_step_towards_the_rounds_start(momentum: float) -> None:
+    # With batches of everything, step by step: v <- ρ v + grad + μ (w - w_t), w <- w - η v.
+    examples, eta, mu = two_blobs(), 0.1, 4.0
+    spec = TrainingSpec(batch_size=50, learning_rate=eta, momentum=momentum, epochs=3)
+    model = linear()
+    with torch.no_grad():
+        model.weight.fill_(0.25)
+    train(model, examples, spec, seed=0, proximal=mu)
+    start = torch.full((2, 3), 0.25, dtype=torch.float64)
+    w, b = start.clone(), torch.zeros(2, dtype=torch.float64)
+    v, u = torch.zeros_like(w), torch.zeros_like(b)
+    x, y = examples.x.double(), F.one_hot(examples.y, 2).double()
+    for _ in range(3):
+        residual = ((x @ w.T + b).softmax(dim=1) - y) / len(examples)
+        v = momentum * v + residual.T @ x + mu * (w - start)
+        u = momentum * u + residual.sum(dim=0) + mu * b
+        w, b = w - eta * v, b - eta * u
+    assert torch.allclose(model.weight.double(), w, atol=1e-6)
+    assert torch.allclose(model.bias.double(), b, atol=1e-6)
+
+
+def test_the_stronger_the_proximal_term_the_nearer_the_model_stays() -> None:
+    moved = []
+    for mu in (0.0, 1.0, 5.0):
+        model = linear()
+        train(model, two_blobs(), TrainingSpec(epochs=10, learning_rate=0.1), seed=0, proximal=mu)
+        moved.append(float(model.weight.detach().norm()))
+    assert moved[0] > 1.5 * moved[1] > 2.25 * moved[2] > 0
+
+
+def test_without_a_proximal_term_nothing_changes_to_the_bit() -> None:
+    model = linear()
+    train(model, two_blobs(), TrainingSpec(epochs=2, batch_size=7), seed=1, proximal=0.0)
+    assert same(trained(seed=1, epochs=2, batch_size=7), [parameter.detach() for parameter in model.parameters()])

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from edge_client.membership import _capabilities
+from edge_client.work import proximal
+from federation.aggregation.compatibility import NOT_YET
+from federation.aggregation.methods import METHODS
+from federation.spec import AggregationSpec
+
+
+@pytest.mark.parametrize(
+    ("rule", "options", "mu"),
+    [
+        ("fedprox", {}, 0.01),
+        ("fedprox", {"mu": 2}, 2.0),
+        ("fednova", {}, 0.0),
+        ("fednova", {"mu": 0.5}, 0.5),
+        ("fedavg", {}, 0.0),
+        ("krum", {"f": 1}, 0.0),
+    ],
+)
+def test_a_node_takes_the_proximal_term_that_the_method_asks_for(rule: Any, options: dict[str, Any], mu: float) -> None:
+    assert proximal(AggregationSpec(rule=rule, options=options)) == mu
+
+
+def test_a_node_knows_every_method_that_there_is_support_for() -> None:
+    assert set(_capabilities()["methods"]) == METHODS.keys() - NOT_YET.keys()
