@@ -37,7 +37,8 @@ async def test_creation_refuses_what_validation_refuses(
     served: Served, aggregation: dict[str, object], says: str
 ) -> None:
     spec = SPEC | {"aggregation": aggregation, "cohort": COHORT}
+    operator = await served.operator()
     async with refused(served, "invalid_spec", says=says):
-        await served.rpc(served.operator).call("create_task", spec=spec, request_id="does-not-go")
-    checked = await served.rpc().call("validate_task", spec=spec)
+        await operator.call("create_task", spec=spec, request_id="does-not-go")
+    checked = await operator.call("validate_task", spec=spec)
     assert not checked["valid"]
