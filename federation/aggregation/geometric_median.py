@@ -45,4 +45,4 @@ def _majority(distances: Wide) -> Wide:
     v = np.zeros(n)
     for medoid in np.flatnonzero(sums <= sums.min() * (1 + 1e-12)):
         v[np.argsort(distances[medoid], kind="stable")[:most]] += 1.0
-    return v / v.sum()
+    return np.asarray(v / v.sum())

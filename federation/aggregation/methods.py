@@ -26,7 +26,7 @@ class Options(BaseModel):
 
 
 class FedProxOptions(Options):
-    mu: float = Field(default=0.01, ge=0, le=1000, description="Weight of the proximal term μ/2 |w - w_t|².")
+    mu: float = Field(default=0.01, ge=0, le=1000, description="Weight μ of the proximal term.")
 
 
 class ScaffoldOptions(Options):
@@ -34,7 +34,7 @@ class ScaffoldOptions(Options):
 
 
 class FedNovaOptions(Options):
-    mu: float = Field(default=0.0, ge=0, le=1000, description="Weight of a proximal term on the nodes.")
+    mu: float = Field(default=0.0, ge=0, le=1000, description="Weight μ of a proximal term on the nodes.")
 
 
 class FedAvgMOptions(Options):

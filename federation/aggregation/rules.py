@@ -226,7 +226,7 @@ def _across(method: Method, options: Any, updates: Updates, spec: AggregationSpe
     if selected is None or matrix is None:
         return _Direction(across.delta, across.alignments, None)
     if spec.mixing != "none":
-        return _Direction(across.delta, across.alignments, None, reasons=_unheard(matrix.any(axis=0)))
+        return _Direction(across.delta, across.alignments, None, reasons=_unheard(np.asarray(matrix.any(axis=0))))
     return _Direction(across.delta, across.alignments, None, selected.scores, selected.reasons)
 
 
