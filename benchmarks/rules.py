@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -59,15 +58,23 @@ def measure(folder: Path, rule: str, mixing: str, updates: int, repeats: int) ->
         return time.process_time() - cpu, time.perf_counter() - wall
 
     run(min(8, updates))
-    few = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    few = _peak_mb()
     times = [run(updates) for _ in range(repeats)]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = _peak_mb()
     return {
         "cpu_s": min(cpu for cpu, _ in times),
         "wall_s": min(wall for _, wall in times),
-        "grown_mb": (peak - few) / 1024,
-        "peak_mb": peak / 1024,
+        "grown_mb": peak - few,
+        "peak_mb": peak,
     }
+
+
+def _peak_mb() -> float:
+    """Of this program alone; getrusage would tell the peak of the process that started it, if that was higher."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return float("nan")
+    return int(next(line for line in status.read_text().splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
 
 
 def main() -> None:
