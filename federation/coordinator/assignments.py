@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from federation.coordinator.membership import Membership
 from federation.coordinator.ports import Shared
 from federation.coordinator.records import ModelVersion, Round, Task, find_round, get_task, get_version
+from federation.fault_points import reach
 from federation.rounds import Cohort, RoundState, TaskState, nodes_needed, select_cohort
 from federation.spec import derive_seed
 from federation.store.events import record
@@ -117,6 +118,7 @@ class Assignments:
                 lambda connection: self._collect(connection, task, fresh, cohort),
                 after=lambda: self._shared.notices.work_changed(task.task_id),
             )
+            reach("cohort_drawn")
             async with self._shared.database.read() as connection:
                 return await find_round(connection, task.task_id, fresh.round) or fresh
 
@@ -153,6 +155,7 @@ class Assignments:
             task_id=task.task_id,
             detail={"round": fresh.round, "cohort": list(cohort.members), "wanted": cohort.wanted},
         )
+        reach("cohort_written")
 
     async def _pending(self, connection: AsyncConnection, current: Round, node_id: str) -> bool:
         found = await connection.scalar(

@@ -22,6 +22,7 @@ from federation.coordinator.records import Round, get_round, get_task
 from federation.coordinator.traffic import Traffic
 from federation.coordinator.transitions import go_on, move_round
 from federation.errors import ErrorCode, Refused
+from federation.fault_points import reach
 from federation.rounds import RoundState, TaskState, decide
 from federation.store.events import record
 from federation.store.tables import assignments, rounds, tasks, updates
@@ -111,6 +112,20 @@ class Closer:
         if self._closing:
             await asyncio.wait(self._closing.values())
 
+    async def stop(self, patience_s: float) -> None:
+        """Leaves the rounds that are not closed within `patience_s` seconds to the next start.
+
+        A thread that folds or scores cannot be called back; what it finds goes nowhere.
+        """
+        if not self._closing:
+            return
+        _, unfinished = await asyncio.wait(self._closing.values(), timeout=patience_s)
+        for task in unfinished:
+            task.cancel()
+        if unfinished:
+            log.info("%d rounds are being closed; the next start will do them again", len(unfinished))
+            await asyncio.wait(unfinished)
+
     async def _look(self, task_id: str, number: int) -> tuple[Round, int]:
         async with self._shared.database.read() as connection:
             await get_task(connection, task_id)
@@ -144,10 +159,13 @@ class Closer:
             if claimed:
                 now, detail = self._shared.clock(), {"round": current.round}
                 await record(connection, "aggregating", at=now, task_id=current.task_id, actor=actor, detail=detail)
+                reach("claim_written")
             return claimed
 
         announce = self._shared.notices.task_changed
-        return await self._shared.database.write(work, after=lambda: announce(current.task_id))
+        claimed = await self._shared.database.write(work, after=lambda: announce(current.task_id))
+        reach("round_claimed")
+        return claimed
 
     def _start(self, current: Round) -> asyncio.Task[None]:
         key = (current.task_id, current.round)
@@ -199,8 +217,10 @@ class Closer:
             if await self._end(connection, current, RoundState.COLLECTING, reason, now):
                 task = await get_task(connection, current.task_id)
                 await go_on(connection, task, current.round, current.base_version, now)
+                reach("void_written")
 
         await self._shared.database.write(work)
+        reach("round_void")
         await self._tell_and_tidy(current.task_id)
 
     async def _give_up(self, current: Round, problem: str) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from federation.coordinator.ports import Shared
 from federation.coordinator.records import get_task, is_referenced
+from federation.fault_points import reach
 from federation.rounds import RoundState
 from federation.store.tables import model_versions, rounds, updates, uploads
 
@@ -41,14 +42,30 @@ class Housekeeping:
             unused = [sha256 for sha256 in sorted(hashes) if not await is_referenced(connection, sha256)]
             for sha256 in unused:  # within the write transaction: nobody can come to need one in between
                 await asyncio.to_thread(spool.remove, sha256)
+                reach("blob_pruned")
             return len(unused)
 
-        return await self._shared.database.write(work)
+        removed = await self._shared.database.write(work)
+        reach("pruned")
+        return removed
 
     async def sweep(self) -> int:
-        """Removes what a crash left: blobs without a row, parts of uploads without an end. Run before serving."""
+        """Removes what a crash left: files that no row knows, and what `prune` did not get to. Run before serving.
+
+        What belongs to an upload that may still be brought to its end stays, for the node to go on with.
+        """
+        async with self._shared.database.read() as connection:
+            open_uploads = uploads.c.expires_at > 0
+            with_uploads = select(uploads.c.task_id).where(open_uploads)
+            with_files = with_uploads.union(select(updates.c.task_id).where(updates.c.kept))
+            task_ids = (await connection.scalars(with_files)).all()
+        for task_id in task_ids:
+            await self.prune(str(task_id))
         async with self._shared.database.read() as connection:
             keep = set((await connection.scalars(select(model_versions.c.sha256))).all())
             keep |= set((await connection.scalars(select(updates.c.sha256).where(updates.c.kept))).all())
-            keep |= set((await connection.scalars(select(uploads.c.sha256).where(uploads.c.received))).all())
-        return await asyncio.to_thread(self._shared.spool.sweep, keep)
+            rows = (await connection.execute(select(uploads.c.upload_id, uploads.c.sha256).where(open_uploads))).all()
+        keep |= {str(row.sha256) for row in rows}
+        resumable = frozenset(str(row.upload_id) for row in rows)
+        spool = self._shared.spool
+        return await asyncio.to_thread(lambda: spool.sweep(keep, keep_uploads=resumable, older_than_s=None))

@@ -16,6 +16,7 @@ from federation.coordinator.ports import Shared
 from federation.coordinator.records import get_round, get_version, is_referenced
 from federation.coordinator.traffic import Traffic
 from federation.errors import ErrorCode, Refused
+from federation.fault_points import reach
 from federation.incoming import Incoming
 from federation.lanes import UploadTicket
 from federation.rounds import RoundState
@@ -77,6 +78,7 @@ class Uploads:
                 )
 
         await self._shared.database.write(work)
+        reach("upload_announced")
         upload = await self._get(upload_id)
         done = upload.received and self._shared.spool.has(sha256)
         offset = size if done else await asyncio.to_thread(self._shared.spool.progress, upload_id)
@@ -110,8 +112,10 @@ class Uploads:
             await connection.execute(
                 update(uploads).where(uploads.c.upload_id == upload.upload_id).values(received=True)
             )
+            reach("received_written")
 
         await self._shared.database.write(work)
+        reach("upload_received")
 
     async def chunk(self, node_id: str, upload_id: str, offset: int, data_b64: str) -> tuple[int, bool]:
         """Takes one piece by the in-band lane; answers the next offset and whether all is there."""
