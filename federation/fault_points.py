@@ -11,12 +11,15 @@ Without it a point costs one comparison. Tests drive faults by these names, not 
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import signal
 import threading
 from collections.abc import Callable
 
 from federation.errors import ErrorCode, Refused
+
+log = logging.getLogger(__name__)
 
 VARIABLE = "POTLUCK_FAULT"
 
@@ -49,8 +52,9 @@ POINTS: dict[str, str] = {
     "round_closed": "they are committed",
     "void_written": "a round without its quorum is written as void, and the next round as open",
     "round_void": "they are committed",
-    "blob_pruned": "a blob that no round needs any more is removed; that nothing refers to it is only written",
-    "pruned": "it is committed as well",
+    "prune_written": "that the files of rounds long over are needed no more is written",
+    "prune_committed": "it is committed, the files are still there",
+    "blob_pruned": "one of these files is removed",
 }
 """Every point, and what has been done when it is reached."""
 
@@ -94,6 +98,7 @@ class Fault:
             self._left -= 1
             due = self._left == 0
         if due:
+            log.warning("%s asked for a fault at %s", VARIABLE, point)
             self._act()
 
 

@@ -30,6 +30,7 @@ from federation.store.tables import assignments, rounds, tasks, updates
 log = logging.getLogger(__name__)
 
 _RETRY_S = (1.0, 2.0, 5.0, 15.0, 60.0)  # pauses between attempts to close a round
+_TIDY_S = 5.0
 # What folding the same updates again would answer again: they do not fit, or somebody has removed them.
 _HOPELESS = (ErrorCode.BAD_UPDATE, ErrorCode.BAD_COUNT, ErrorCode.NOT_FOUND)
 
@@ -53,6 +54,7 @@ class Closer:
         self._housekeeping = housekeeping
         self._closing: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._failed: dict[tuple[str, int], _Failure] = {}
+        self._untidy: dict[str, float] = {}  # tasks whose files could not be freed, and when to try again
 
     async def review(self) -> float | None:
         """Closes every round whose time has come; answers in how many seconds the next one may be due."""
@@ -75,6 +77,11 @@ class Closer:
                 await self._void(current)
             elif await self._claim(current):
                 self._start(current)
+        for task_id, again_at in list(self._untidy.items()):
+            if (pause := again_at - self._shared.monotonic()) > 0:
+                due_in.append(pause)
+            else:
+                await self._tidy(task_id)
         return min(due_in, default=None)
 
     async def aggregate_now(self, task_id: str, number: int, actor: str) -> Round:
@@ -258,10 +265,16 @@ class Closer:
     async def _tell_and_tidy(self, task_id: str) -> None:
         self._shared.notices.work_changed(task_id)
         self._shared.notices.tasks_changed()
+        await self._tidy(task_id)
+
+    async def _tidy(self, task_id: str) -> None:
         try:
             await self._housekeeping.prune(task_id)
         except Exception:
-            log.exception("blobs of %s could not be pruned; the next round tries again", task_id)
+            log.exception("files of %s could not be freed; trying again in %g s", task_id, _TIDY_S)
+            self._untidy[task_id] = self._shared.monotonic() + _TIDY_S
+        else:
+            self._untidy.pop(task_id, None)
 
 
 def _may_pass(error: Exception) -> bool:

@@ -19,12 +19,17 @@ class Housekeeping:
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
+        self._dropped: set[str] = set()  # blobs that a row has let go of, and that are to be removed
 
     async def prune(self, task_id: str) -> int:
-        """Removes the update blobs of rounds that closed more than `keep_rounds` ago; answers how many."""
+        """Removes the update blobs of rounds that closed more than `keep_rounds` ago; answers how many.
+
+        The rows let go of a blob before it goes: whatever fails, no row counts on a file that is not there. Called
+        again, it also removes what it did not get to.
+        """
         spool = self._shared.spool
 
-        async def work(connection: AsyncConnection) -> int:
+        async def let_go(connection: AsyncConnection) -> set[str]:
             task = await get_task(connection, task_id)
             over = select(rounds.c.round).where(
                 rounds.c.task_id == task_id, rounds.c.state.in_([RoundState.CLOSED, RoundState.VOID])
@@ -39,15 +44,23 @@ class Housekeeping:
             old = (updates.c.task_id == task_id) & updates.c.kept & (updates.c.round <= newest_dropped)
             hashes |= set((await connection.scalars(select(updates.c.sha256).where(old))).all())
             await connection.execute(update(updates).where(old).values(kept=False))
-            unused = [sha256 for sha256 in sorted(hashes) if not await is_referenced(connection, sha256)]
-            for sha256 in unused:  # within the write transaction: nobody can come to need one in between
-                await asyncio.to_thread(spool.remove, sha256)
-                reach("blob_pruned")
-            return len(unused)
+            reach("prune_written")
+            return hashes
 
-        removed = await self._shared.database.write(work)
-        reach("pruned")
-        return removed
+        async def remove(connection: AsyncConnection) -> int:
+            """Within a write transaction, though it changes no row: nobody can come to need a blob in between."""
+            removed = 0
+            for sha256 in sorted(self._dropped):
+                if not await is_referenced(connection, sha256):
+                    await asyncio.to_thread(spool.remove, sha256)
+                    removed += 1
+                    reach("blob_pruned")
+                self._dropped.discard(sha256)
+            return removed
+
+        self._dropped |= await self._shared.database.write(let_go)
+        reach("prune_committed")
+        return await self._shared.database.write(remove) if self._dropped else 0
 
     async def sweep(self) -> int:
         """Removes what a crash left: files that no row knows, and what `prune` did not get to. Run before serving.
