@@ -69,6 +69,10 @@ class Tokens:
         self._database = database
         self._key = key
         self._clock = clock
+        # Every request brings a token. What one stands for never changes but by `revoke`, and this process alone
+        # writes to the database, so it is read once.
+        self._known: dict[str, Mapping[Any, Any]] = {}
+        self._revoked: set[str] = set()
 
     async def issue(
         self,
@@ -130,7 +134,7 @@ class Tokens:
                 await record(connection, "token_revoked", at=now, actor=actor, detail={"token_id": token_id})
             return True
 
-        if not await self._database.write(work):
+        if not await self._database.write(work, after=lambda: self._revoked.add(token_id)):
             raise Refused(
                 ErrorCode.NOT_FOUND, f"there is no token {token_id!r}.", "token ids are those that issue_token answers"
             )
@@ -141,14 +145,20 @@ class Tokens:
         token_id, _, _ = rest.partition("_")
         if prefix != "pl" or not hmac.compare_digest(secret.encode(), token_secret(self._key, token_id).encode()):
             return None
-        async with self._database.read() as connection:
-            row = (await connection.execute(select(tokens).where(tokens.c.token_id == token_id))).mappings().first()
-        if row is None or row["revoked_at"] is not None:
+        row = self._known.get(token_id) or await self._look_up(token_id)
+        if row is None or row["revoked_at"] is not None or token_id in self._revoked:
             return None
         end = _end(row)
         if end is not None and end <= self._clock():
             return None
         return Holder(token_id, Role(row["role"]))
+
+    async def _look_up(self, token_id: str) -> Mapping[Any, Any] | None:
+        async with self._database.read() as connection:
+            row = (await connection.execute(select(tokens).where(tokens.c.token_id == token_id))).mappings().first()
+        if row is not None:
+            self._known[token_id] = row
+        return row
 
     async def check_room(self, connection: AsyncConnection, token_id: str) -> None:
         """Refuses when a token has enrolled as many nodes as it may."""
