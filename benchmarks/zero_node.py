@@ -1,4 +1,4 @@
-"""A node that trains nothing: what is left is the protocol. `python -m benchmarks.idle_node URL TASK TOKEN`."""
+"""A node that trains nothing and sends zeros: `python -m benchmarks.zero_node URL TASK TOKEN`. The protocol is left."""
 
 from __future__ import annotations
 
