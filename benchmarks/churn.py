@@ -2,10 +2,11 @@
 
     python -m benchmarks.churn [--quick] [--nodes 200] [--rounds 20] [--vanish 0.3] [--deadline 20] [--json FILE]
 
-Logistic-sized work on the digits: an `mlp` of 256, 77 kB an update by the raw lane, seven examples a node. A round
-draws all nodes at hand and wants half of them (`over_selection` 2), with a quorum of a quarter. Nodes that vanished a
-moment ago still count as at hand, for the server cannot know. See `benchmarks.churn_crowd` for how they vanish. A round
-is in time when it is over two seconds after its deadline at the latest, its fold, score and commit included.
+Small work on the digits: an `mlp` of 256, 77 kB an update by the raw lane, seven examples a node. A round waits for
+three quarters of the nodes, draws all that are at hand and wants half (`over_selection` 2); its quorum is a quarter.
+Nodes that vanished a moment ago still count as at hand, for the server cannot know. See `benchmarks.churn_crowd` for
+how they vanish. A round is in time when it is over two seconds after its deadline at the latest, its fold, score and
+commit included.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections import Counter
 from typing import Any
 
 from benchmarks.process import Peak, cpu_seconds, memory
-from benchmarks.report import Report, command
+from benchmarks.report import NotMeasured, Report, command
 from benchmarks.serving import OPERATOR, Serving, end, potluck
 from benchmarks.wire import Wire
 
@@ -35,7 +36,7 @@ def spec(nodes: int, rounds: int, deadline: float) -> dict[str, Any]:
         "model": {"id": "mlp", "options": {"hidden": 256}},
         "data": {"id": "digits", "partition": {"parts": nodes, "min_examples": 1}, "holdout": 0.1},
         "training": {"epochs": 5, "learning_rate": 0.1, "batch_size": 8},
-        "cohort": {"size": nodes // 2, "min_nodes": nodes // 2, "over_selection": 2.0, "quorum": nodes // 4},
+        "cohort": {"size": nodes // 2, "min_nodes": nodes * 3 // 4, "over_selection": 2.0, "quorum": nodes // 4},
         "evaluation": {"server": True, "nodes": False},
         "rounds": rounds,
         "deadline_s": deadline,
@@ -52,13 +53,11 @@ async def measure(serving: Serving, arguments: argparse.Namespace) -> Report:
     orders = {"host": host, "port": port, "token": token, "task_id": task["task_id"], "seed": 7}
     orders |= {"vanish": arguments.vanish, "away_s": arguments.deadline / 2, "count": nodes // PROCESSES}
     held, spent = memory(serving.pid), cpu_seconds(serving.pid)
-    processes = []
+    processes: list[subprocess.Popen[bytes]] = []
     counts: Counter[str] = Counter()
     try:
         with Peak(serving.pid, every_s=0.02) as peak:
-            for number in range(PROCESSES):
-                line = [sys.executable, "-m", "benchmarks.churn_crowd"]
-                processes.append(subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+            processes += [_crowd() for _ in range(PROCESSES)]
             answers = [
                 asyncio.to_thread(_obey, process, orders | {"first": number * (nodes // PROCESSES)})
                 for number, process in enumerate(processes)
@@ -81,10 +80,15 @@ async def measure(serving: Serving, arguments: argparse.Namespace) -> Report:
     return report
 
 
+def _crowd() -> subprocess.Popen[bytes]:
+    line = [sys.executable, "-m", "benchmarks.churn_crowd"]
+    return subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
 def _obey(process: subprocess.Popen[bytes], orders: dict[str, Any]) -> dict[str, int]:
     answer, _ = process.communicate(json.dumps(orders).encode() + b"\n", timeout=PATIENCE_S)
     if process.returncode:
-        raise SystemExit(f"a process of nodes ended with exit code {process.returncode}; its message is above")
+        raise NotMeasured(f"a process of nodes ended with exit code {process.returncode}; its message is above")
     counts: dict[str, int] = json.loads(answer.splitlines()[-1])
     return counts
 

@@ -30,7 +30,11 @@ HANDSHAKES = 8  # at once
 
 
 class Vanished(Exception):
-    """The node is gone, for now."""
+    """The node is gone, for now; in which round."""
+
+    def __init__(self, round_number: int) -> None:
+        super().__init__(f"in round {round_number}")
+        self.round = round_number
 
 
 class Crowd:
@@ -66,9 +70,9 @@ class Crowd:
                         await node.ask(self._orders["task_id"])
                     case "wait":
                         await node.ask(self._orders["task_id"], wait_s=20)
-            except Vanished:
+            except Vanished as vanished:
                 wire.drop()
-                draw = derive_seed(self._orders["seed"], "away", number, node.assignment["round"]) / 2**63
+                draw = derive_seed(self._orders["seed"], "away", number, vanished.round) / 2**63
                 await asyncio.sleep(self._orders["away_s"] * (0.5 + draw))
                 fresh = True
             except (Failed, OSError, asyncio.IncompleteReadError) as error:
@@ -80,21 +84,22 @@ class Crowd:
 
     async def _train(self, node: LightNode, number: int) -> None:
         self.counts["assigned"] += 1
-        fate = self._fate(number, node.assignment["round"])
-        self._meet(fate, "vanished before training")
+        current = int(node.assignment["round"])
+        fate = self._fate(number, current)
+        self._meet(fate, "vanished before training", current)
         loop = asyncio.get_running_loop()
         update = await loop.run_in_executor(self._trainer, self._make, node.assignment, await self._model(node))
         begun = await node.begin(update.payload)
         if fate == "vanished in mid-upload":
             await node.wire.put(begun["url"], update.payload, stop_after=len(update.payload) // 2)
-        self._meet(fate, "vanished in mid-upload")
+        self._meet(fate, "vanished in mid-upload", current)
         if not begun["received"]:
             await node.wire.put(begun["url"], update.payload)
-        self._meet(fate, "vanished before the commit")
+        self._meet(fate, "vanished before the commit", current)
         examples = update.trained.num_examples
         await node.submit(update.payload, begun["upload_id"], num_examples=examples, train_loss=update.trained.loss)
         self.counts["accepted"] += 1
-        self._meet(fate, "vanished after it")
+        self._meet(fate, "vanished after it", current)
 
     async def _score(self, node: LightNode) -> None:
         work = node.assignment
@@ -117,7 +122,7 @@ class Crowd:
     async def _model(self, node: LightNode) -> Path:
         """The assigned model's file; the nodes of one process share it, but each fetches it."""
         data = await node.model()
-        path = self._folder / node.assignment["model"]["sha256"]
+        path = self._folder / str(node.assignment["model"]["sha256"])
         if not path.exists():
             path.write_bytes(data)
         return path
@@ -146,10 +151,10 @@ class Crowd:
         vanish = self._orders["vanish"]
         return FATES[int(draw / vanish * len(FATES))] if draw < vanish else ""
 
-    def _meet(self, fate: str, here: str) -> None:
+    def _meet(self, fate: str, here: str, current: int) -> None:
         if fate == here:
             self.counts[fate] += 1
-            raise Vanished
+            raise Vanished(current)
 
 
 async def main() -> None:

@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.process import cpu_seconds, family, memory
+from benchmarks.report import NotMeasured
 from benchmarks.serving import child
 
 APP = Path(__file__).with_name("flower_app")
@@ -42,7 +43,7 @@ class Flower:
         self._runs = 0
 
     def run(self, megabytes: float, rounds: int, nodes: int) -> FlowerRun:
-        """`flwr run`, until the app has written when its rounds ended; raises SystemExit with logs when it does not."""
+        """`flwr run`, until the app has written when its rounds ended; raises NotMeasured when it does not."""
         self._runs += 1
         times = self._folder / f"times-{self._runs}.json"
         config = f"rounds={rounds} megabytes={megabytes} nodes={nodes} times='{times}'"
@@ -62,7 +63,7 @@ class Flower:
             peak = max(peak, together)
             time.sleep(0.05)
         if not times.exists():
-            raise SystemExit(f"flwr run failed:\n{asked.stdout}{asked.stderr}\n{self._logs()}")
+            raise NotMeasured(f"flwr run failed:\n{asked.stdout}{asked.stderr}\n{self._logs()}")
         ends = json.loads(times.read_text())
         cpu = sum(now - spent.get(pid, 0.0) for pid, now in latest.items())
         return FlowerRun([later - earlier for earlier, later in pairwise(ends[1:])], cpu / rounds, peak)
@@ -112,4 +113,4 @@ def _until_listening(port: int) -> None:
             time.sleep(0.1)
         else:
             return
-    raise SystemExit(f"the SuperLink does not listen on port {port} after {START_S:.0f} s")
+    raise NotMeasured(f"the SuperLink does not listen on port {port} after {START_S:.0f} s")

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks.report import NotMeasured
+
 VERSION = "1.41.0"
 HOME = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "potluck-bench" / f"flower-{VERSION}"
 
@@ -17,12 +19,12 @@ def installed(home: Path) -> Path | None:
 
 
 def install(home: Path) -> Path:
-    """Makes the environment unless it is there; raises SystemExit with pip's own words when that fails."""
+    """Makes the environment unless it is there; raises NotMeasured with pip's own words when that fails."""
     if installed(home) is None:
         print(f"installing flwr=={VERSION} into {home} …", file=sys.stderr, flush=True)
         subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
         pip = [str(home / "bin" / "pip"), "install", "-q", "--disable-pip-version-check", f"flwr=={VERSION}"]
         done = subprocess.run(pip, stderr=subprocess.PIPE, text=True, check=False)
         if done.returncode:
-            raise SystemExit(f"Flower cannot be installed:\n{done.stderr[-2000:]}")
+            raise NotMeasured(f"Flower cannot be installed:\n{done.stderr[-2000:]}")
     return home

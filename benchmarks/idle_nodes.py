@@ -22,7 +22,7 @@ from asyncio.subprocess import PIPE, Process
 from typing import Any
 
 from benchmarks.process import KIB, cpu_seconds, memory
-from benchmarks.report import Report, command, percentile
+from benchmarks.report import NotMeasured, Report, command, percentile
 from benchmarks.serving import OPERATOR, Serving, bare, potluck
 from benchmarks.wire import Wire
 
@@ -84,7 +84,7 @@ class Kind:
         assert process.stdout is not None
         line = await asyncio.wait_for(process.stdout.readline(), PATIENCE_S)
         if not line:
-            raise SystemExit("a process of clients ended early; its own message is above")
+            raise NotMeasured("a process of clients ended early; its own message is above")
         return line
 
 
@@ -182,7 +182,7 @@ def run(arguments: argparse.Namespace) -> Report:
     third = arguments.nodes // 3
     report = Report(f"{3 * third} idle nodes")
     if hard < 4 * third + 100:
-        raise SystemExit(f"a server of {3 * third} connections needs more open files than the {hard} allowed here")
+        raise NotMeasured(f"a server of {3 * third} connections needs more open files than the {hard} allowed here")
     with potluck() as serving:
         asyncio.run(ours(report, serving, third, arguments.window))
     with bare("benchmarks.bare_mcp") as serving:

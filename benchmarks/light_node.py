@@ -64,7 +64,7 @@ class LightNode:
 
     async def submit(self, payload: bytes, upload_id: str, *, num_examples: int = 1, **metrics: float) -> None:
         """submit_update; what comes next becomes the assignment."""
-        counts = {"num_examples": num_examples, "num_steps": 1}
+        counts: dict[str, Any] = {"num_examples": num_examples, "num_steps": 1}
         message = update_message(node_id=self.node_id, sha256=_sha256(payload), **self._where(), **counts)
         commit = self._where() | counts | {"upload_id": upload_id, "signature": b64url(self._key.sign(message))}
         self.assignment = (await self.call("submit_update", **commit, metrics=metrics or None))["next"]

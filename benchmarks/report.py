@@ -15,6 +15,10 @@ from typing import Any, Self
 from benchmarks.bars import BARS
 
 
+class NotMeasured(Exception):
+    """A benchmark cannot run here; the message says why."""
+
+
 @dataclass(frozen=True)
 class Figure:
     """One thing measured, once or several times."""
@@ -136,7 +140,10 @@ def command(run: Callable[[argparse.Namespace], Report], doc: str, **defaults: t
     for name, (full, quick, _) in defaults.items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, quick if arguments.quick else full)
-    report = run(arguments)
+    try:
+        report = run(arguments)
+    except NotMeasured as problem:
+        raise SystemExit(f"not measured: {problem}") from problem
     print(report.text(), flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps(report.as_json(), indent=1))

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.report import NotMeasured
+
 OPERATOR = "operator-token-of-the-benchmark"
 START_S = 120.0
 
@@ -90,9 +92,9 @@ def end(process: subprocess.Popen[bytes]) -> None:
 def wait_until(
     condition: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, timeout: float = START_S
 ) -> None:
-    """Returns when `condition()` holds; raises SystemExit with the end of the log when it does not come to that."""
+    """Returns when `condition()` holds; raises NotMeasured with the end of the log when it does not come to that."""
     until = time.monotonic() + timeout
     while not condition():
         if process.poll() is not None or time.monotonic() > until:
-            raise SystemExit(f"a server did not start:\n{log.read_text(errors='replace')[-3000:]}")
+            raise NotMeasured(f"a server did not start:\n{log.read_text(errors='replace')[-3000:]}")
         time.sleep(0.02)

@@ -53,7 +53,7 @@ class Wire:
         await self._post(method, params, name)
         status, headers = await self._head()
         if "text/event-stream" in headers.get("content-type", ""):
-            answer = {"error": "the stream ended without an answer"}
+            answer: dict[str, Any] = {"error": "the stream ended without an answer"}
             async for event in events(self._pieces()):
                 if "id" in event:
                     answer = event
