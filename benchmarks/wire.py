@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 VERSION = "2026-07-28"
@@ -29,8 +29,15 @@ class Failed(Exception):
         self.code = code
 
 
+class Dropped(Failed):
+    """The connection was closed before an answer came."""
+
+
 class Wire:
-    """One connection, kept alive, for one request at a time."""
+    """One connection, kept alive, for one request at a time.
+
+    A server closes connections that rest; a request that meets this is sent once more. Every call may be repeated.
+    """
 
     def __init__(self, host: str, port: int, token: str | None = None) -> None:
         self.host, self.port = host, port
@@ -50,8 +57,7 @@ class Wire:
 
     async def ask(self, method: str, params: dict[str, Any], *, name: str = "") -> dict[str, Any]:
         """The result of any request."""
-        await self._post(method, params, name)
-        status, headers = await self._head()
+        status, headers = await self._exchange(lambda: self._post(method, params, name))
         if "text/event-stream" in headers.get("content-type", ""):
             answer: dict[str, Any] = {"error": "the stream ended without an answer"}
             async for event in events(self._pieces()):
@@ -79,16 +85,21 @@ class Wire:
 
     async def put(self, path: str, data: bytes, *, stop_after: int | None = None) -> dict[str, Any]:
         """Sends a file by the raw lane; with `stop_after`, breaks the connection after so many bytes."""
-        writer = await self._open()
-        writer.write(f"PUT /{path} HTTP/1.1\r\nHost: {self.netloc}\r\nContent-Length: {len(data)}\r\n\r\n".encode())
-        view = memoryview(data)[:stop_after]
-        for start in range(0, len(view), _PIECE):
-            writer.write(view[start : start + _PIECE])
-            await writer.drain()
+
+        async def send() -> None:
+            writer = await self._open()
+            head = f"PUT /{path} HTTP/1.1\r\nHost: {self.netloc}\r\nContent-Length: {len(data)}\r\n\r\n"
+            writer.write(head.encode())
+            view = memoryview(data)[:stop_after]
+            for start in range(0, len(view), _PIECE):
+                writer.write(view[start : start + _PIECE])
+                await writer.drain()
+
         if stop_after is not None:
+            await send()
             self.drop()
             return {}
-        status, headers = await self._head()
+        status, headers = await self._exchange(send)
         body: dict[str, Any] = json.loads(await self._body(headers))
         if status != 200:
             raise Failed(f"{status} {body}")
@@ -96,9 +107,12 @@ class Wire:
 
     async def get(self, path: str) -> bytes:
         """A file by the raw lane, or any other page."""
-        writer = await self._open()
-        writer.write(f"GET /{path} HTTP/1.1\r\nHost: {self.netloc}\r\n{self._bearer}\r\n".encode())
-        status, headers = await self._head()
+
+        async def send() -> None:
+            head = f"GET /{path} HTTP/1.1\r\nHost: {self.netloc}\r\n{self._bearer}\r\n"
+            (await self._open()).write(head.encode())
+
+        status, headers = await self._exchange(send)
         body = await self._body(headers)
         if status != 200:
             raise Failed(f"{status} {body[:300]!r}")
@@ -128,13 +142,26 @@ class Wire:
         )
         (await self._open()).write(head.encode() + body)
 
+    async def _exchange(self, send: Callable[[], Awaitable[None]]) -> tuple[int, dict[str, str]]:
+        """Status and headers of the answer to what `send` sends."""
+        rested = self._writer is not None
+        try:
+            await send()
+            return await self._head()
+        except (Dropped, OSError):
+            self.drop()
+            if not rested:
+                raise
+        await send()
+        return await self._head()
+
     async def _head(self) -> tuple[int, dict[str, str]]:
         assert self._reader is not None
         try:
             lines = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         except (asyncio.IncompleteReadError, OSError):
             self.drop()
-            raise Failed("the connection was closed") from None
+            raise Dropped("the connection was closed") from None
         pairs = (line.split(":", 1) for line in lines[1:] if ":" in line)
         return int(lines[0].split()[1]), {name.lower(): value.strip() for name, value in pairs}
 
@@ -215,7 +242,7 @@ async def events(pieces: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:
     """The JSON messages of an event stream; the first event of an SSE connection as `{"endpoint": path}`."""
     text = b""
     async for piece in pieces:
-        text += piece.replace(b"\r\n", b"\n")
+        text = (text + piece).replace(b"\r\n", b"\n")
         while b"\n\n" in text:
             event, _, text = text.partition(b"\n\n")
             lines = event.split(b"\n")
