@@ -82,10 +82,19 @@ class Fault:
             self._act()
 
 
-_fault = Fault(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None
+_fault: Fault | None = None
+
+
+def arm(text: str | None) -> None:
+    """Sets the fault of this process, or none. Called on import with the environment's."""
+    global _fault  # noqa: PLW0603 - one process, one fault
+    _fault = Fault(text) if text else None
 
 
 def reach(point: str) -> None:
     """Marks the place in the code that `POINTS` describes under this name."""
     if _fault is not None:
         _fault.reached(point)
+
+
+arm(os.environ.get(VARIABLE))
