@@ -32,13 +32,13 @@ class NodeLives:
         self.state = folder / "state" / name
         self._folder = folder / "lives"
         self._index = index
-        self._life = 0
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["edge_client.node", "potluck.join", "sklearn.datasets"])
         self._process: Any = None
         if not self.key.exists():
             write_key(self.key, Ed25519PrivateKey.from_private_bytes(name.encode().ljust(32, b".")))
         self._folder.mkdir(exist_ok=True)
+        self._life = len(list(self._folder.glob(f"{name}-*.log")))  # of this name, in any task
 
     def start(self, url: str, task_id: str, token: str, *flags: str, fault: str | None = None) -> None:
         """A new life, with its fault; every step of its training leaves a checkpoint."""
