@@ -55,6 +55,21 @@ POINTS: dict[str, str] = {
     "prune_written": "that the files of rounds long over are needed no more is written",
     "prune_committed": "it is committed, the files are still there",
     "blob_pruned": "one of these files is removed",
+    # The Python node's, in the order of a round.
+    "node_handshake_done": "the node has its token, and has asked for nothing yet",
+    "node_assignment_received": "work has been assigned; nothing has been done about it",
+    "node_download_partly": "a piece of the model is on the node's disk, not all of it",
+    "node_model_downloaded": "the model is on the node's disk, its hash checked",
+    "node_step_done": "a step of the optimiser has been made",
+    "node_state_unsealed": "a file of the node's state is written, but neither synced nor in its place",
+    "node_checkpoint_written": "a checkpoint of the training is on the node's disk",
+    "node_update_stored": "the finished update is on the node's disk, or in memory where the disk would not take it",
+    "node_upload_announced": "begin_upload has been answered",
+    "node_upload_partly": "a piece of the update has been sent: of the body on the raw lane, or a chunk in-band",
+    "node_upload_complete": "the server has all bytes of the update; it has not been submitted",
+    "node_update_sent": "submit_update has been sent and answered; the answer has not been read (Streamable HTTP)",
+    "node_receipt_received": "the receipt has been read; the node's disk does not know yet",
+    "node_evaluated": "the final model has been scored; the score has not been sent",
 }
 """Every point, and what has been done when it is reached."""
 

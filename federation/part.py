@@ -14,7 +14,8 @@ from pathlib import Path
 from federation.errors import ErrorCode, Refused
 from federation.fault_points import reach
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What a disk without room answers a write with."""
 
 
 def storage_full(problem: str) -> Refused:
@@ -29,7 +30,7 @@ def refusing_when_full() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in FULL:
             raise storage_full("the server's disk is full.") from error
         raise
 
