@@ -14,6 +14,7 @@ from federation.coordinator.membership import Membership
 from federation.coordinator.ports import Shared
 from federation.coordinator.records import ModelVersion, Round, Task, find_round, get_task, get_version
 from federation.coordinator.standing import HAS_DATA, Standing, now_standing
+from federation.fault_points import reach
 from federation.rounds import Cohort, RoundState, TaskState, nodes_needed, select_cohort
 from federation.spec import derive_seed
 from federation.store.events import record
@@ -119,6 +120,7 @@ class Assignments:
                 lambda connection: self._collect(connection, task, fresh, cohort),
                 after=lambda: self._shared.notices.work_changed(task.task_id),
             )
+            reach("cohort_drawn")
             return ""
 
     async def _at_hand(self, connection: AsyncConnection, task: Task) -> list[str]:
@@ -153,6 +155,7 @@ class Assignments:
             task_id=task.task_id,
             detail={"round": fresh.round, "cohort": list(cohort.members), "wanted": cohort.wanted},
         )
+        reach("cohort_written")
 
     async def _after_the_end(self, task: Task, node_id: str) -> Assignment:
         """`evaluate` once for the final model, then `finished`."""

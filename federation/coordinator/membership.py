@@ -11,6 +11,7 @@ from federation.coordinator.ports import Shared
 from federation.coordinator.records import Task
 from federation.coordinator.standing import Standing
 from federation.errors import ErrorCode, Refused
+from federation.fault_points import reach
 from federation.store.events import record
 from federation.store.tables import members
 
@@ -46,6 +47,7 @@ class Membership:
             )
 
         await self._shared.database.write(work, after=self._shared.notices.nodes_changed)
+        reach("share_taken")
 
     async def _claim(self, connection: AsyncConnection, task: Task, node_id: str, wanted: int | None) -> int:
         rows = await connection.execute(

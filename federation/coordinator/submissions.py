@@ -15,6 +15,7 @@ from federation.coordinator.ports import Shared
 from federation.coordinator.records import Task
 from federation.coordinator.uploads import Upload, Uploads, decode_base64
 from federation.errors import ErrorCode, Refused
+from federation.fault_points import reach
 from federation.identity import PublicKey, update_message
 from federation.store.events import record
 from federation.store.tables import assignments, metrics, updates
@@ -94,6 +95,7 @@ class Submissions:
             lambda connection: self._commit(connection, node_id, submission, upload, norm),
             after=lambda: self._shared.notices.task_changed(task.task_id),
         )
+        reach("update_committed")
         self._shared.liveness.seen(task.task_id, node_id)
         return receipt
 
@@ -154,6 +156,7 @@ class Submissions:
             await connection.execute(insert(metrics), list(_metric_rows(node_id, submission, now)))
         detail = {"round": submission.round, "sha256": upload.sha256, "num_examples": submission.num_examples}
         await record(connection, "update_accepted", at=now, task_id=submission.task_id, actor=node_id, detail=detail)
+        reach("update_written")
         return _receipt(values)
 
 

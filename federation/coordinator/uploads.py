@@ -17,6 +17,7 @@ from federation.coordinator.records import get_round, is_referenced
 from federation.coordinator.standing import Standing
 from federation.coordinator.traffic import Traffic
 from federation.errors import ErrorCode, Refused
+from federation.fault_points import reach
 from federation.incoming import Incoming
 from federation.lanes import UploadTicket
 from federation.rounds import RoundState
@@ -81,6 +82,7 @@ class Uploads:
             return replace(upload, expires_at=expires_at)
 
         upload = await self._shared.database.write(work)
+        reach("upload_announced")
         done = upload.received and self._shared.spool.has(sha256)
         offset = size if done else await asyncio.to_thread(self._shared.spool.progress, upload_id)
         return self._answer(upload, offset)
@@ -113,8 +115,10 @@ class Uploads:
             await connection.execute(
                 update(uploads).where(uploads.c.upload_id == upload.upload_id).values(received=True)
             )
+            reach("received_written")
 
         await self._shared.database.write(work)
+        reach("upload_received")
 
     async def chunk(self, node_id: str, upload_id: str, offset: int, data_b64: str) -> tuple[int, bool]:
         """Takes one piece by the in-band lane; answers the next offset and whether all is there."""

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from federation.errors import ErrorCode, Refused
 from federation.spec import TrainingSpec
-from federation.training import Examples, Progress, Stopped, split_holdout, train
+from federation.training import Examples, Progress, Stopped, Training, run, split_holdout, train
 
 
 def two_blobs(n: int = 50) -> Examples:
@@ -201,3 +201,17 @@ def test_without_a_proximal_term_nothing_changes_to_the_bit() -> None:
     model = linear()
     train(model, two_blobs(), TrainingSpec(epochs=2, batch_size=7), seed=1, proximal=0.0)
     assert same(trained(seed=1, epochs=2, batch_size=7), [parameter.detach() for parameter in model.parameters()])
+
+
+def test_an_interrupted_training_is_pulled_towards_the_same_start() -> None:
+    spec, whole, halved = TrainingSpec(epochs=2, batch_size=10), linear(), linear()
+    train(whole, two_blobs(), spec, seed=3, proximal=2.0)
+    first = Training(halved, two_blobs(), spec, seed=3, proximal=2.0)
+    for _ in range(7):
+        first.step()
+    kept = first.checkpoint()
+    resumed = linear()
+    second = Training(resumed, two_blobs(), spec, seed=3, proximal=2.0)
+    second.restore(kept)
+    run(second)
+    assert same([p.detach() for p in whole.parameters()], [p.detach() for p in resumed.parameters()])
