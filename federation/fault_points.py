@@ -80,7 +80,7 @@ class Fault:
     def __init__(self, text: str) -> None:
         action, _, place = text.partition("@")
         self.point, _, nth = place.partition(":")
-        if action not in _ACTIONS or self.point not in POINTS or not (nth or "1").isdecimal():
+        if action not in _ACTIONS or self.point not in POINTS or not (nth or "1").isdecimal() or nth == "0":
             raise Refused(
                 ErrorCode.INVALID_ARGUMENT,
                 f"{VARIABLE} is {text!r}, which is no fault.",

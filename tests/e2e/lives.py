@@ -21,6 +21,8 @@ from edge_client.endpoint import Endpoint
 
 OPERATOR = "operator-token-for-tests"
 PATIENCE_S = 60.0
+CLOCK = "CLOCK_OFFSET_FILE"
+"""Names, in the environment of a life, a file with the seconds by which the system's clock has been set."""
 
 
 class Lives:
@@ -81,6 +83,13 @@ class Lives:
         async with Connection(Endpoint(self.url, token=OPERATOR), patience_s=PATIENCE_S) as connection:
             return await connection.call(tool, arguments)
 
+    def holds_the_data_directory(self) -> bool:
+        """Whether this life has come as far as to lock it."""
+        try:
+            return (self.data_dir / "lock").read_text() == str(self.pid)
+        except (OSError, AttributeError):
+            return False
+
     def _serves(self) -> bool:
         try:
             return bool(json.loads((self.data_dir / "server.json").read_text())["pid"] == self.pid)
@@ -97,6 +106,9 @@ def _live(arguments: list[str], environment: dict[str, str], log: str) -> None:
     os.dup2(out, 1)
     os.dup2(out, 2)
     os.environ.update(environment)
+    if offset := environment.get(CLOCK):
+        real = time.time
+        time.time = lambda: real() + float(Path(offset).read_text())
     fault_points.arm(environment.get(fault_points.VARIABLE))
     sys.argv = ["potluck", *arguments]
     main()

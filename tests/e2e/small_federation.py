@@ -6,9 +6,8 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from lives import OPERATOR, Lives
+from lives import OPERATOR, PATIENCE_S, Lives
 
 from edge_client.connection import Connection
 from edge_client.endpoint import Endpoint
@@ -21,6 +20,7 @@ from federation.errors import ErrorCode, Refused
 
 CHUNK = 32 << 10
 ROUNDS = 2
+NAMES = ("raw", "inband")
 SPEC: dict[str, Any] = {
     "name": "digits",
     "model": {"id": "mlp", "options": {"hidden": 256}},  # 77 kB: more than goes inline
@@ -40,45 +40,48 @@ class SmallChunks(Lanes):
         super().__init__(*args, chunk_max_bytes=min(CHUNK, chunk_max_bytes), **kwargs)
 
 
-@pytest.fixture
-def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_client.node.Lanes", SmallChunks)
-
-
 class SmallFederation:
     """The two nodes, in this process, and every receipt that they were given."""
 
     def __init__(self, lives: Lives) -> None:
         self.lives = lives
+        self.given = asyncio.Event()
         self.receipts: list[dict[str, Any]] = []
         self.task_id = ""
 
     async def create(self, **changes: Any) -> str:
         """The task, and a token for its nodes."""
-        try:
-            created = await self._create(changes)
-        except Refused as refused:  # which says what to do: repeat it
-            assert refused.code is ErrorCode.STORAGE_FULL
-            created = await self._create(changes)
-        self.task_id = str(created["task_id"])
-        issued = await self.lives.call("issue_token", role="node", label="tests", request_id="tests-nodes")
-        return str(issued["token"])
-
-    async def _create(self, changes: dict[str, Any]) -> dict[str, Any]:
-        return await self.lives.call("create_task", spec=SPEC | changes, request_id="small-federation")
+        wanted = {"spec": SPEC | changes, "request_id": "small-federation"}
+        async with Connection(Endpoint(self.lives.url, token=OPERATOR), patience_s=PATIENCE_S) as operator:
+            try:
+                created = await operator.call("create_task", wanted)
+            except Refused as refused:
+                if refused.code is not ErrorCode.STORAGE_FULL:  # that one says: try again
+                    raise
+                created = await operator.call("create_task", wanted)
+            token = {"role": "node", "label": "tests", "request_id": "tests-nodes"}
+            self.task_id = str(created["task_id"])
+            return str((await operator.call("issue_token", token))["token"])
 
     async def train(self, token: str) -> None:
         """Both nodes work until the task is finished."""
-        await asyncio.gather(self._node("raw", token, 0).run(), self._node("inband", token, 1).run())
+        await asyncio.gather(self.node("raw", token).run(), self.node("inband", token).run())
 
     async def live(self, **changes: Any) -> None:
         await self.train(await self.create(**changes))
+
+    async def shake_hands(self, name: str, token: str) -> dict[str, str]:
+        """What every call of this node carries."""
+        async with Connection(Endpoint(self.lives.url, token=token), patience_s=PATIENCE_S) as connection:
+            with open_identity(key_of(self.lives.folder, name)) as identity:
+                terms = await _member(connection, identity, self.lives).renew()
+        return {"node_id": terms["node_id"], "node_token": terms["node_token"]}
 
     async def take_assignments_and_fall_silent(self, token: str) -> None:
         """Both nodes are selected and are not heard of again."""
         async with Connection(Endpoint(self.lives.url, token=token), patience_s=60) as connection:
             for wait_s in (0, 10):
-                for index, name in enumerate(("raw", "inband")):
+                for index, name in enumerate(NAMES):
                     with open_identity(key_of(self.lives.folder, name)) as identity:
                         member = _member(connection, identity, self.lives)
                         await member.renew()
@@ -86,12 +89,13 @@ class SmallFederation:
                         assignment = await member.call("get_assignment", asked)
             assert assignment["action"] == "train"
 
-    def _node(self, lane: str, token: str, index: int) -> Node:
+    def node(self, lane: str, token: str) -> Node:
+        """One of the two: `raw` or `inband`."""
         return Node(
             self.lives.url,
             self.task_id,
             token=token,
-            index=index,
+            index=NAMES.index(lane),
             lane="inband" if lane == "inband" else "auto",
             key=key_of(self.lives.folder, lane),
             on_event=self._heard,
@@ -100,6 +104,7 @@ class SmallFederation:
     def _heard(self, event: Event) -> None:
         if event.kind == "submitted":
             self.receipts.append(event.data["receipt"])
+            self.given.set()
 
 
 def key_of(folder: Path, name: str) -> Path:
@@ -112,6 +117,3 @@ def key_of(folder: Path, name: str) -> Path:
 
 def _member(connection: Connection, identity: Identity, lives: Lives) -> Membership:
     return Membership(connection, identity, None, lives.url.removeprefix("http://"), lambda why, pause: None)
-
-
-__all__ = ["OPERATOR", "ROUNDS", "SPEC", "SmallFederation", "key_of", "small_chunks"]

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from evidence import blobs_on_disk, blobs_referred_to, hashes_of_rounds, incoming, receipts_kept
 from lives import Lives
-from small_federation import ROUNDS, SmallFederation, small_chunks
+from small_federation import ROUNDS, SmallFederation
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures(small_chunks.__name__), pytest.mark.timeout(180)]
-__all__ = ["small_chunks"]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
 
 # The first file to become a blob is version 0 of the model; the second is a node's update.
 IN_A_ROUND = {
@@ -66,13 +65,6 @@ WRITES = (
     "prune_written",
     "blob_pruned",
 )
-
-
-@pytest.fixture
-async def lives(tmp_path: Path) -> AsyncIterator[Lives]:
-    lives = Lives(tmp_path)
-    yield lives
-    lives.end()
 
 
 class Undisturbed:
