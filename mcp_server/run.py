@@ -13,6 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import uvicorn
+from sse_starlette.sse import AppStatus
 
 from federation.coordinator.federation import Federation, open_federation
 from federation.coordinator.notices import Notices
@@ -29,6 +30,8 @@ log = logging.getLogger("potluck")
 
 _GRACE_S = 2
 """Seconds that a stop gives the requests in progress."""
+_ANSWERS_S = 0.5
+"""Seconds of these in which long polls are answered before their streams end."""
 _THREADS_S = 0.5
 """Seconds that it then gives threads, which cannot be called back."""
 _STALLED_S = 60
@@ -42,6 +45,7 @@ def serve(settings: Settings) -> None:
     configure(settings.log_format, settings.log_level)
     # uvicorn stops in order and then raises the signal again; by default that would end the process before the
     # database is closed. And a signal that comes before uvicorn listens for it is not to be lost.
+    AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]
     told_to_stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: told_to_stop.set())
     torch.set_num_threads(settings.torch_threads)
@@ -118,7 +122,13 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._notices.stop()
+        asyncio.get_running_loop().call_later(_ANSWERS_S, _end_streams)
         await super().shutdown(sockets)
+
+
+def _end_streams() -> None:
+    """Ends every event stream. Left to itself, sse-starlette would do so at the signal, and cut answers off."""
+    AppStatus.should_exit = True
 
 
 def greeting(settings: Settings, url: str, token: str | None) -> str:
