@@ -76,7 +76,7 @@ def _leave(workers: ThreadPoolExecutor, exit_code: int) -> None:
 
 async def _serve(settings: Settings, told_to_stop: threading.Event) -> None:
     workload = Workload()
-    with _listen(settings) as listener:
+    with listen(settings) as listener:
         async with open_federation(settings.data_dir, workload, quota_bytes=settings.quota_bytes) as federation:
             token = await _first_token(settings, federation)
             config = uvicorn.Config(
@@ -171,7 +171,8 @@ async def _first_token(settings: Settings, federation: Federation) -> str | None
     return token.secret if new and not settings.open and settings.operator_token is None else None
 
 
-def _listen(settings: Settings) -> socket.socket:
+def listen(settings: Settings) -> socket.socket:
+    """The socket that a server listens on; refused (busy) when the address is taken."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(
         family, socket.SOCK_STREAM, socket.IPPROTO_TCP
