@@ -43,6 +43,7 @@ def serve(settings: Settings) -> None:
     import torch
 
     configure(settings.log_format, settings.log_level)
+    AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]  # `_end_streams` does it
     # uvicorn stops in order and then raises the signal again; by default that would end the process before the
     # database is closed. And a signal that comes before uvicorn listens for it is not to be lost.
     AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]
@@ -114,9 +115,9 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if self._told_to_stop.is_set():
-            self.should_exit = True
-        if not self.should_exit:
+        if self._told_to_stop.is_set():  # before uvicorn listened for it; once started, it stops in order
+            asyncio.get_running_loop().call_soon(self.handle_exit, signal.SIGTERM, None)
+        elif not self.should_exit:
             write_address(self._settings.data_dir, self._url)
             print(greeting(self._settings, self._url, self._token), file=sys.stderr, flush=True)
 
