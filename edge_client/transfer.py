@@ -15,6 +15,7 @@ import httpx2
 
 from edge_client.answers import refusal_in
 from edge_client.connection import Connection, delays
+from edge_client.membership import LATER
 from federation.errors import ErrorCode, Refused
 from federation.fault_points import reach
 from federation.part import FULL
@@ -143,7 +144,8 @@ class Lanes:
         Raises:
             Refused: the server does not want it, with the reason.
         """
-        for attempt in range(ATTEMPTS):
+        failures, pauses = 0, delays(first_s=1.0)
+        while True:
             answer = await self._call("begin_upload", begin)
             reach("node_upload_announced")
             if answer["received"]:
@@ -155,10 +157,13 @@ class Lanes:
                 reach("node_upload_complete")
                 return str(answer["upload_id"])
             except Refused as refused:
+                if refused.code in LATER:  # a full disk, say: until there is room, or the round is over
+                    await self._sleep(next(pauses))
+                    continue
+                failures += 1
                 again = (ErrorCode.UPLOAD_GONE, ErrorCode.OFFSET_GAP, ErrorCode.HASH_MISMATCH)
-                if refused.code not in again or attempt == ATTEMPTS - 1:
+                if refused.code not in again or failures == ATTEMPTS:
                     raise
-        raise AssertionError("the last attempt returns or raises")
 
     async def _put(self, url: str, payload: bytes, http: httpx2.AsyncClient) -> None:
         headers = {"Content-Length": str(len(payload)), "Content-Type": "application/octet-stream"}

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from federation.errors import ErrorCode, Refused
+from federation.fault_points import reach
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """What a disk without room answers a write with."""
@@ -88,6 +89,7 @@ class Part:
         self.size += count
         with refusing_when_full():
             write_all(self.fd, chunk)
+            reach("part_written")
         self._hash.update(chunk)
 
     def keep(self) -> None:

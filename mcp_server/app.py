@@ -79,7 +79,7 @@ def build_app(settings: Settings, federation: Federation, workload: Workload) ->
             Route("/metrics", metrics),
         ],
         middleware=[
-            Middleware(Departures),
+            Middleware(Departures, lambda: federation.shared.notices.stopping),
             Middleware(HostGuard, hosts, settings.allow_origin),
             cors,
             Middleware(AuthMiddleware, Callers(settings, federation.tokens)),
