@@ -25,6 +25,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "fold_while_serving": {"updates": 2, "hidden": 100},
     "noop_call": {"calls": 2, "batches": 1},
     "idle_nodes": {"nodes": 6, "window": 0.1},
+    "checkpoint_cost": {"steps": 3, "runs": 1, "every": 10.0, "disk": "/tmp"},
     "churn": {"nodes": 4, "rounds": 2, "vanish": 0.3, "deadline": 4.0},
 }
 NEEDS_THE_NETWORK = {"flower_rounds"}
