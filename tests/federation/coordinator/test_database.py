@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -125,7 +126,7 @@ async def test_many_readers_wait_their_turn_before_they_ask_the_pool(
         finally:
             asking -= 1
 
-    monkeypatch.setattr(database._readers, "connect", counted)
+    monkeypatch.setattr(database, "_readers", SimpleNamespace(connect=counted))
     assert await asyncio.gather(*(count(database) for _ in range(50))) == [0] * 50
     assert most == 4  # the pool's connections: in its own queue nobody stands, and so nobody is turned away
 
