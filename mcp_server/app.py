@@ -21,6 +21,7 @@ from mcp_server.departures import Departures
 from mcp_server.fanout import Fanout
 from mcp_server.hosts import HostGuard, accepted_hosts, host_of
 from mcp_server.legacy_sse import SseStream
+from mcp_server.prefix import Prefix
 from mcp_server.protocol import build_protocol
 from mcp_server.raw_lane import RawLane
 from mcp_server.settings import Settings
@@ -68,7 +69,7 @@ def build_app(settings: Settings, federation: Federation, workload: Workload) ->
         allow_headers=["*"],
         expose_headers=["Mcp-Session-Id", "WWW-Authenticate", "ETag"],
     )
-    return Starlette(
+    app = Starlette(
         lifespan=lifespan,
         routes=[
             *http.routes,
@@ -79,9 +80,12 @@ def build_app(settings: Settings, federation: Federation, workload: Workload) ->
             Route("/metrics", metrics),
         ],
         middleware=[
+            Middleware(Prefix, settings.base_path),
             Middleware(Departures),
             Middleware(HostGuard, hosts, settings.allow_origin),
             cors,
             Middleware(AuthMiddleware, Callers(settings, federation.tokens)),
         ],
     )
+    app.state.protocol, app.state.potluck = protocol, state  # for a host at the standard streams
+    return app

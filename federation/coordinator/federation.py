@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
-import os
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,8 +27,8 @@ from federation.coordinator.tasks import Tasks
 from federation.coordinator.traffic import Traffic
 from federation.coordinator.uploads import Uploads
 from federation.coordinator.views import Views
-from federation.errors import ErrorCode, Refused
 from federation.lanes import Lanes
+from federation.owner import sole_owner
 from federation.server_key import ServerKey
 from federation.spool import Spool
 from federation.store.database import Database
@@ -84,7 +82,7 @@ async def open_federation(
         clockwork: close rounds as they become due; tests switch it off and call `closer.review()` themselves.
     """
     limits = limits or Limits()
-    with _sole_owner(data_dir):
+    with sole_owner(data_dir):
         database = await Database.open(URL.create("sqlite+aiosqlite", database=str(data_dir / DATABASE_FILE)))
         try:
             federation = _assemble(data_dir, workload, database, limits, clock, monotonic, quota_bytes)
@@ -175,33 +173,3 @@ async def _clockwork(federation: Federation, changed: asyncio.Event) -> None:
                 await changed.wait()
         except TimeoutError:
             continue
-
-
-@contextmanager
-def _sole_owner(data_dir: Path) -> Iterator[None]:
-    """Makes and locks a data directory; refuses it to a second server by the process of the first."""
-    try:
-        if not data_dir.exists():
-            data_dir.mkdir(parents=True, mode=0o700)
-            (data_dir / ".gitignore").write_text("*\n")  # the key in it is nothing to commit by accident
-        lock = (data_dir / "lock").open("a+")
-    except OSError as error:
-        raise Refused(
-            ErrorCode.INVALID_ARGUMENT,
-            f"{data_dir} cannot be a data directory: {error.strerror}.",
-            "choose another --data-dir, one that this user can write to",
-        ) from None
-    with lock as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            raise Refused(
-                ErrorCode.BUSY,
-                f"{data_dir} belongs to a server that runs as process {file.read().strip() or 'unknown'}.",
-                "stop that server, or give this one another --data-dir",
-            ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
