@@ -26,6 +26,7 @@ from mcp_server.protocol import build_protocol
 from mcp_server.raw_lane import RawLane
 from mcp_server.settings import Settings
 from mcp_server.telemetry import Telemetry
+from mcp_server.trimmed import Trimmed
 from resources.workload import Workload
 from tools.context import Potluck
 
@@ -39,7 +40,7 @@ def build_app(settings: Settings, federation: Federation, workload: Workload) ->
     state = Potluck(federation, workload, lambda host: host_of(host) in hosts)
     telemetry, fanout = Telemetry(federation), Fanout()
     fanout.follow(federation.shared.notices)
-    protocol = build_protocol(state, telemetry, fanout)
+    protocol = build_protocol(state, telemetry, fanout, conformance=settings.conformance)
     unguarded = TransportSecuritySettings(enable_dns_rebinding_protection=False)  # HostGuard guards every route
     http = protocol.streamable_http_app(
         max_request_body_size=MAX_RPC_BYTES, max_sessions=_MAX_SESSIONS, transport_security=unguarded
@@ -80,6 +81,7 @@ def build_app(settings: Settings, federation: Federation, workload: Workload) ->
             Route("/metrics", metrics),
         ],
         middleware=[
+            Middleware(Trimmed),
             Middleware(Prefix, settings.base_path),
             Middleware(Departures),
             Middleware(HostGuard, hosts, settings.allow_origin),

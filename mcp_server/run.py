@@ -111,7 +111,7 @@ def _serve_host(
     def left(task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("the host at the standard streams was lost", exc_info=error)
-        server.should_exit = True
+        server.handle_exit(signal.SIGTERM, None)  # as a signal would, so that open streams hear of it
 
     task = asyncio.create_task(serve_wire(wire, app.state.protocol, app.state.potluck, who))
     task.add_done_callback(left)

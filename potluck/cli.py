@@ -59,6 +59,9 @@ def serve(
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None, typer.Option(case_sensitive=False, help="[default: INFO]")
     ] = None,
+    conformance: Annotated[
+        bool | None, typer.Option("--conformance", hidden=True, help="For the official test suites. Loopback only.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file with any of these settings.")] = None,
     stdio: Annotated[
         bool, typer.Option("--stdio", help="Serve an MCP host at the standard streams, by relay if a server runs.")
@@ -85,6 +88,7 @@ def serve(
         "torch_threads": torch_threads,
         "log_format": log_format,
         "log_level": log_level,
+        "conformance": conformance,
     }
     given = {name: value for name, value in flags.items() if value is not None}
     run(given, config, stdio=stdio, token=token)

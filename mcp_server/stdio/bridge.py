@@ -46,6 +46,7 @@ class Bridge:
         self._pending: dict[Any, _Pending] = {}
         self._following: asyncio.Task[None] | None = None
         self._reviving = asyncio.Lock()
+        self._revived = asyncio.Event()
 
     async def run(self) -> None:
         """Relays every message of the host."""
@@ -167,26 +168,29 @@ class Bridge:
                 headers = PLAIN | self._session.headers()
                 async with self._upstream.stream("POST", "/mcp", headers=headers, content=json.dumps(each)) as response:
                     await response.aread()
-        for notice in self._session.notices_that_may_be_lost():
-            await self._wire.write(notice)
+            self._revived.set()
 
     async def _follow(self) -> None:
         """Passes on what the server says unasked in a session of the older era, across its restarts."""
+        missed = False
         while True:
             stale = self._session.id
+            self._revived.clear()
             with suppress(Gone, httpx2.TransportError):
                 headers = {"accept": "text/event-stream"} | self._session.headers()
                 async with self._upstream.stream("GET", "/mcp", headers=headers) as response:
-                    status = response.status_code
-                    async for text in _messages(response):
-                        if status == httpx2.codes.OK:
+                    if response.status_code == httpx2.codes.OK:
+                        for notice in self._session.notices_that_may_be_lost() if missed else ():
+                            await self._wire.write(notice)
+                        missed = True
+                        async for text in _messages(response):
                             await self._wire.write(text)
-                if status == httpx2.codes.NOT_FOUND:
+                if response.status_code == httpx2.codes.NOT_FOUND:
                     await self._revive(stale)
                     continue
-                if status == httpx2.codes.METHOD_NOT_ALLOWED:
-                    return
-            await asyncio.sleep(_AGAIN_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_AGAIN_S):
+                    await self._revived.wait()
 
     async def _fail(self, request_id: Any, problem: str, code: int) -> None:
         error = {"code": code, "message": problem}

@@ -34,6 +34,7 @@ class Machine:
         self.children = children
         self.data_dir = folder / "data"
         self.url = ""
+        self.operator = OPERATOR
         self._starts = 0
 
     def start_server(self, *flags: str, port: int = 0, operator: str | None = OPERATOR) -> None:
@@ -44,6 +45,11 @@ class Machine:
         self.server = f"server-{self._starts}"
         arguments = ["serve", "--port", str(port), "--data-dir", str(self.data_dir), *flags]
         self.children.start(self.server, arguments, {"POTLUCK_OPERATOR_TOKEN": operator} if operator else {})
+        self.wait_for_address()
+
+    def wait_for_address(self) -> None:
+        """Waits until a server on the data directory, whoever started it, accepts connections."""
+        address = self.data_dir / "server.json"
         self._until(address.exists, "the server accepts connections")
         self.url = json.loads(address.read_text())["url"]
 
@@ -71,7 +77,7 @@ class Machine:
 
     async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
         """Calls a tool as the operator."""
-        async with Connection(Endpoint(self.url, token=OPERATOR), patience_s=20) as connection:
+        async with Connection(Endpoint(self.url, token=self.operator), patience_s=20) as connection:
             return await connection.call(tool, arguments)
 
     async def node_token(self) -> str:
@@ -82,7 +88,7 @@ class Machine:
         self, task_id: str, condition: Callable[[dict[str, Any]], bool], timeout: float = PATIENCE_S
     ) -> dict[str, Any]:
         """The task, once `condition(task)` holds; listens for changes instead of asking over and over."""
-        endpoint = Endpoint(self.url, token=OPERATOR)
+        endpoint = Endpoint(self.url, token=self.operator)
         deadline = time.monotonic() + timeout
         async with (
             endpoint.http() as http,
@@ -101,7 +107,7 @@ class Machine:
 
     def bulk_bytes(self) -> dict[tuple[str, str], float]:
         """Bytes of models and updates by lane and direction, from /metrics."""
-        text = httpx2.get(f"{self.url}/metrics", headers={"Authorization": f"Bearer {OPERATOR}"}).text
+        text = httpx2.get(f"{self.url}/metrics", headers={"Authorization": f"Bearer {self.operator}"}).text
         pattern = r'potluck_bulk_bytes_total\{direction="([a-z]+)",lane="([a-z-]+)"\} (\S+)'
         return {(lane, direction): float(size) for direction, lane, size in re.findall(pattern, text)}
 
