@@ -134,6 +134,7 @@ class _Server(uvicorn.Server):
             print(greeting(self._settings, self._url, self._token), file=sys.stderr, flush=True)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        remove_address(self._settings.data_dir)  # first: whoever starts now must not turn to a server that stops
         self._notices.stop()
         await super().shutdown(sockets)
 

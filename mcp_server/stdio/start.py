@@ -6,7 +6,6 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Callable
 
 from federation.errors import ErrorCode, Refused
 from federation.owner import Occupied, is_owned
@@ -21,7 +20,7 @@ from mcp_server.stdio.wire import Wire
 log = logging.getLogger("potluck")
 
 _START_S = 60.0
-"""Seconds in which a server that is starting in another process must accept connections."""
+"""Seconds in which another process that owns the directory must accept connections or end."""
 _LOOK_S = 0.2
 
 
@@ -32,13 +31,20 @@ def run_stdio(settings: Settings, wire: Wire, token: str | None) -> None:
         Refused: no server answers, and none can be started here.
     """
     configure(settings.log_format, settings.log_level)
-    if not is_owned(settings.data_dir) and _served(settings, wire, token):
-        return
-    if not _appears(lambda: read_address(settings.data_dir) is not None):
-        problem = f"the server on {settings.data_dir} has accepted no connections for {_START_S:.0f} s."
-        raise Refused(ErrorCode.BUSY, problem, "look into its log, or stop it")
-    log.info("a server runs on %s: relaying to it", settings.data_dir)
-    asyncio.run(_bridge(settings, wire, token))
+    deadline = time.monotonic() + _START_S
+    while True:
+        if not is_owned(settings.data_dir):
+            if _served(settings, wire, token):
+                return
+        elif read_address(settings.data_dir) is not None:
+            log.info("a server runs on %s: relaying to it", settings.data_dir)
+            asyncio.run(_bridge(settings, wire, token))
+            return
+        # Otherwise the one that owns the directory is starting, or stopping.
+        if time.monotonic() > deadline:
+            problem = f"the server on {settings.data_dir} has accepted no connections for {_START_S:.0f} s."
+            raise Refused(ErrorCode.BUSY, problem, "look into its log, or stop it")
+        time.sleep(_LOOK_S)
 
 
 def _served(settings: Settings, wire: Wire, token: str | None) -> bool:
@@ -66,12 +72,3 @@ async def _bridge(settings: Settings, wire: Wire, token: str | None) -> None:
     await asyncio.wait([relaying])
     if not relaying.cancelled():
         relaying.result()
-
-
-def _appears(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + _START_S
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(_LOOK_S)
-    return True

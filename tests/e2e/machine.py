@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,12 @@ class Machine:
         """Calls a tool as the operator."""
         async with Connection(Endpoint(self.url, token=self.operator), patience_s=20) as connection:
             return await connection.call(tool, arguments)
+
+    def as_caller(self, token: str) -> Machine:
+        """The same machine, its tools called with another token."""
+        other = copy(self)
+        other.operator = token
+        return other
 
     async def node_token(self) -> str:
         """A token that enrols nodes."""

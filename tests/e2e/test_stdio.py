@@ -16,6 +16,7 @@ from typing import Any
 
 import anyio
 import pytest
+from agent import Heard, use
 from machine import Machine, spec
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
@@ -35,41 +36,11 @@ def _command(data_dir: Path, *flags: str) -> StdioServerParameters:
     return StdioServerParameters(command=sys.executable, args=arguments, env=dict(os.environ))
 
 
-async def _use(client: Client, request_id: str, changed: list[str]) -> str:
-    """What a host does: lists, calls, is refused, reads, hears of a change. The id of the task that it made."""
-    assert len((await client.list_tools()).tools) == 12, "the host is an operator"
-    made = await client.call_tool("create_task", {"spec": spec(), "request_id": request_id})
-    assert made.structured_content is not None
-    task_id = str(made.structured_content["task_id"])
-    refused = await client.call_tool("aggregate_round", {"task_id": task_id, "round": 1})
-    assert refused.is_error
-    uri = f"potluck://tasks/{task_id}"
-    read = await client.read_resource(uri, cache_mode="bypass")
-    assert json.loads(read.contents[0].text)["task_id"] == task_id  # type: ignore[union-attr]
-    pause = {"task_id": task_id, "action": "pause"}
-    with anyio.fail_after(30):
-        if client.protocol_version >= "2026-07-28":
-            async with client.listen(resource_subscriptions=[uri]) as events:
-                await client.call_tool("control_task", pause)
-                assert (await anext(aiter(events))).uri == uri  # type: ignore[union-attr]
-        else:
-            await client.subscribe_resource(uri)
-            await client.call_tool("control_task", pause)
-            while uri not in changed:
-                await anyio.sleep(0.02)
-    return task_id
-
-
 @pytest.mark.parametrize("first_era", ERAS)
 async def test_two_hosts_on_one_data_directory_share_a_server_that_the_first_one_is(
     tmp_path: Path, first_era: str
 ) -> None:
-    data_dir, changed = tmp_path / "data", []
-
-    async def heard(message: Any) -> None:
-        if getattr(message, "method", "") == "notifications/resources/updated":
-            changed.append(str(message.params.uri))
-
+    data_dir, heard = tmp_path / "data", Heard()
     first = stdio_client(_command(data_dir, "--port", "0"))
     second = stdio_client(_command(data_dir, "--port", "0"))
     second_era = next(era for era in ERAS if era != first_era)
@@ -77,7 +48,7 @@ async def test_two_hosts_on_one_data_directory_share_a_server_that_the_first_one
         pid = json.loads((data_dir / "server.json").read_text())["pid"]
         async with Client(second, mode=second_era, message_handler=heard) as bridging:
             assert serving.protocol_version != bridging.protocol_version
-            tasks = {await _use(serving, "first-host", changed), await _use(bridging, "second-host", changed)}
+            tasks = {await use(serving, "first-host", heard), await use(bridging, "second-host", heard)}
             for client in (serving, bridging):
                 listed = (await client.call_tool("list_tasks", {})).structured_content
                 assert {task["task_id"] for task in (listed or {})["tasks"]} == tasks
