@@ -87,9 +87,13 @@ class Machine:
         other.operator = token
         return other
 
+    async def token(self, role: str) -> str:
+        """A token of this role."""
+        return str((await self.call("issue_token", role=role, label="tests", request_id=f"tests-{role}"))["token"])
+
     async def node_token(self) -> str:
         """A token that enrols nodes."""
-        return str((await self.call("issue_token", role="node", label="tests", request_id="tests-nodes"))["token"])
+        return await self.token("node")
 
     async def wait_for(
         self, task_id: str, condition: Callable[[dict[str, Any]], bool], timeout: float = PATIENCE_S
