@@ -10,9 +10,8 @@ from tools.arguments import TaskId, Version
 from tools.context import Ctx, current_caller, potluck
 from tools.model_card import model_card
 
-
 # Flat or nested, so its items can be of no one type; a schema that says nothing at all is one that some hosts refuse.
-Example = Annotated[list[Any], WithJsonSchema({"type": "array"})]
+Example = Annotated[Any, WithJsonSchema({"type": "array"})]
 
 
 class Prediction(BaseModel):

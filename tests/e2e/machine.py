@@ -68,12 +68,12 @@ class Machine:
         """What the server wrote to its log."""
         return self.children.log(self.server).read_text()
 
-    def start_node(self, name: str, task_id: str, token: str, *flags: str) -> None:
+    def start_node(self, name: str, task_id: str, token: str, *flags: str, url: str | None = None) -> None:
         """Starts a node whose key follows from its name, so that a run can be repeated."""
         key = self.folder / "keys" / f"{name}.pem"
         if not key.exists():
             write_key(key, Ed25519PrivateKey.from_private_bytes(name.encode().ljust(32, b".")))
-        arguments = ["join", self.url, "--task", task_id, "--key", str(key), "--name", name, *flags]
+        arguments = ["join", url or self.url, "--task", task_id, "--key", str(key), "--name", name, *flags]
         self.children.start(name, arguments, {"POTLUCK_TOKEN": token})
 
     async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
