@@ -17,6 +17,7 @@ from federation.errors import ErrorCode, Refused
 from federation.server_key import ServerKey
 from federation.store.database import Database
 from federation.store.events import record
+from federation.store.remembered import Remembered
 from federation.store.tables import nodes, tokens
 
 FIRST_OPERATOR = "first-operator"
@@ -69,6 +70,7 @@ class Tokens:
         self._database = database
         self._key = key
         self._clock = clock
+        self._rows: Remembered[Mapping[Any, Any]] = Remembered(4096)
 
     async def issue(
         self,
@@ -130,7 +132,7 @@ class Tokens:
                 await record(connection, "token_revoked", at=now, actor=actor, detail={"token_id": token_id})
             return True
 
-        if not await self._database.write(work):
+        if not await self._database.write(work, after=lambda: self._rows.forget(token_id)):
             raise Refused(
                 ErrorCode.NOT_FOUND, f"there is no token {token_id!r}.", "token ids are those that issue_token answers"
             )
@@ -141,14 +143,18 @@ class Tokens:
         token_id, _, _ = rest.partition("_")
         if prefix != "pl" or not hmac.compare_digest(secret.encode(), token_secret(self._key, token_id).encode()):
             return None
-        async with self._database.read() as connection:
-            row = (await connection.execute(select(tokens).where(tokens.c.token_id == token_id))).mappings().first()
+        row = await self._rows.get(token_id, lambda: self._row(token_id))
         if row is None or row["revoked_at"] is not None:
             return None
         end = _end(row)
         if end is not None and end <= self._clock():
             return None
         return Holder(token_id, Role(row["role"]))
+
+    async def _row(self, token_id: str) -> Mapping[Any, Any] | None:
+        async with self._database.read() as connection:
+            query = select(tokens).where(tokens.c.token_id == token_id)
+            return (await connection.execute(query)).mappings().first()
 
     async def check_room(self, connection: AsyncConnection, token_id: str) -> None:
         """Refuses when a token has enrolled as many nodes as it may."""

@@ -83,7 +83,7 @@ def build_app(settings: Settings, federation: Federation, workload: Workload) ->
         middleware=[
             Middleware(Trimmed),
             Middleware(Prefix, settings.base_path),
-            Middleware(Departures),
+            Middleware(Departures, lambda: federation.shared.notices.stopping),
             Middleware(HostGuard, hosts, settings.allow_origin),
             cors,
             Middleware(AuthMiddleware, Callers(settings, federation.tokens)),

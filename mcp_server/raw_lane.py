@@ -23,6 +23,7 @@ _STATUS = {
     ErrorCode.UPLOAD_GONE: 410,
     ErrorCode.TOO_LARGE: 413,
     ErrorCode.RATE_LIMITED: 429,
+    ErrorCode.BUSY: 503,
     ErrorCode.STORAGE_FULL: 507,
 }
 

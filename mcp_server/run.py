@@ -5,33 +5,42 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import uvicorn
-from mcp.server.auth.provider import AccessToken
-from starlette.applications import Starlette
+from sse_starlette.sse import AppStatus
 
 from federation.coordinator.federation import Federation, open_federation
 from federation.coordinator.notices import Notices
+from federation.data_dir import remove_address, write_address
 from federation.errors import ErrorCode, Refused
 from federation.tokens import FIRST_OPERATOR, Role
-from mcp_server.address import remove_address, write_address
 from mcp_server.app import build_app
-from mcp_server.auth import Callers, local_operator
+from mcp_server.auth import Callers
 from mcp_server.hosts import accepted_hosts
 from mcp_server.logs import configure
 from mcp_server.settings import Settings
-from mcp_server.stdio.local import serve_wire
+from mcp_server.stdio.local import host_identity, start_host
 from mcp_server.stdio.wire import Wire
 from resources.workload import Workload
 
 log = logging.getLogger("potluck")
 
-_GRACE_S = 3
+_GRACE_S = 2
+"""Seconds that a stop gives the requests in progress."""
+_ANSWERS_S = 0.5
+"""Seconds of these in which long polls are answered before their streams end."""
+_THREADS_S = 0.5
+"""Seconds that it then gives threads, which cannot be called back."""
+_STALLED_S = 60
+"""Seconds after which a connection is dropped whose client takes none of what is sent to it."""
 
 
 def serve(settings: Settings, wire: Wire | None = None, token: str | None = None) -> None:
@@ -49,16 +58,39 @@ def serve(settings: Settings, wire: Wire | None = None, token: str | None = None
 
     configure(settings.log_format, settings.log_level)
     # uvicorn stops in order and then raises the signal again; by default that would end the process before the
-    # database is closed.
-    signal.signal(signal.SIGTERM, lambda *_: None)
+    # database is closed. And a signal that comes before uvicorn listens for it is not to be lost.
+    AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]
+    told_to_stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: told_to_stop.set())
     torch.set_num_threads(settings.torch_threads)
+    workers = ThreadPoolExecutor(thread_name_prefix="worker")
     with asyncio.Runner(loop_factory=uvicorn.Config("", loop="auto", log_config=None).get_loop_factory()) as runner:
-        runner.run(_serve(settings, wire, token))
+        runner.get_loop().set_default_executor(workers)
+        try:
+            runner.run(_serve(settings, told_to_stop, wire, token))
+        except KeyboardInterrupt:
+            _leave(workers, 130)
+            raise
+        _leave(workers, 0)
 
 
-async def _serve(settings: Settings, wire: Wire | None, host_token: str | None) -> None:
+def _leave(workers: ThreadPoolExecutor, exit_code: int) -> None:
+    """Ends the process if threads are still at work, which Python would wait for: everything is in order by now."""
+    workers.shutdown(wait=False, cancel_futures=True)
+    until = time.monotonic() + _THREADS_S
+    others = [thread for thread in threading.enumerate() if not thread.daemon]
+    for thread in others:
+        if thread is not threading.current_thread():
+            thread.join(max(0.0, until - time.monotonic()))
+            if thread.is_alive():
+                log.info("stopped in the middle of some work, which the next start will do again")
+                logging.shutdown()
+                os._exit(exit_code)
+
+
+async def _serve(settings: Settings, told_to_stop: threading.Event, wire: Wire | None, host_token: str | None) -> None:
     workload = Workload()
-    with _listen(settings, anywhere=wire is not None and "port" not in settings.model_fields_set) as listener:
+    with listen(settings, anywhere=wire is not None and "port" not in settings.model_fields_set) as listener:
         async with open_federation(settings.data_dir, workload, quota_bytes=settings.quota_bytes) as federation:
             token = await _first_token(settings, federation)
             token = token if wire is None else None  # hosts keep what a server writes to stderr
@@ -72,63 +104,37 @@ async def _serve(settings: Settings, wire: Wire | None, host_token: str | None) 
                 timeout_graceful_shutdown=_GRACE_S,
             )
             url = base_url(settings, listener.getsockname()[1])
-            server = _Server(config, settings, federation.shared.notices, url, token)
+            server = _Server(config, settings, federation.shared.notices, url, token, told_to_stop)
             with ExitStack() as host:
                 if wire is not None:
-                    who = await _identity(Callers(settings, federation.tokens), settings, host_token)
-                    host.callback(_serve_host(server, app, wire, who).cancel)
+                    who = await host_identity(Callers(settings, federation.tokens), settings, host_token)
+                    host.callback(start_host(server, app, wire, who).cancel)
                 try:
                     await server.serve(sockets=[listener])
                 finally:
                     remove_address(settings.data_dir)
 
 
-async def _identity(
-    callers: Callers, settings: Settings, token: str | None
-) -> Callable[[], Awaitable[AccessToken | None]]:
-    """Who the host at the standard streams is, to be asked again with each of its messages."""
-
-    async def operator() -> AccessToken | None:
-        return local_operator(settings)
-
-    async def holder() -> AccessToken | None:
-        return await callers.holder(token or "")
-
-    if token is not None and await callers.holder(token) is None:
-        raise Refused(
-            ErrorCode.FORBIDDEN,
-            "the bearer token for the host at the standard streams is wrong, revoked or expired.",
-            "leave out --token and POTLUCK_TOKEN to be the operator, or give a valid one",
-        )
-    return operator if token is None else holder
-
-
-def _serve_host(
-    server: uvicorn.Server, app: Starlette, wire: Wire, who: Callable[[], Awaitable[AccessToken | None]]
-) -> asyncio.Task[None]:
-    """Serves the host beside the network; when it leaves, the server stops."""
-
-    def left(task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("the host at the standard streams was lost", exc_info=error)
-        server.handle_exit(signal.SIGTERM, None)  # as a signal would, so that open streams hear of it
-
-    task = asyncio.create_task(serve_wire(wire, app.state.protocol, app.state.potluck, who))
-    task.add_done_callback(left)
-    return task
-
-
 class _Server(uvicorn.Server):
     """Says where it is once it accepts connections, and lets nobody wait for work when it stops."""
 
     def __init__(
-        self, config: uvicorn.Config, settings: Settings, notices: Notices, url: str, token: str | None
+        self,
+        config: uvicorn.Config,
+        settings: Settings,
+        notices: Notices,
+        url: str,
+        token: str | None,
+        told_to_stop: threading.Event,
     ) -> None:
         super().__init__(config)
         self._settings, self._notices, self._url, self._token = settings, notices, url, token
+        self._told_to_stop = told_to_stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        if self._told_to_stop.is_set():
+            self.should_exit = True
         if not self.should_exit:
             write_address(self._settings.data_dir, self._url, self._settings.ssl_certfile)
             print(greeting(self._settings, self._url, self._token), file=sys.stderr, flush=True)
@@ -136,7 +142,13 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         remove_address(self._settings.data_dir)  # first: whoever starts now must not turn to a server that stops
         self._notices.stop()
+        asyncio.get_running_loop().call_later(_ANSWERS_S, _end_streams)
         await super().shutdown(sockets)
+
+
+def _end_streams() -> None:
+    """Ends every event stream. Left to itself, sse-starlette would do so at the signal, and cut answers off."""
+    AppStatus.should_exit = True
 
 
 def greeting(settings: Settings, url: str, token: str | None) -> str:
@@ -179,13 +191,18 @@ async def _first_token(settings: Settings, federation: Federation) -> str | None
     return token.secret if new and not settings.open and settings.operator_token is None else None
 
 
-def _listen(settings: Settings, *, anywhere: bool = False) -> socket.socket:
-    """A bound socket. `anywhere`: nobody asked for this very port, so a free one will do when it is taken."""
+def listen(settings: Settings, *, anywhere: bool = False) -> socket.socket:
+    """The socket that a server listens on; refused (busy) when the address is taken.
+
+    `anywhere`: nobody asked for this very port, so a free one will do when it is taken.
+    """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(
         family, socket.SOCK_STREAM, socket.IPPROTO_TCP
     )  # named, or asyncio leaves Nagle's delay on
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections inherit it
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(_STALLED_S * 1000))
     try:
         listener.bind((settings.host, settings.port))
     except OSError as error:

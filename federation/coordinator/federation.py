@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import URL
 
-from federation.clock import Clock, monotonic_clock, wall_clock
+from federation.clock import Clock, SteadyClock, monotonic_clock
 from federation.coordinator.assignments import Assignments
 from federation.coordinator.closing import Closer
 from federation.coordinator.handshake import Handshakes
@@ -21,14 +21,15 @@ from federation.coordinator.membership import Membership
 from federation.coordinator.models import Models
 from federation.coordinator.notices import Notices, Topic
 from federation.coordinator.ports import Limits, Shared, Workload
+from federation.coordinator.recovery import cut_short_what_lasts_too_long
 from federation.coordinator.reports import Reports
 from federation.coordinator.submissions import Submissions
 from federation.coordinator.tasks import Tasks
 from federation.coordinator.traffic import Traffic
 from federation.coordinator.uploads import Uploads
 from federation.coordinator.views import Views
+from federation.data_dir import DATABASE_FILE, SPOOL_FOLDER, sole_owner
 from federation.lanes import Lanes
-from federation.owner import sole_owner
 from federation.server_key import ServerKey
 from federation.spool import Spool
 from federation.store.database import Database
@@ -36,7 +37,8 @@ from federation.tokens import Tokens
 
 log = logging.getLogger(__name__)
 
-DATABASE_FILE = "potluck.db"
+_STOP_S = 1.0
+"""How long a stop waits for rounds that are being closed, in seconds; the next start does the rest again."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ async def open_federation(
     workload: Workload,
     *,
     limits: Limits | None = None,
-    clock: Clock = wall_clock,
+    clock: Clock | None = None,
     monotonic: Clock = monotonic_clock,
     quota_bytes: int | None = None,
     clockwork: bool = True,
@@ -78,21 +80,24 @@ async def open_federation(
 
     Args:
         workload: models and data sets.
+        clock: Unix seconds; default: the system's time at the start, and what has passed since.
         quota_bytes: the most that blobs may take on disk; default: what the disk holds.
         clockwork: close rounds as they become due; tests switch it off and call `closer.review()` themselves.
     """
     limits = limits or Limits()
+    clock = clock or SteadyClock()
     with sole_owner(data_dir):
         database = await Database.open(URL.create("sqlite+aiosqlite", database=str(data_dir / DATABASE_FILE)))
         try:
             federation = _assemble(data_dir, workload, database, limits, clock, monotonic, quota_bytes)
+            await cut_short_what_lasts_too_long(federation.shared)
             await federation.housekeeping.sweep()
             if clockwork:
                 async with _running(federation):
                     yield federation
             else:
                 yield federation
-            await federation.closer.finish()
+            await federation.closer.stop(_STOP_S)
         finally:
             await database.close()
 
@@ -110,7 +115,7 @@ def _assemble(
     shared = Shared(
         data_dir=data_dir,
         database=database,
-        spool=Spool(data_dir / "spool", quota_bytes),
+        spool=Spool(data_dir / SPOOL_FOLDER, quota_bytes),
         workload=workload,
         key=key,
         tokens=Tokens(database, key, clock),

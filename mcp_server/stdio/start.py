@@ -7,9 +7,8 @@ import logging
 import signal
 import time
 
+from federation.data_dir import Occupied, is_owned, read_address
 from federation.errors import ErrorCode, Refused
-from federation.owner import Occupied, is_owned
-from mcp_server.address import read_address
 from mcp_server.keys import operator_token
 from mcp_server.logs import configure
 from mcp_server.settings import Settings

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import httpx2
 
-from federation.owner import is_owned
-from mcp_server.address import Address, read_address
+from federation.data_dir import Address, is_owned, read_address
 
 _CONNECT_S = 5.0
 _NO_END = httpx2.Timeout(_CONNECT_S, read=None, write=60)  # a long poll or a stream of notices lasts

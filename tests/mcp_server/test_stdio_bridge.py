@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 import pytest
 
+from federation.data_dir import remove_address, write_address
 from federation.tokens import FIRST_OPERATOR, Role
-from mcp_server.address import remove_address, write_address
 from mcp_server.keys import operator_token
 from tests.mcp_server.raw_node import RawNode
 from tests.mcp_server.running import SPEC, Served, serving
