@@ -1,15 +1,14 @@
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from itertools import repeat
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 from lives import Lives
 from machine import Machine
+from outside import missing
 from small_federation import SmallChunks
 
 from edge_client.connection import Connection
@@ -69,13 +68,6 @@ def npm() -> Path:
         return node_modules()
     except NotInstalled as problem:
         missing(str(problem))
-
-
-def missing(what: str) -> NoReturn:
-    """Something outside this checkout is not there."""
-    if os.environ.get("CI"):
-        pytest.fail(what)
-    pytest.skip(what)
 
 
 @pytest.fixture

@@ -15,12 +15,12 @@ import httpx2
 import pytest
 import torch
 from agent import Heard, use
-from conftest import missing
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from machine import OPERATOR, Machine, spec
 from mcp import Client
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
+from outside import missing
 from proxy import NAME, nginx
 from safetensors.torch import load, save
 
