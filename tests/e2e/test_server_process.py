@@ -47,6 +47,7 @@ def test_a_stopped_server_leaves_its_data_directory_in_order(machine: Machine) -
     ("flags", "says"),
     [
         (("--open", "--host", "0.0.0.0"), "refused on 0.0.0.0"),
+        (("--conformance", "--host", "0.0.0.0"), "--conformance offers tools"),
         (("--ssl-certfile", "cert.pem"), "both ssl_certfile and ssl_keyfile"),
         (("--data-dir", "/proc/nowhere"), "cannot be a data directory"),
         (("--config", "/nowhere.toml"), "there is no file"),
