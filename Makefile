@@ -6,7 +6,7 @@ PIP := $(BIN)/pip install --disable-pip-version-check
 TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-fast lint bench clean
+.PHONY: help demo serve test test-fast lint bench conformance clean
 
 help:  ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -18,6 +18,7 @@ serve: .venv/installed  ## Start a server on port 7860
 	$(BIN)/potluck serve $(ARGS)
 
 test: .venv/installed-dev  ## Run all tests
+	@scripts/install_nginx.sh
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not e2e"
 	$(BIN)/python -m pytest -m e2e
 
@@ -32,6 +33,9 @@ lint: .venv/installed-dev  ## Check style, types and who imports whom
 
 bench: .venv/installed-dev  ## Run the benchmarks, quickly (ARGS=--full: the figures that count)
 	$(BIN)/python -m benchmarks $(or $(ARGS),--quick)
+
+conformance: .venv/installed-dev  ## Run the official MCP suites and print their verdict (ARGS=--write keeps it in docs/)
+	$(BIN)/python -m benchmarks.conformance $(ARGS)
 
 clean:  ## Remove the virtual environment
 	rm -rf .venv

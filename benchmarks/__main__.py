@@ -27,6 +27,7 @@ NAMES = (
     "fold_while_serving",
     "noop_call",
     "idle_nodes",
+    "checkpoint_cost",
     "churn",
     "flower_rounds",
 )

@@ -36,5 +36,6 @@ BARS: dict[str, Bar] = {
     "serving": Bar("get_task while a round is folded and scored, p99", "ms", 200, 50),
     "noop": Bar("tools/call of a no-op, CPU, against the bare SDK", "ratio", 1.2, 1.1),
     "idle": Bar("an idle node", "KiB", 200, 150),
+    "checkpoints": Bar("a node's time that goes into checkpoints, mnist_cnn", "%", 5, 1),
     "churn": Bar("rounds of 200 nodes, 30 % vanishing, over at their deadline", "share", 1, 1, more_is_better=True),
 }

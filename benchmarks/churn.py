@@ -103,10 +103,11 @@ def _rounds(report: Report, task: dict[str, Any], deadline: float) -> None:
     report.add("rounds closed", sum(each["state"] == "closed" for each in rounds), "rounds")
     report.add("rounds void", sum(each["state"] == "void" for each in rounds), "rounds")
     scores = [each["accuracy"] for each in rounds if each["accuracy"] is not None]
-    report.add("accuracy after the first round", scores[0], "share")
-    report.add("accuracy after the last round", scores[-1], "share")
+    if scores:
+        report.add("accuracy after the first round", scores[0], "share")
+        report.add("accuracy after the last round", scores[-1], "share")
     report.judge("churn", len(in_time) / len(rounds))
-    if scores[-1] <= scores[0]:
+    if not scores or scores[-1] <= scores[0]:
         report.remark("the accuracy did not rise")
 
 

@@ -96,8 +96,8 @@ class Crowd:
         if not begun["received"]:
             await node.wire.put(begun["url"], update.payload)
         self._meet(fate, "vanished before the commit", current)
-        examples = update.trained.num_examples
-        await node.submit(update.payload, begun["upload_id"], num_examples=examples, train_loss=update.trained.loss)
+        examples, loss = update.num_examples, update.metrics["train_loss"]
+        await node.submit(update.payload, begun["upload_id"], num_examples=examples, train_loss=loss)
         self.counts["accepted"] += 1
         self._meet(fate, "vanished after it", current)
 

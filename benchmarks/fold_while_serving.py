@@ -1,6 +1,6 @@
 """How long others wait for an answer while the server folds and scores a large round.
 
-    python -m benchmarks.fold_while_serving [--quick] [--updates 60] [--hidden 3500] [--json FILE]
+    python -m benchmarks.fold_while_serving [--quick] [--updates 60] [--hidden 3500] [--repeats 3] [--json FILE]
 
 A stock `potluck serve` process with a `mcmahan_2nn` of the catalogue on the digits; width 3,500 makes 50 MB of weights.
 Nodes enrol, upload distinct updates and commit them as any node does; the last one closes the round, which the server
@@ -15,6 +15,7 @@ import argparse
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -38,6 +39,7 @@ def spec(updates: int, hidden: int) -> dict[str, Any]:
         "cohort": {"size": updates, "min_nodes": updates, "quorum": updates},
         "evaluation": {"server": True, "nodes": False},
         "lease_s": 3600,
+        "keep_rounds": 0,
         "rounds": 1,
     }
 
@@ -104,30 +106,57 @@ async def until_closed(serving: Serving, task_id: str, over: asyncio.Event) -> f
         await asyncio.sleep(0.1)
 
 
-async def measure(serving: Serving, updates: int, hidden: int) -> Report:
-    """Idle, then under way."""
+@dataclass
+class Seen:
+    """What was measured, of all rounds together."""
+
+    idle: tuple[list[float], list[float]] = field(default_factory=lambda: ([], []))
+    busy: tuple[list[float], list[float]] = field(default_factory=lambda: ([], []))
+    seconds: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+    anon: list[float] = field(default_factory=list)
+    file: list[float] = field(default_factory=list)
+
+
+async def one_round(serving: Serving, updates: int, hidden: int, number: int, seen: Seen) -> int:
+    """A task of one round: idle, then under way; the bytes of its model."""
     operator = Wire(*serving.address, OPERATOR)
-    task = await operator.call("create_task", spec=spec(updates, hidden), request_id="fold-serving")
+    task = await operator.call("create_task", spec=spec(updates, hidden), request_id=f"fold-serving-{number}")
     commit = await deliver_all_but_one(serving, task["task_id"], updates, hidden)
-    size = (await operator.call("get_task", task_id=task["task_id"]))["model"]["size"]
-    report = Report(f"{updates} updates of {size / 1e6:.0f} MB folded while serving")
+    size = int((await operator.call("get_task", task_id=task["task_id"]))["model"]["size"])
     over = asyncio.Event()
     asyncio.get_running_loop().call_later(IDLE_S, over.set)
-    idle = await watched(serving, task["task_id"], over)
+    for kept, new in zip(seen.idle, await watched(serving, task["task_id"], over), strict=True):
+        kept.extend(new)
     over, held, spent = asyncio.Event(), memory(serving.pid), cpu_seconds(serving.pid)
     with Peak(serving.pid) as peak:
         _, busy, seconds = await asyncio.gather(
             commit(), watched(serving, task["task_id"], over), until_closed(serving, task["task_id"], over)
         )
-    for when, (calls, lags) in (("idle", idle), ("folding", busy)):
-        for what, seen in (("get_task", calls), ("event loop (/healthz)", lags)):
-            for name, value in (("p50", percentile(seen, 0.5)), ("p99", percentile(seen, 0.99)), ("max", max(seen))):
-                report.add(f"{when}: {what}, {name} of {len(seen)}", value, "ms")
-    report.add("from the last commit to the closed round", seconds, "s")
-    report.add("CPU of the server in that time, answers included", cpu_seconds(serving.pid) - spent, "CPU-s")
-    report.add("anonymous memory at the peak, above before", (peak.anon - held.anon) / size, "models")
-    report.add("file-mapped memory at the peak, above before", (peak.file - held.file) / size, "models")
-    report.judge("serving", percentile(busy[0], 0.99))
+    for kept, new in zip(seen.busy, busy, strict=True):
+        kept.extend(new)
+    seen.seconds.append(seconds)
+    seen.cpu.append(cpu_seconds(serving.pid) - spent)
+    seen.anon.append((peak.anon - held.anon) / size)
+    seen.file.append((peak.file - held.file) / size)
+    return size
+
+
+async def measure(serving: Serving, updates: int, hidden: int, repeats: int) -> Report:
+    """One task after the other."""
+    seen = Seen()
+    for number in range(repeats):
+        size = await one_round(serving, updates, hidden, number, seen)
+    report = Report(f"{updates} updates of {size / 1e6:.0f} MB folded while serving")
+    for when, (calls, lags) in (("idle", seen.idle), ("folding", seen.busy)):
+        for what, values in (("get_task", calls), ("event loop (/healthz)", lags)):
+            for name, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0)):
+                report.add(f"{when}: {what}, {name} of {len(values)}", percentile(values, share), "ms")
+    report.add("from the last commit to the closed round", seen.seconds, "s")
+    report.add("CPU of the server in that time, answers included", seen.cpu, "CPU-s")
+    report.add("anonymous memory at the peak, above before", seen.anon, "models")
+    report.add("file-mapped memory at the peak, above before", seen.file, "models")
+    report.judge("serving", percentile(seen.busy[0], 0.99))
     return report
 
 
@@ -135,7 +164,7 @@ def run(arguments: argparse.Namespace) -> Report:
     """Starts the server and measures."""
     torch.set_num_threads(1)
     with potluck() as serving:
-        return asyncio.run(measure(serving, arguments.updates, arguments.hidden))
+        return asyncio.run(measure(serving, arguments.updates, arguments.hidden, arguments.repeats))
 
 
 if __name__ == "__main__":
@@ -144,4 +173,5 @@ if __name__ == "__main__":
         __doc__ or "",
         updates=(60, 8, "updates in the round"),
         hidden=(3500, 1500, "width of the model's two layers"),
+        repeats=(3, 1, "rounds, one after the other"),
     )

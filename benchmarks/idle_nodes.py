@@ -27,7 +27,6 @@ from benchmarks.serving import OPERATOR, Serving, bare, potluck
 from benchmarks.wire import Wire
 
 PROCESSES = 2  # for each kind
-SETTLE_S = 2.0
 PATIENCE_S = 120.0
 
 
@@ -101,7 +100,7 @@ async def measure(
             before = memory(serving.pid).pss
             crowds[kind] = Kind(orders | {"kind": kind, "count": count, "host": host, "port": port})
             await crowds[kind].connect()
-            await asyncio.sleep(SETTLE_S)
+            await asyncio.sleep(orders["settle_s"])
             grown = (memory(serving.pid).pss - before) / count / KIB
             report.add(f"{who}: memory of one of {count} ({kind})", grown, "KiB")
         mean = (memory(serving.pid).pss - first) / sum(kinds.values()) / KIB
@@ -147,15 +146,15 @@ def _tellings(report: Report, what: str, seconds: list[float], of: int) -> None:
     report.add(f"{what}, last", max(seconds, default=float("nan")), "s")
 
 
-async def beside(report: Report, serving: Serving, third: int, window: float) -> None:
+async def beside(report: Report, serving: Serving, third: int, window: float, settle: float) -> None:
     """The bare SDK under the same load."""
     await Wire(*serving.address).call("noop")
-    orders = {"token": None, "uri": "bare://news", "task_id": ""}
+    orders = {"token": None, "uri": "bare://news", "task_id": "", "settle_s": settle}
     kinds = {"sse": third, "listen": third, "wait": third}
     await measure(report, "bare SDK", serving, orders, kinds, "tell", window)
 
 
-async def ours(report: Report, serving: Serving, third: int, window: float) -> None:
+async def ours(report: Report, serving: Serving, third: int, window: float, settle: float) -> None:
     """Potluck, with a task for all who poll."""
     operator = Wire(*serving.address, OPERATOR)
     spec = {
@@ -169,7 +168,7 @@ async def ours(report: Report, serving: Serving, third: int, window: float) -> N
     task = await operator.call("create_task", spec=spec, request_id="idle-nodes", start=False)
     token = (await operator.call("issue_token", role="node", request_id="idle-nodes-token"))["token"]
     task_id = task["task_id"]
-    orders = {"token": token, "uri": f"potluck://tasks/{task_id}", "task_id": task_id}
+    orders = {"token": token, "uri": f"potluck://tasks/{task_id}", "task_id": task_id, "settle_s": settle}
     kinds = {"sse": third, "listen": third, "poll": third}
     mean = await measure(report, "Potluck", serving, orders, kinds, "control_task", window)
     report.judge("idle", mean)
@@ -184,9 +183,9 @@ def run(arguments: argparse.Namespace) -> Report:
     if hard < 4 * third + 100:
         raise NotMeasured(f"a server of {3 * third} connections needs more open files than the {hard} allowed here")
     with potluck() as serving:
-        asyncio.run(ours(report, serving, third, arguments.window))
+        asyncio.run(ours(report, serving, third, arguments.window, arguments.settle))
     with bare("benchmarks.bare_mcp") as serving:
-        asyncio.run(beside(report, serving, third, arguments.window))
+        asyncio.run(beside(report, serving, third, arguments.window, arguments.settle))
     return report
 
 
@@ -196,4 +195,5 @@ if __name__ == "__main__":
         __doc__ or "",
         nodes=(2000, 300, "connections"),
         window=(35.0, 5.0, "seconds of doing nothing"),
+        settle=(2.0, 1.0, "seconds between connecting and looking"),
     )

@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import httpx2
+
 from edge_client.asking import Asking
 from edge_client.checkpoints import EVERY_S
 from edge_client.connection import Connection
@@ -95,48 +97,48 @@ class Node:
             Lost: the server was out of reach for longer than `patience_s`.
         """
         started = time.monotonic()
-        async with self._membership() as (member, terms, state):
-            async with self.endpoint.http() as http:
-                lanes = Lanes(
-                    member.connection,
-                    member.call,
-                    http if self._lane == "auto" and terms["lanes"]["raw"] else None,
-                    self.endpoint.url,
-                    chunk_max_bytes=int(terms["lanes"]["chunk_max_bytes"]),
-                )
-                inline_max = int(terms["lanes"]["inline_max_bytes"])
-                delivery = Delivery(member, lanes, state, self._tell, inline_max=inline_max)
-                task = await member.ask("get_task", {"task_id": self.task_id})
-                own = await asyncio.to_thread(own_examples, parse_spec(task["spec"]), self._data)
-                labour = Labour(
-                    member,
-                    lanes,
-                    delivery,
-                    state,
-                    Shares(own),
-                    self._tell,
-                    heartbeat_s=float(terms["heartbeat_s"]),
-                    threads=self._threads,
-                    checkpoint_s=self._checkpoint_s,
-                )
-                asking = Asking(
-                    member,
-                    self.task_id,
-                    index=self._index,
-                    own_data=self._own_data,
-                    max_wait_s=float(terms["limits"]["max_wait_s"]),
-                    tell=self._tell,
-                )
-                try:
-                    last = await self._work(asking, labour)
-                except BaseException:
-                    await self._say_goodbye(member, labour.round)
-                    raise
+        async with self._membership() as (member, terms, state), self.endpoint.http() as http:
+            lanes = self._lanes(member, terms, http)
+            delivery = Delivery(member, lanes, state, self._tell, inline_max=int(terms["lanes"]["inline_max_bytes"]))
+            labour = await self._labour(member, terms, state, lanes, delivery)
+            asking = Asking(
+                member,
+                self.task_id,
+                index=self._index,
+                own_data=self._own_data,
+                max_wait_s=float(terms["limits"]["max_wait_s"]),
+                tell=self._tell,
+            )
+            try:
+                last = await self._work(asking, labour)
+            except BaseException:
+                await self._say_goodbye(member, labour.round)
+                raise
             state.clear()
         reason = last.get("reason") or f"the task is {last['task_state']}"
         self._tell("finished", f"{reason}; updates given: {delivery.rounds}")
         counts = (delivery.rounds, delivery.examples, delivery.steps, lanes.bytes_up, lanes.bytes_down)
         return Summary(member.node_id, *counts, time.monotonic() - started)
+
+    async def _work(self, asking: Asking, labour: Labour) -> dict[str, Any]:
+        """Do what the server assigns until there is no more; the last assignment."""
+        assignment = await asking.first()
+        await labour.settle(assignment)
+        while assignment["action"] != "finished":
+            try:
+                if assignment["action"] == "train":
+                    assignment = await labour.train(assignment)
+                    continue
+                if assignment["action"] == "evaluate" and not await labour.evaluate(assignment):
+                    return assignment
+            except Refused as refused:
+                if refused.code not in MISSED:
+                    raise
+                labour.forget()
+                self._tell("skipped", f"round {assignment['round']} went on without this node: {refused.problem}")
+                await asyncio.sleep(1)
+            assignment = await asking.next()
+        return assignment
 
     @asynccontextmanager
     async def _membership(self) -> AsyncIterator[tuple[Membership, dict[str, Any], StateFolder]]:
@@ -149,10 +151,14 @@ class Node:
             ),
             on_back=lambda: self._tell("back", "server reached again"),
         )
-        host = self.endpoint.host
+        host, loop = self.endpoint.host, asyncio.get_running_loop()
+
+        def on_trouble(why: str) -> None:  # the training thread's, for the most part
+            loop.call_soon_threadsafe(self._tell, "trouble", why)
+
         with open_identity(self._key) as identity:
             mine = {"server": host, "task_id": self.task_id, "node_id": identity.public.node_id}
-            with open_state(self._state_root, **mine, on_trouble=self._tell_trouble) as state:
+            with open_state(self._state_root, **mine, on_trouble=on_trouble) as state:
                 async with connection:
                     member = Membership(connection, identity, self._name, host, self._told_to_wait)
                     terms = await member.renew()
@@ -161,26 +167,28 @@ class Node:
                     self._tell("joined", text, node_id=member.node_id, state=str(state.path))
                     yield member, terms, state
 
-    async def _work(self, asking: Asking, labour: Labour) -> dict[str, Any]:
-        """Do what the server assigns until there is no more; the last assignment."""
-        assignment = await asking.first()
-        await labour.settle(assignment)
-        while assignment["action"] != "finished":
-            try:
-                match assignment["action"]:
-                    case "train":
-                        assignment = await labour.train(assignment)
-                        continue
-                    case "evaluate" if not await labour.evaluate(assignment):
-                        return assignment
-            except Refused as refused:
-                if refused.code not in MISSED:
-                    raise
-                labour.forget()
-                self._tell("skipped", f"round {assignment['round']} went on without this node: {refused.problem}")
-                await asyncio.sleep(1)
-            assignment = await asking.next()
-        return assignment
+    def _lanes(self, member: Membership, terms: dict[str, Any], http: httpx2.AsyncClient) -> Lanes:
+        raw = self._lane == "auto" and terms["lanes"]["raw"]
+        chunk_max = int(terms["lanes"]["chunk_max_bytes"])
+        base = self.endpoint.url
+        return Lanes(member.connection, member.call, http if raw else None, base, chunk_max_bytes=chunk_max)
+
+    async def _labour(
+        self, member: Membership, terms: dict[str, Any], state: StateFolder, lanes: Lanes, delivery: Delivery
+    ) -> Labour:
+        task = await member.ask("get_task", {"task_id": self.task_id})
+        own = await asyncio.to_thread(own_examples, parse_spec(task["spec"]), self._data)
+        return Labour(
+            member,
+            lanes,
+            delivery,
+            state,
+            Shares(own),
+            self._tell,
+            heartbeat_s=float(terms["heartbeat_s"]),
+            threads=self._threads,
+            checkpoint_s=self._checkpoint_s,
+        )
 
     async def _say_goodbye(self, member: Membership, number: int) -> None:
         """Tell the server not to wait; if that cannot be done quickly, the lease will end by itself."""
@@ -191,9 +199,6 @@ class Node:
 
     def _told_to_wait(self, why: str, pause: float) -> None:
         self._tell("waiting", f"{why} Again in {pause:.1f} s.")
-
-    def _tell_trouble(self, why: str) -> None:
-        self._tell("trouble", why)
 
     def _tell(self, kind: Kind, text: str, **data: Any) -> None:
         self._on_event(Event(kind, text, data))

@@ -99,7 +99,8 @@ class StateFolder:
     def clear(self) -> None:
         """Remove everything: the task is over."""
         self.close()
-        shutil.rmtree(self.path, ignore_errors=True)
+        with suppress(OSError):
+            _remove(self.path)
 
     def close(self) -> None:
         """Write nothing from now on."""
@@ -161,5 +162,15 @@ def _sweep(root: Path, mine: Path) -> None:
                 continue
             held = _lock(lock.parent)
             if held is not None:
-                shutil.rmtree(lock.parent, ignore_errors=True)
+                _remove(lock.parent)
                 os.close(held)
+
+
+def _remove(path: Path) -> None:
+    """The lock last: a folder of which it is left can still be found."""
+    for file in path.iterdir():
+        if file.is_dir():
+            shutil.rmtree(file, ignore_errors=True)
+        elif file.name != "lock":
+            file.unlink(missing_ok=True)
+    shutil.rmtree(path, ignore_errors=True)

@@ -56,17 +56,17 @@ def make_update(
     assignment: Mapping[str, Any],
     model_file: Path,
     share: Share,
-    checkpoints: Checkpoints,
     *,
     seed: int,
     threads: int,
-    on_resumed: Callable[[Progress], None],
+    checkpoints: Checkpoints | None = None,
+    on_resumed: Callable[[Progress], None] = lambda progress: None,
     on_progress: Callable[[Progress], None],
     should_stop: Callable[[], bool],
 ) -> Update:
     """Train the model of `assignment` on `share`; the update is what training added to it (local minus global).
 
-    Goes on from the last checkpoint where there is one, and leaves one behind when it is stopped.
+    With `checkpoints` it goes on from the last one, and leaves one behind when it is stopped.
 
     Raises:
         Stopped: `should_stop` answered true.
@@ -77,12 +77,13 @@ def make_update(
     model = _build(spec, assignment, model_file)
     scored = evaluate(model, share.held_out) if spec.evaluation.nodes and len(share.held_out) else None
     training = Training(model, share.train, spec.training, seed=seed, proximal=proximal(spec.aggregation))
-    if checkpoints.resume(training):
+    if checkpoints is not None and checkpoints.resume(training):
         on_resumed(training.progress())
     try:
-        trained = run(training, on_progress=on_progress, should_stop=should_stop, after_step=checkpoints.after_step)
+        after_step = checkpoints.after_step if checkpoints is not None else None
+        trained = run(training, on_progress=on_progress, should_stop=should_stop, after_step=after_step)
     except Stopped:
-        if training.at.step:
+        if checkpoints is not None and training.at.step:
             checkpoints.keep(training)
         raise
     payload = pack_update(subtract(model.state_dict(), received))

@@ -5,15 +5,34 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from federation.errors import ErrorCode, Refused
 
 DATABASE_FILE = "potluck.db"
 ADDRESS_FILE = "server.json"
 SPOOL_FOLDER = "spool"
+_LOCK_FILE = "lock"
+_LOOKS = 5
+_BETWEEN_LOOKS_S = 0.05  # `is_owned` holds the lock for an instant
+
+
+class Occupied(Refused):
+    """Another server owns the data directory."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a server of this machine listens, and the certificate that it shows, if any."""
+
+    url: str
+    pid: int
+    certificate: Path | None = None
 
 
 @contextmanager
@@ -23,7 +42,7 @@ def sole_owner(data_dir: Path) -> Iterator[None]:
         if not data_dir.exists():
             data_dir.mkdir(parents=True, mode=0o700)
             (data_dir / ".gitignore").write_text("*\n")  # the key in it is nothing to commit by accident
-        lock = (data_dir / "lock").open("a+")
+        lock = (data_dir / _LOCK_FILE).open("a+")
     except OSError as error:
         raise Refused(
             ErrorCode.INVALID_ARGUMENT,
@@ -31,16 +50,14 @@ def sole_owner(data_dir: Path) -> Iterator[None]:
             "choose another --data-dir, one that this user can write to",
         ) from None
     with lock as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not _take(file):
             file.seek(0)
             pid = file.read().strip() or "unknown"
-            raise Refused(
+            raise Occupied(
                 ErrorCode.BUSY,
                 f"{data_dir} belongs to a server that runs as process {pid}{_at_its_address(data_dir, pid)}.",
                 "stop that server, or give this one another --data-dir",
-            ) from None
+            )
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
@@ -48,19 +65,60 @@ def sole_owner(data_dir: Path) -> Iterator[None]:
         yield
 
 
-def write_address(data_dir: Path, url: str) -> None:
-    """Says where the server of this directory is."""
+def is_owned(data_dir: Path) -> bool:
+    """Whether a server runs on this directory now, whatever files a killed one left in it."""
+    try:
+        with (data_dir / _LOCK_FILE).open("rb") as file:
+            return not _locked(file, fcntl.LOCK_SH)
+    except OSError:
+        return False
+
+
+def write_address(data_dir: Path, url: str, certificate: Path | None = None) -> None:
+    """Says where the server of this directory is, which is this process."""
+    told = {"url": url, "pid": os.getpid()}
+    if certificate is not None:
+        told["certificate"] = str(certificate.resolve())
     draft = data_dir / f".{ADDRESS_FILE}"
-    draft.write_text(json.dumps({"url": url, "pid": os.getpid()}))
+    draft.write_text(json.dumps(told))
     draft.replace(data_dir / ADDRESS_FILE)
 
 
-def _at_its_address(data_dir: Path, pid: str) -> str:
+def read_address(data_dir: Path) -> Address | None:
+    """Where a server said that it is; a killed one may have left the file behind."""
     try:
-        said = json.loads((data_dir / ADDRESS_FILE).read_text())
-        return f" at {said['url']}" if str(said["pid"]) == pid else ""
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""  # it has not begun to serve
+        told = json.loads((data_dir / ADDRESS_FILE).read_text())
+        certificate = told.get("certificate")
+        return Address(str(told["url"]), int(told["pid"]), Path(certificate) if certificate else None)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def remove_address(data_dir: Path) -> None:
+    """Says that nobody listens any more."""
+    (data_dir / ADDRESS_FILE).unlink(missing_ok=True)
+
+
+def _take(file: IO[str]) -> bool:
+    for look in range(_LOOKS):
+        if look:
+            time.sleep(_BETWEEN_LOOKS_S)
+        if _locked(file, fcntl.LOCK_EX):
+            return True
+    return False
+
+
+def _locked(file: IO[str] | IO[bytes], kind: int) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _at_its_address(data_dir: Path, pid: str) -> str:
+    address = read_address(data_dir)
+    return f" at {address.url}" if address is not None and str(address.pid) == pid else ""
 
 
 def _refuse_blobs_without_database(data_dir: Path) -> None:

@@ -23,9 +23,7 @@ log = logging.getLogger(__name__)
 
 VARIABLE = "POTLUCK_FAULT"
 
-POINTS: dict[str, str] = {
-    # The server's side of a round, in the order in which it happens. `written` is within a transaction, before its
-    # commit; after the commit nobody has been told yet.
+SERVER_POINTS = {
     "first_model_stored": "create_task: version 0 of the model is a blob, the task has no row",
     "task_written": "create_task: task, version 0 and round 1 are written",
     "task_created": "create_task: they are committed",
@@ -72,6 +70,12 @@ POINTS: dict[str, str] = {
     "node_receipt_received": "the receipt has been read; the node's disk does not know yet",
     "node_evaluated": "the final model has been scored; the score has not been sent",
 }
+"""The server's side of a round, in the order in which it happens.
+
+`written` is within a transaction, before its commit; when it is committed nobody has been told yet.
+"""
+
+POINTS: dict[str, str] = {**SERVER_POINTS}
 """Every point, and what has been done when it is reached."""
 
 

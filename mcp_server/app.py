@@ -21,10 +21,12 @@ from mcp_server.departures import Departures
 from mcp_server.fanout import Fanout
 from mcp_server.hosts import HostGuard, accepted_hosts, host_of
 from mcp_server.legacy_sse import SseStream
+from mcp_server.prefix import Prefix
 from mcp_server.protocol import build_protocol
 from mcp_server.raw_lane import RawLane
 from mcp_server.settings import Settings
 from mcp_server.telemetry import Telemetry
+from mcp_server.trimmed import Trimmed
 from resources.workload import Workload
 from tools.context import Potluck
 
@@ -38,7 +40,7 @@ def build_app(settings: Settings, federation: Federation, workload: Workload) ->
     state = Potluck(federation, workload, lambda host: host_of(host) in hosts)
     telemetry, fanout = Telemetry(federation), Fanout()
     fanout.follow(federation.shared.notices)
-    protocol = build_protocol(state, telemetry, fanout)
+    protocol = build_protocol(state, telemetry, fanout, conformance=settings.conformance)
     unguarded = TransportSecuritySettings(enable_dns_rebinding_protection=False)  # HostGuard guards every route
     http = protocol.streamable_http_app(
         max_request_body_size=MAX_RPC_BYTES, max_sessions=_MAX_SESSIONS, transport_security=unguarded
@@ -68,7 +70,7 @@ def build_app(settings: Settings, federation: Federation, workload: Workload) ->
         allow_headers=["*"],
         expose_headers=["Mcp-Session-Id", "WWW-Authenticate", "ETag"],
     )
-    return Starlette(
+    app = Starlette(
         lifespan=lifespan,
         routes=[
             *http.routes,
@@ -79,9 +81,13 @@ def build_app(settings: Settings, federation: Federation, workload: Workload) ->
             Route("/metrics", metrics),
         ],
         middleware=[
+            Middleware(Trimmed),
+            Middleware(Prefix, settings.base_path),
             Middleware(Departures, lambda: federation.shared.notices.stopping),
             Middleware(HostGuard, hosts, settings.allow_origin),
             cors,
             Middleware(AuthMiddleware, Callers(settings, federation.tokens)),
         ],
     )
+    app.state.protocol, app.state.potluck = protocol, state  # for a host at the standard streams
+    return app

@@ -78,6 +78,11 @@ class AuthMiddleware:
             auth_context_var.reset(reset)
 
 
+def local_operator(settings: Settings) -> AccessToken:
+    """The identity of whoever started this process: the owner of the data directory, who holds every key to it."""
+    return _identity("stdio", Access.OPEN if settings.open else Access.OPERATOR)
+
+
 def _identity(token_id: str, access: Access) -> AccessToken:
     return AccessToken(token="", client_id=token_id, subject=token_id, scopes=[access.value])
 

@@ -13,6 +13,7 @@ from mcp.server.mcpserver import MCPServer
 
 from federation.errors import ErrorCode, Refused
 from mcp_server.fanout import Fanout
+from mcp_server.log_levels import accept_log_levels
 from mcp_server.prompts import register_completions, register_prompts
 from mcp_server.resources import register_resources
 from mcp_server.telemetry import Telemetry
@@ -29,8 +30,12 @@ Errors name a code, the problem and the mend."""
 _BY_NAME = {entry.name: entry for entry in TOOLS}
 
 
-def build_protocol(state: Potluck, telemetry: Telemetry, fanout: Fanout) -> MCPServer:
-    """An MCP server whose every answer comes from `state`. It holds no state of its own but open connections."""
+def build_protocol(state: Potluck, telemetry: Telemetry, fanout: Fanout, *, conformance: bool = False) -> MCPServer:
+    """An MCP server whose every answer comes from `state`. It holds no state of its own but open connections.
+
+    `conformance` adds the fixtures of the official suites, which every caller may use.
+    """
+    fixtures: frozenset[str] = frozenset()
 
     @asynccontextmanager
     async def lifespan(_: MCPServer) -> Any:
@@ -39,11 +44,14 @@ def build_protocol(state: Potluck, telemetry: Telemetry, fanout: Fanout) -> MCPS
     async def by_role(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         """Shows each caller the tools of its role, in one order, and counts calls."""
         if ctx.method == "tools/call":
+            if (ctx.params or {}).get("name") in fixtures:
+                return await call_next(ctx)
             return await _counted(ctx, call_next, telemetry)
         result = await call_next(ctx)
         if ctx.method == "tools/list" and isinstance(result, dict):
             access = current_caller().access
-            return result | {"tools": [tool for tool in result["tools"] if _BY_NAME[tool["name"]].allows(access)]}
+            shown = {entry.name for entry in TOOLS if entry.allows(access)} | fixtures
+            return result | {"tools": [tool for tool in result["tools"] if tool["name"] in shown]}
         return result
 
     server = MCPServer(
@@ -63,6 +71,11 @@ def build_protocol(state: Potluck, telemetry: Telemetry, fanout: Fanout) -> MCPS
     register_resources(server, state)
     register_prompts(server)
     register_completions(server, state)
+    accept_log_levels(server)
+    if conformance:
+        from mcp_server.conformance.fixtures import register_fixtures
+
+        fixtures = register_fixtures(server)
     return server
 
 

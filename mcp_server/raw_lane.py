@@ -28,8 +28,15 @@ _STATUS = {
 }
 
 
+_PIECE_S = 120
+"""Seconds in which a client has to take a piece of 1 MiB: 9 kB/s are enough."""
+
+
 class BlobResponse(FileResponse):
-    """A file in pieces of 1 MiB; `on_sent` hears how many bytes of it went out, also when the client leaves early."""
+    """A file in pieces of 1 MiB; `on_sent` hears how many bytes of it went out, also when the client leaves early.
+
+    A client that takes too long over a piece is dropped.
+    """
 
     chunk_size = 1 << 20
 
@@ -42,7 +49,11 @@ class BlobResponse(FileResponse):
 
         async def counting(message: Message) -> None:
             nonlocal sent
-            await send(message)
+            try:
+                async with asyncio.timeout(_PIECE_S):
+                    await send(message)
+            except TimeoutError:
+                raise ClientDisconnect from None
             sent += len(message.get("body", b""))
 
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import signal
@@ -11,19 +12,23 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import uvicorn
 from sse_starlette.sse import AppStatus
 
 from federation.coordinator.federation import Federation, open_federation
 from federation.coordinator.notices import Notices
-from federation.data_dir import ADDRESS_FILE, write_address
+from federation.data_dir import remove_address, write_address
 from federation.errors import ErrorCode, Refused
 from federation.tokens import FIRST_OPERATOR, Role
 from mcp_server.app import build_app
+from mcp_server.auth import Callers
 from mcp_server.hosts import accepted_hosts
 from mcp_server.logs import configure
 from mcp_server.settings import Settings
+from mcp_server.stdio.local import host_identity, start_host
+from mcp_server.stdio.wire import Wire
 from resources.workload import Workload
 
 log = logging.getLogger("potluck")
@@ -38,11 +43,21 @@ _STALLED_S = 60
 """Seconds after which a connection is dropped whose client takes none of what is sent to it."""
 
 
-def serve(settings: Settings) -> None:
-    """Serves until SIGINT or SIGTERM. Raises Refused when the data directory or the port is taken."""
+def serve(settings: Settings, wire: Wire | None = None, token: str | None = None) -> None:
+    """Serves until SIGINT or SIGTERM, or until the host at the other end of `wire` closes it.
+
+    Args:
+        wire: serve a host at the standard streams too, as the holder of `token`; without one, as the operator that
+            whoever started this process is anyway.
+
+    Raises:
+        Occupied: another server owns the data directory.
+        Refused: the port is taken, or the token is not valid.
+    """
     import torch
 
     configure(settings.log_format, settings.log_level)
+    AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]  # `_end_streams` does it
     # uvicorn stops in order and then raises the signal again; by default that would end the process before the
     # database is closed. And a signal that comes before uvicorn listens for it is not to be lost.
     AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]
@@ -50,10 +65,10 @@ def serve(settings: Settings) -> None:
     signal.signal(signal.SIGTERM, lambda *_: told_to_stop.set())
     torch.set_num_threads(settings.torch_threads)
     workers = ThreadPoolExecutor(thread_name_prefix="worker")
-    with asyncio.Runner(loop_factory=uvicorn.Config("", loop="auto").get_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=uvicorn.Config("", loop="auto", log_config=None).get_loop_factory()) as runner:
         runner.get_loop().set_default_executor(workers)
         try:
-            runner.run(_serve(settings, told_to_stop))
+            runner.run(_serve(settings, told_to_stop, wire, token))
         except KeyboardInterrupt:
             _leave(workers, 130)
             raise
@@ -74,26 +89,31 @@ def _leave(workers: ThreadPoolExecutor, exit_code: int) -> None:
                 os._exit(exit_code)
 
 
-async def _serve(settings: Settings, told_to_stop: threading.Event) -> None:
+async def _serve(settings: Settings, told_to_stop: threading.Event, wire: Wire | None, host_token: str | None) -> None:
     workload = Workload()
-    with listen(settings) as listener:
+    with listen(settings, anywhere=wire is not None and "port" not in settings.model_fields_set) as listener:
         async with open_federation(settings.data_dir, workload, quota_bytes=settings.quota_bytes) as federation:
             token = await _first_token(settings, federation)
+            token = token if wire is None else None  # hosts keep what a server writes to stderr
+            app = build_app(settings, federation, workload)
             config = uvicorn.Config(
-                build_app(settings, federation, workload),
+                app,
                 ssl_certfile=settings.ssl_certfile,
                 ssl_keyfile=str(settings.ssl_keyfile) if settings.ssl_keyfile else None,
-                root_path=settings.base_path,
                 log_config=None,
                 access_log=False,
                 timeout_graceful_shutdown=_GRACE_S,
             )
             url = base_url(settings, listener.getsockname()[1])
             server = _Server(config, settings, federation.shared.notices, url, token, told_to_stop)
-            try:
-                await server.serve(sockets=[listener])
-            finally:
-                (settings.data_dir / ADDRESS_FILE).unlink(missing_ok=True)
+            with ExitStack() as host:
+                if wire is not None:
+                    who = await host_identity(Callers(settings, federation.tokens), settings, host_token)
+                    host.callback(start_host(server, app, wire, who).cancel)
+                try:
+                    await server.serve(sockets=[listener])
+                finally:
+                    remove_address(settings.data_dir)
 
 
 class _Server(uvicorn.Server):
@@ -114,13 +134,14 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if self._told_to_stop.is_set():
-            self.should_exit = True
-        if not self.should_exit:
-            write_address(self._settings.data_dir, self._url)
+        if self._told_to_stop.is_set():  # before uvicorn listened for it; once started, it stops in order
+            asyncio.get_running_loop().call_soon(self.handle_exit, signal.SIGTERM, None)
+        elif not self.should_exit:
+            write_address(self._settings.data_dir, self._url, self._settings.ssl_certfile)
             print(greeting(self._settings, self._url, self._token), file=sys.stderr, flush=True)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        remove_address(self._settings.data_dir)  # first: whoever starts now must not turn to a server that stops
         self._notices.stop()
         asyncio.get_running_loop().call_later(_ANSWERS_S, _end_streams)
         await super().shutdown(sockets)
@@ -171,8 +192,11 @@ async def _first_token(settings: Settings, federation: Federation) -> str | None
     return token.secret if new and not settings.open and settings.operator_token is None else None
 
 
-def listen(settings: Settings) -> socket.socket:
-    """The socket that a server listens on; refused (busy) when the address is taken."""
+def listen(settings: Settings, *, anywhere: bool = False) -> socket.socket:
+    """The socket that a server listens on; refused (busy) when the address is taken.
+
+    `anywhere`: nobody asked for this very port, so a free one will do when it is taken.
+    """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(
         family, socket.SOCK_STREAM, socket.IPPROTO_TCP
@@ -183,6 +207,11 @@ def listen(settings: Settings) -> socket.socket:
     try:
         listener.bind((settings.host, settings.port))
     except OSError as error:
+        if anywhere and error.errno == errno.EADDRINUSE:
+            log.warning("port %d is taken; taking a free one (--port asks for a port and no other)", settings.port)
+            listener.bind((settings.host, 0))
+            listener.set_inheritable(True)
+            return listener
         listener.close()
         raise Refused(
             ErrorCode.BUSY,

@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     base_path: str = Field(
         default="", pattern=r"^(/[A-Za-z0-9._~-]+)*$", description="Path prefix under which a proxy serves Potluck."
     )
+    conformance: bool = Field(
+        default=False, description="Also offer what the official conformance suites call. Loopback only."
+    )
 
     @model_validator(mode="after")
     def _open_stays_at_home(self) -> Self:
@@ -61,6 +64,11 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"--open makes every caller an operator; it is refused on {self.host}. "
                 "Mend: listen on 127.0.0.1, or leave --open out and issue tokens"
+            )
+        if self.conformance and not is_loopback(self.host):
+            raise ValueError(
+                f"--conformance offers tools that are there for test suites alone; it is refused on {self.host}. "
+                "Mend: listen on 127.0.0.1, or leave --conformance out"
             )
         if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
             raise ValueError("TLS needs both ssl_certfile and ssl_keyfile")

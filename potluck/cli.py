@@ -59,7 +59,16 @@ def serve(
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None, typer.Option(case_sensitive=False, help="[default: INFO]")
     ] = None,
+    conformance: Annotated[
+        bool | None, typer.Option("--conformance", hidden=True, help="For the official test suites. Loopback only.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file with any of these settings.")] = None,
+    stdio: Annotated[
+        bool, typer.Option("--stdio", help="Serve an MCP host at the standard streams, by relay if a server runs.")
+    ] = False,
+    token: Annotated[
+        str | None, typer.Option(envvar="POTLUCK_TOKEN", help="--stdio: whom to call as; default: the operator.")
+    ] = None,
 ) -> None:
     """Run the coordinator. Flags override POTLUCK_… in the environment, which overrides --config."""
     from potluck.serve import run
@@ -79,8 +88,10 @@ def serve(
         "torch_threads": torch_threads,
         "log_format": log_format,
         "log_level": log_level,
+        "conformance": conformance,
     }
-    run({name: value for name, value in flags.items() if value is not None}, config)
+    given = {name: value for name, value in flags.items() if value is not None}
+    run(given, config, stdio=stdio, token=token)
 
 
 @app.command()

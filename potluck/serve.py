@@ -12,8 +12,19 @@ from federation.errors import ErrorCode, Refused
 from federation.spec import spec_problems
 
 
-def run(flags: dict[str, Any], config: Path | None) -> None:
-    """Serve until stopped. `flags` holds only what was given; `config` is a TOML file."""
+def run(flags: dict[str, Any], config: Path | None, *, stdio: bool = False, token: str | None = None) -> None:
+    """Serve until stopped. `flags` holds only what was given; `config` is a TOML file.
+
+    `stdio` serves an MCP host at the standard streams too, as the holder of `token` or else as the operator.
+    """
+    if stdio:
+        from mcp_server.stdio.wire import Wire
+
+        wire = Wire.claim()  # before anything is imported that might print
+        from mcp_server.stdio.start import run_stdio
+
+        run_stdio(settings_from(flags, config), wire, token)
+        return
     settings = settings_from(flags, config)
     from mcp_server.run import serve
 

@@ -99,9 +99,10 @@ class Workload:
         return budget.estimate(spec)
 
     def _with_weights(self, spec: TaskSpec, weights: Mapping[str, Tensor]) -> nn.Module:
-        model = self.build(spec)
-        model.load_state_dict(dict(weights))
-        return model
+        shape, classes = self.schema_for(spec)
+        return models.model_of(
+            spec.model.id, weights, input_shape=shape, num_classes=classes, options=spec.model.options
+        )
 
     def _check_model(self, spec: TaskSpec) -> Iterable[Problem]:
         try:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, WithJsonSchema
 
 from tools.arguments import TaskId, Version
 from tools.context import Ctx, current_caller, potluck
 from tools.model_card import model_card
+
+# Flat or nested, so its items can be of no one type; a schema that says nothing at all is one that some hosts refuse.
+Example = Annotated[Any, WithJsonSchema({"type": "array"})]
 
 
 class Prediction(BaseModel):
@@ -45,7 +48,7 @@ async def predict(
     ctx: Ctx,
     task_id: TaskId,
     inputs: Annotated[
-        list[Any], Field(min_length=1, max_length=256, description="Examples, as nested or flat lists of 0..1.")
+        list[Example], Field(min_length=1, max_length=256, description="Examples, as nested or flat lists of 0..1.")
     ],
     version: Version = None,
 ) -> Prediction:

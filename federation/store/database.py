@@ -40,6 +40,9 @@ class Database:
         self._writer = _engine(url, pool_size=1, begin="BEGIN IMMEDIATE")
         self._readers = _engine(url, pool_size=_READERS, begin="BEGIN")
         self._turn = asyncio.Lock()
+        # Where many wait, as when a round begins, they wait here: the pool's own queue costs a task, a timer and a
+        # greenlet each, and gives up after 30 seconds.
+        self._seats = asyncio.Semaphore(_READERS)
         self._writing: set[asyncio.Task[Any]] = set()
 
     @classmethod
@@ -74,7 +77,7 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection that sees one consistent state."""
-        async with self._readers.connect() as connection:
+        async with self._seats, self._readers.connect() as connection:
             yield connection
 
     async def write(

@@ -55,6 +55,18 @@ def create_model(
     return model
 
 
+def model_of(
+    id: str, weights: Mapping[str, Tensor], *, input_shape: Shape, num_classes: int, options: RawOptions | None = None
+) -> nn.Module:
+    """The model that has these very tensors as its weights: nothing is drawn, and nothing is copied.
+
+    Whoever trains it changes `weights`. Refusals as for `create_model`; RuntimeError for other names or shapes.
+    """
+    model = _skeleton(id, input_shape, num_classes, options)
+    model.load_state_dict(dict(weights), assign=True)
+    return model
+
+
 @dataclass(frozen=True)
 class Cost:
     """What one model weighs.

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
-import importlib
+import json
 import math
+import subprocess
 import sys
-from typing import Any
+from pathlib import Path
 
 import pytest
 
 from benchmarks.__main__ import NAMES
+from benchmarks.report import Report
 
 pytestmark = [
     pytest.mark.e2e,
@@ -18,14 +19,15 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
 ]
 
-SMALL: dict[str, dict[str, Any]] = {
-    "round_latency": {"rounds": 3, "nodes": 1, "runs": 1},
-    "raw_lane": {"mib": 1, "repeats": 1},
-    "fold": {"mb": 1, "repeats": 1, "flower": "/nowhere", "quick": True},
-    "fold_while_serving": {"updates": 2, "hidden": 100},
-    "noop_call": {"calls": 2, "batches": 1},
-    "idle_nodes": {"nodes": 6, "window": 0.1},
-    "churn": {"nodes": 4, "rounds": 2, "vanish": 0.3, "deadline": 4.0},
+SMALL = {
+    "round_latency": "--rounds 3 --nodes 1 --runs 1",
+    "raw_lane": "--mib 1 --repeats 1",
+    "fold": "--mb 1 --repeats 1 --flower /nowhere",
+    "fold_while_serving": "--updates 2 --hidden 100",
+    "noop_call": "--calls 2 --batches 1",
+    "idle_nodes": "--nodes 6 --window 0.1 --settle 0.1",
+    "checkpoint_cost": "--steps 3 --runs 1 --every 10 --disk /tmp",
+    "churn": "--nodes 4 --rounds 2 --deadline 4",
 }
 NEEDS_THE_NETWORK = {"flower_rounds"}
 
@@ -35,11 +37,14 @@ def test_none_is_forgotten() -> None:
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_a_benchmark_runs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = importlib.import_module(f"benchmarks.{name}")
-    if name == "idle_nodes":
-        monkeypatch.setattr(module, "SETTLE_S", 0.1)
-    report = module.run(argparse.Namespace(**({"quick": True} | SMALL[name])))
+def test_a_benchmark_runs(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    command = [sys.executable, "-m", f"benchmarks.{name}", "--quick", *SMALL[name].split(), "--json", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stderr
+    report = Report.from_json(json.loads(file.read_text()))
+    assert report.text() in done.stdout
     assert len(report.figures) > 3
     assert report.judged
-    assert not any(math.isnan(value) for figure in report.figures for value in figure.values), report.text()
+    nameless = [figure.what for figure in report.figures if any(map(math.isnan, figure.values))]
+    assert not nameless

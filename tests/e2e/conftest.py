@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from lives import Lives
 from machine import Machine
+from outside import missing
 from small_federation import SmallChunks
 
 from edge_client.connection import Connection
@@ -46,6 +47,27 @@ def anyio_backend() -> str:
 def machine(tmp_path: Path) -> Iterator[Machine]:
     with Children(tmp_path / "logs") as children:
         yield Machine(tmp_path, children)
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """A machine whose server runs for all tests that only talk to it."""
+    folder = tmp_path_factory.mktemp("shared")
+    with Children(folder / "logs") as children:
+        machine = Machine(folder, children)
+        machine.start_server()
+        yield machine
+
+
+@pytest.fixture(scope="session")
+def npm() -> Path:
+    """The packages of tests/e2e/npm. Where they cannot be had, a skip; in CI, a failure."""
+    from benchmarks.npm import NotInstalled, node_modules
+
+    try:
+        return node_modules()
+    except NotInstalled as problem:
+        missing(str(problem))
 
 
 @pytest.fixture

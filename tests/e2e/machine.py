@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ class Machine:
         self.children = children
         self.data_dir = folder / "data"
         self.url = ""
+        self.operator = OPERATOR
         self._starts = 0
 
     def start_server(self, *flags: str, port: int = 0, operator: str | None = OPERATOR) -> None:
@@ -44,6 +46,11 @@ class Machine:
         self.server = f"server-{self._starts}"
         arguments = ["serve", "--port", str(port), "--data-dir", str(self.data_dir), *flags]
         self.children.start(self.server, arguments, {"POTLUCK_OPERATOR_TOKEN": operator} if operator else {})
+        self.wait_for_address()
+
+    def wait_for_address(self) -> None:
+        """Waits until a server on the data directory, whoever started it, accepts connections."""
+        address = self.data_dir / "server.json"
         self._until(address.exists, "the server accepts connections")
         self.url = json.loads(address.read_text())["url"]
 
@@ -61,28 +68,38 @@ class Machine:
         """What the server wrote to its log."""
         return self.children.log(self.server).read_text()
 
-    def start_node(self, name: str, task_id: str, token: str, *flags: str) -> None:
+    def start_node(self, name: str, task_id: str, token: str, *flags: str, url: str | None = None) -> None:
         """Starts a node whose key follows from its name, so that a run can be repeated."""
         key = self.folder / "keys" / f"{name}.pem"
         if not key.exists():
             write_key(key, Ed25519PrivateKey.from_private_bytes(name.encode().ljust(32, b".")))
-        arguments = ["join", self.url, "--task", task_id, "--key", str(key), "--name", name, *flags]
+        arguments = ["join", url or self.url, "--task", task_id, "--key", str(key), "--name", name, *flags]
         self.children.start(name, arguments, {"POTLUCK_TOKEN": token})
 
     async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
         """Calls a tool as the operator."""
-        async with Connection(Endpoint(self.url, token=OPERATOR), patience_s=20) as connection:
+        async with Connection(Endpoint(self.url, token=self.operator), patience_s=20) as connection:
             return await connection.call(tool, arguments)
+
+    def as_caller(self, token: str) -> Machine:
+        """The same machine, its tools called with another token."""
+        other = copy(self)
+        other.operator = token
+        return other
+
+    async def token(self, role: str) -> str:
+        """A token of this role."""
+        return str((await self.call("issue_token", role=role, label="tests", request_id=f"tests-{role}"))["token"])
 
     async def node_token(self) -> str:
         """A token that enrols nodes."""
-        return str((await self.call("issue_token", role="node", label="tests", request_id="tests-nodes"))["token"])
+        return await self.token("node")
 
     async def wait_for(
         self, task_id: str, condition: Callable[[dict[str, Any]], bool], timeout: float = PATIENCE_S
     ) -> dict[str, Any]:
         """The task, once `condition(task)` holds; listens for changes instead of asking over and over."""
-        endpoint = Endpoint(self.url, token=OPERATOR)
+        endpoint = Endpoint(self.url, token=self.operator)
         deadline = time.monotonic() + timeout
         async with (
             endpoint.http() as http,
@@ -101,7 +118,7 @@ class Machine:
 
     def bulk_bytes(self) -> dict[tuple[str, str], float]:
         """Bytes of models and updates by lane and direction, from /metrics."""
-        text = httpx2.get(f"{self.url}/metrics", headers={"Authorization": f"Bearer {OPERATOR}"}).text
+        text = httpx2.get(f"{self.url}/metrics", headers={"Authorization": f"Bearer {self.operator}"}).text
         pattern = r'potluck_bulk_bytes_total\{direction="([a-z]+)",lane="([a-z-]+)"\} (\S+)'
         return {(lane, direction): float(size) for direction, lane, size in re.findall(pattern, text)}
 

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edge_client.identity import write_key
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 class NodeLives:

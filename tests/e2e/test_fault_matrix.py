@@ -16,6 +16,8 @@ from evidence import blobs_on_disk, blobs_referred_to, hashes_of_rounds, incomin
 from lives import Lives
 from small_federation import ROUNDS, SmallFederation
 
+from federation.fault_points import SERVER_POINTS
+
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
 
 # The first file to become a blob is version 0 of the model; the second is a node's update.
@@ -85,6 +87,12 @@ class Undisturbed:
                 lives.end()
             self._found[void] = hashes_of_rounds(lives.data_dir)
         return self._found[void]
+
+
+def test_no_point_is_left_out() -> None:
+    assert list(IN_A_ROUND | dict.fromkeys(WITHOUT_QUORUM)) == [
+        point for point in SERVER_POINTS if point not in WITHOUT_QUORUM
+    ] + list(WITHOUT_QUORUM)
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from fault_table import record
 from machine import Machine, spec
 from node_lives import NodeLives
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(600)]
 
 ROUNDS = 15
 HIDDEN = 800
@@ -68,7 +68,7 @@ class Federation:
 
     async def finished(self) -> list[str]:
         """Waits until the task is finished; the SHA-256 of every round's model."""
-        task = await self.machine.wait_for(self.task_id, lambda task: task["state"] == "finished", timeout=90)
+        task = await self.machine.wait_for(self.task_id, lambda task: task["state"] == "finished", timeout=300)
         assert {each["state"] for each in task["rounds"]} == {"closed"}
         return [each["sha256"] for each in task["rounds"]]
 

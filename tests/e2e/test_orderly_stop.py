@@ -189,6 +189,7 @@ async def test_a_stop_that_comes_while_the_server_starts_is_not_lost(lives: Live
     assert await lives.ended() == 0
     await asyncio.wait([starting])
     starting.exception()  # it either came up for a moment or never did
+    assert "Traceback" not in lives.said()
 
 
 def test_a_thread_that_does_not_end_does_not_keep_the_process() -> None:

@@ -47,6 +47,7 @@ def test_a_stopped_server_leaves_its_data_directory_in_order(machine: Machine) -
     ("flags", "says"),
     [
         (("--open", "--host", "0.0.0.0"), "refused on 0.0.0.0"),
+        (("--conformance", "--host", "0.0.0.0"), "--conformance offers tools"),
         (("--ssl-certfile", "cert.pem"), "both ssl_certfile and ssl_keyfile"),
         (("--data-dir", "/proc/nowhere"), "cannot be a data directory"),
         (("--config", "/nowhere.toml"), "there is no file"),
@@ -65,4 +66,5 @@ def test_a_second_server_on_a_data_directory_is_refused_by_the_first_ones_proces
     machine.start_server()
     ran = potluck("serve", "--port", "0", "--data-dir", str(machine.data_dir))
     assert ran.returncode == 1
-    assert f"runs as process {machine.children.pid(machine.server)}" in ran.stderr
+    assert f"runs as process {machine.children.pid(machine.server)} at {machine.url}." in ran.stderr
+    assert httpx2.get(f"{machine.url}/healthz").status_code == 200

@@ -89,6 +89,20 @@ async def test_without_patience_a_server_out_of_reach_is_an_error_at_once() -> N
             await connection.call("report_progress", {})
 
 
+async def test_what_is_said_but_once_is_lost_at_once_however_patient_the_connection() -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    server = Flaky()
+    server.down = 1
+    async with Connection(server, sleep=sleep) as connection:
+        with pytest.raises(Lost):
+            await connection.call("report_progress", {}, once=True)
+    assert not slept
+
+
 async def test_a_refusal_comes_with_the_servers_code_problem_and_mend() -> None:
     def answer(tool: str, arguments: dict[str, Any]) -> None:
         raise Refused(ErrorCode.PARTITION_TAKEN, "part 2 is taken.", "take part 3")

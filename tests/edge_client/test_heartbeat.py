@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from edge_client.answers import Lost
 from edge_client.heartbeat import Heartbeat
 from federation.errors import ErrorCode, Refused
 from federation.training import Progress
@@ -87,3 +88,50 @@ async def test_work_that_fails_waits_for_no_report() -> None:
 
     with pytest.raises(ValueError, match="wrong"):
         await fail()
+
+
+async def test_a_server_that_is_lost_is_told_again_at_the_next_beat() -> None:
+    beats, back = [], asyncio.Event()
+
+    async def beat(progress: Progress | None) -> dict[str, Any]:
+        beats.append(progress)
+        if len(beats) < 3:
+            raise Lost("no answer")
+        back.set()
+        return {"state": "continue"}
+
+    async with Heartbeat(beat, 0) as heartbeat:
+        await back.wait()
+        assert not heartbeat.stopped()
+
+
+async def test_a_transfer_for_a_round_that_is_over_is_given_up() -> None:
+    cancelled = []
+
+    async def beat(progress: Progress | None) -> dict[str, Any]:
+        return {"state": "stop", "reason": "round 1 is closed"}
+
+    async def transfer() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+
+    with pytest.raises(Refused, match="round 1 is closed") as caught:
+        async with Heartbeat(beat, 0) as heartbeat:
+            await heartbeat.unless_stopped(transfer())
+    assert caught.value.code is ErrorCode.ROUND_CLOSED
+    assert cancelled
+
+
+async def test_a_transfer_that_fails_fails_as_itself() -> None:
+    async def beat(progress: Progress | None) -> dict[str, Any]:
+        return {"state": "continue"}
+
+    async def transfer() -> None:
+        raise Refused(ErrorCode.TOO_LARGE, "5 bytes.", "send fewer")
+
+    with pytest.raises(Refused, match="send fewer"):
+        async with Heartbeat(beat, 10) as heartbeat:
+            await heartbeat.unless_stopped(transfer())

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import os
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import httpx2
 import pytest
 
 from edge_client.connection import Connection
-from edge_client.transfer import Lanes
+from edge_client.transfer import PIECE, Lanes
+from federation import fault_points
 from federation.errors import ErrorCode, Refused
 from tests.edge_client.fake_server import FakeServer
 
@@ -187,3 +189,95 @@ async def test_an_update_that_is_too_large_is_refused_in_the_servers_words() -> 
     async with Connection(server) as connection:
         with pytest.raises(Refused, match="send fewer"):
             await lanes_of(server, connection, handler).upload(begin(b"delta"), b"delta")
+
+
+async def test_an_update_is_handed_to_the_network_in_pieces_of_an_announced_whole() -> None:
+    server, pieces, headers = FakeServer(), list[int](), list[str | None]()
+
+    async def handler(request: httpx2.Request) -> httpx2.Response:
+        headers.append(request.headers.get("Content-Length"))
+        assert "Transfer-Encoding" not in request.headers
+        pieces.extend([len(piece) async for piece in request.stream])  # type: ignore[union-attr]
+        return httpx2.Response(200, json={})
+
+    payload = bytes(2 * PIECE + 5)
+    http = httpx2.AsyncClient(transport=Unread(handler))
+    async with Connection(server) as connection:
+        lanes = Lanes(connection, connection.call, http, server.url, chunk_max_bytes=1000, sleep=no_sleep)
+        await lanes.upload(begin(payload), payload)
+    assert headers == [str(len(payload))]
+    assert pieces == [PIECE, PIECE, 5]
+    assert lanes.bytes_up == len(payload)
+
+
+class Unread(httpx2.AsyncBaseTransport):
+    """A mock that leaves the body to its handler."""
+
+    def __init__(self, handler: Callable[[httpx2.Request], Awaitable[httpx2.Response]]) -> None:
+        self._handler = handler
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        return await self._handler(request)
+
+
+async def test_a_server_that_is_down_for_a_while_costs_a_try_and_not_the_raw_lane() -> None:
+    server, tries = FakeServer(), []
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        tries.append(request)
+        if len(tries) in (1, 3):
+            raise httpx2.ConnectError("refused")
+        return server.raw_lane(request)
+
+    async with Connection(server) as connection:
+        lanes = lanes_of(server, connection, handler)
+        for text in (b"one", b"two"):
+            server.uploads.clear()
+            await lanes.upload(begin(text), text)
+            assert server.uploads["up-1"] == text
+        assert lanes.raw
+    assert "upload_chunk" not in [tool for tool, _ in server.calls]
+    assert [tool for tool, _ in server.calls].count("begin_upload") == 4, "each time it waited for the server's answer"
+
+
+async def test_a_download_goes_on_from_what_an_earlier_process_left(tmp_path: Path) -> None:
+    server, ranges = FakeServer(), []
+    (tmp_path / f"{server.sha256}.part").write_bytes(server.model[:1100])
+    (tmp_path / "an-older-model").write_bytes(b"old")
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        ranges.append(request.headers.get("Range"))
+        return httpx2.Response(206, content=server.model[1100:])
+
+    async with Connection(server) as connection:
+        path = await lanes_of(server, connection, handler).download(model_of(server), tmp_path)
+    assert ranges == ["bytes=1100-"]
+    assert path.read_bytes() == server.model
+    assert os.listdir(tmp_path) == [path.name], "it keeps one model"
+
+
+async def test_a_leftover_that_is_no_beginning_of_the_model_is_fetched_anew(tmp_path: Path) -> None:
+    server, ranges = FakeServer(), []
+    (tmp_path / f"{server.sha256}.part").write_bytes(bytes(1100))
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        ranges.append(request.headers.get("Range"))
+        if ranges[-1]:
+            return httpx2.Response(206, content=server.model[1100:])
+        return httpx2.Response(200, content=server.model)
+
+    async with Connection(server) as connection:
+        path = await lanes_of(server, connection, handler).download(model_of(server), tmp_path)
+    assert ranges == ["bytes=1100-", None]
+    assert path.read_bytes() == server.model
+
+
+async def test_a_disk_without_room_for_the_model_is_a_refusal_that_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = FakeServer()
+    monkeypatch.setattr(fault_points, "_fault", fault_points.Fault("disk_full@node_download_partly"))
+    async with Connection(server) as connection:
+        with pytest.raises(Refused, match="--state-dir") as caught:
+            await lanes_of(server, connection, server.raw_lane).download(model_of(server), tmp_path)
+    assert caught.value.code is ErrorCode.STORAGE_FULL

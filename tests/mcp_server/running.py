@@ -187,7 +187,6 @@ async def serving(
                 build_app(chosen, federation, workload),
                 log_config=None,
                 access_log=False,
-                root_path=chosen.base_path,
                 timeout_graceful_shutdown=1,
             )
             server = _Quiet(config)

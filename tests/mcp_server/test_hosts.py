@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import AsyncGenerator
 
 import pytest
 
 from tests.mcp_server.raw_node import RawNode, cohort, packed
 from tests.mcp_server.running import Served, serving
+from tests.mcp_server.stdio_host import MODERN
 
 pytestmark = pytest.mark.anyio
 PATHS = ["/mcp", "/sse", "/messages/", "/healthz", "/metrics", "/raw/blobs/x", "/raw/uploads/x", "/nothing"]
@@ -113,6 +116,43 @@ async def test_signed_urls_need_no_token_behind_a_prefix(proxied: Served) -> Non
 async def test_tools_answer_behind_a_prefix(proxied: Served) -> None:
     rpc = proxied.rpc((await proxied.token("viewer")).secret)
     assert (await rpc.call("list_tasks")) == {"tasks": []} or (await rpc.call("list_tasks"))["tasks"]
+
+
+@pytest.mark.parametrize("prefix", ["", "/fed"], ids=["taken off", "passed on"])
+async def test_a_proxy_may_take_the_prefix_off_or_pass_it_on(proxied: Served, prefix: str) -> None:
+    assert (await proxied.http.get(f"{prefix}/healthz")).json() == {"status": "ok"}
+    assert (await proxied.http.get(f"{prefix}/metrics")).status_code == 401
+    headers = {"Authorization": f"Bearer {(await proxied.token('viewer')).secret}"}
+    async with proxied.http.stream("GET", f"{prefix}/sse", headers=headers) as stream:
+        lines = stream.aiter_lines()
+        while not (line := await anext(lines)).startswith("data:"):
+            pass
+    assert line.removeprefix("data:").strip().startswith("/fed/messages/?session_id=")
+    slash = await proxied.http.post(f"{prefix}/mcp/", headers=headers)
+    assert (slash.status_code, slash.headers["location"]) == (307, f"{proxied.base}/fed/mcp")
+
+
+@pytest.mark.parametrize("path", ["/fedora/healthz", "/fed/fed/healthz", "/nothing"])
+async def test_what_only_looks_like_the_prefix_leads_nowhere(proxied: Served, path: str) -> None:
+    headers = {"Authorization": f"Bearer {(await proxied.token('viewer')).secret}"}
+    assert (await proxied.http.get(path, headers=headers)).status_code == 404
+
+
+async def test_blanks_around_a_header_are_no_part_of_it(served: Served) -> None:
+    """Over a bare socket, since clients take them off themselves."""
+    params = {"name": "list_tasks", "arguments": {}, "_meta": MODERN}
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
+    request = (
+        f"POST /mcp HTTP/1.1\r\nHost: {served.host}\r\nConnection: close\r\nContent-Length: {len(body)}\r\n"
+        "Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\n"
+        f"MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name:   list_tasks \t\r\n\r\n{body}"
+    )
+    host, _, port = served.host.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(request.encode())
+    assert (await reader.read()).startswith(b"HTTP/1.1 200")
+    writer.close()
+    await writer.wait_closed()
 
 
 @pytest.mark.parametrize("path", ["/mcp", "/messages/?session_id=" + "0" * 32])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mcp_server import run
+from mcp_server import raw_lane, run
 from tests.mcp_server.rpc import META
 from tests.mcp_server.running import Served, serving
 from tests.mcp_server.wire import request, rpc_request, until
@@ -62,6 +62,21 @@ async def test_a_download_that_nobody_reads_holds_nobody_up_and_is_dropped(impat
         await until(lambda: open_files() <= files + 1)  # all that is left is this client's own end
     sent = served.federation.traffic.totals["raw", "down"]
     assert BIG <= sent < 2 * BIG, "what did not go out is not counted"
+
+
+async def test_a_download_that_is_read_too_slowly_is_dropped(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(raw_lane, "_PIECE_S", 0.3)
+    task_id = await served.task()
+    sha256 = await asyncio.to_thread(served.federation.shared.spool.put, os.urandom(BIG))
+    url = served.federation.shared.lanes.blob_url(sha256, task_id)
+    received, loop = 0, asyncio.get_running_loop()
+    with await ask_and_stop_reading(served, request(served, "GET", f"/{url}", {})) as slow:
+        async with asyncio.timeout(60):
+            while taken := await loop.sock_recv(slow, 8192):
+                received += len(taken)
+                await asyncio.sleep(0.01)
+    assert 0 < received < BIG // 2
+    assert (await served.rpc().call("list_tasks"))["tasks"]
 
 
 async def test_a_stream_of_changes_that_nobody_reads_holds_nobody_up_and_is_dropped(impatient: Served) -> None:

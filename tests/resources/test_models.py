@@ -140,3 +140,21 @@ def test_cost_counts_a_convolution_at_every_place() -> None:
 def test_cost_of_a_model_too_large_for_memory_is_known_without_building_it() -> None:
     cost = catalogue.cost("mlp", input_shape=(4096, 4096, 16), num_classes=10, options={"hidden": 8192})
     assert cost.parameters > 2 * 10**12
+
+
+@pytest.mark.parametrize("id", IDS)
+def test_a_model_of_given_weights_answers_alike_and_holds_no_copy_of_them(id: str) -> None:
+    trained = catalogue.create_model(id, input_shape=(3, 8, 8), num_classes=4, seed=3)
+    weights = {name: tensor.detach() for name, tensor in trained.state_dict().items()}
+    model = catalogue.model_of(id, weights, input_shape=(3, 8, 8), num_classes=4)
+    assert {name: tensor.data_ptr() for name, tensor in model.state_dict().items()} == {
+        name: tensor.data_ptr() for name, tensor in weights.items()
+    }
+    x = torch.rand((2, 3, 8, 8), generator=torch.Generator().manual_seed(1))
+    assert torch.equal(model.eval()(x), trained.eval()(x))
+
+
+def test_weights_of_another_shape_make_no_model() -> None:
+    weights = catalogue.create_model("mlp", input_shape=(1, 8, 8), num_classes=10).state_dict()
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        catalogue.model_of("mlp", weights, input_shape=(1, 9, 9), num_classes=10)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -106,3 +108,45 @@ async def test_opening_a_database_again_keeps_what_is_in_it(tmp_path: Path) -> N
 
 def _pragma(name: str) -> Any:
     return text(f"PRAGMA {name}")
+
+
+async def test_many_readers_wait_their_turn_before_they_ask_the_pool(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect, asking, most = database._readers.connect, 0, 0
+
+    @asynccontextmanager
+    async def counted() -> AsyncIterator[AsyncConnection]:
+        nonlocal asking, most
+        asking += 1
+        most = max(most, asking)
+        try:
+            async with connect() as connection:
+                yield connection
+        finally:
+            asking -= 1
+
+    monkeypatch.setattr(database, "_readers", SimpleNamespace(connect=counted))
+    assert await asyncio.gather(*(count(database) for _ in range(50))) == [0] * 50
+    assert most == 4  # the pool's connections: in its own queue nobody stands, and so nobody is turned away
+
+
+async def test_a_reader_that_is_cancelled_gives_up_its_turn(database: Database) -> None:
+    holding, let_go = [asyncio.Event() for _ in range(4)], asyncio.Event()
+
+    async def hold(held: asyncio.Event) -> None:
+        async with database.read():
+            held.set()
+            await let_go.wait()
+
+    readers = [asyncio.create_task(hold(held)) for held in holding]
+    await asyncio.gather(*(held.wait() for held in holding))
+    impatient = asyncio.create_task(count(database))
+    patient = asyncio.create_task(count(database))
+    await asyncio.sleep(0)
+    impatient.cancel()
+    let_go.set()
+    assert await patient == 0
+    await asyncio.gather(*readers)
+    with pytest.raises(asyncio.CancelledError):
+        await impatient

