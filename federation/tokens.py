@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -45,10 +45,11 @@ class Token:
 
 @dataclass(frozen=True)
 class Holder:
-    """Whom a valid token stands for."""
+    """Whom a valid token stands for, and for how many seconds more; None: for ever."""
 
     token_id: str
     role: Role
+    left_s: float | None = None
 
 
 def token_id_for(key: ServerKey, request_id: str) -> str:
@@ -69,6 +70,11 @@ class Tokens:
         self._database = database
         self._key = key
         self._clock = clock
+        self._on_end: list[Callable[[str], None]] = []
+
+    def on_end(self, listener: Callable[[str], None]) -> None:
+        """Calls `listener(token_id)` when a token has been revoked; it must not block."""
+        self._on_end.append(listener)
 
     async def issue(
         self,
@@ -130,7 +136,11 @@ class Tokens:
                 await record(connection, "token_revoked", at=now, actor=actor, detail={"token_id": token_id})
             return True
 
-        if not await self._database.write(work):
+        def tell() -> None:
+            for listener in self._on_end:
+                listener(token_id)
+
+        if not await self._database.write(work, after=tell):
             raise Refused(
                 ErrorCode.NOT_FOUND, f"there is no token {token_id!r}.", "token ids are those that issue_token answers"
             )
@@ -146,9 +156,10 @@ class Tokens:
         if row is None or row["revoked_at"] is not None:
             return None
         end = _end(row)
-        if end is not None and end <= self._clock():
+        left = None if end is None else end - self._clock()
+        if left is not None and left <= 0:
             return None
-        return Holder(token_id, Role(row["role"]))
+        return Holder(token_id, Role(row["role"]), left)
 
     async def check_room(self, connection: AsyncConnection, token_id: str) -> None:
         """Refuses when a token has enrolled as many nodes as it may."""

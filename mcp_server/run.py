@@ -15,10 +15,12 @@ import uvicorn
 
 from federation.coordinator.federation import Federation, open_federation
 from federation.coordinator.notices import Notices
+from federation.coordinator.ports import Limits
 from federation.errors import ErrorCode, Refused
 from federation.tokens import FIRST_OPERATOR, Role
 from mcp_server.app import build_app
 from mcp_server.hosts import accepted_hosts
+from mcp_server.listening import listening
 from mcp_server.logs import configure
 from mcp_server.settings import Settings
 from resources.workload import Workload
@@ -45,17 +47,14 @@ def serve(settings: Settings) -> None:
 async def _serve(settings: Settings) -> None:
     workload = Workload()
     with _listen(settings) as listener:
-        async with open_federation(settings.data_dir, workload, quota_bytes=settings.quota_bytes) as federation:
+        async with open_federation(
+            settings.data_dir,
+            workload,
+            quota_bytes=settings.quota_bytes,
+            limits=Limits(node_quota_share=settings.node_quota_share),
+        ) as federation:
             token = await _first_token(settings, federation)
-            config = uvicorn.Config(
-                build_app(settings, federation, workload),
-                ssl_certfile=settings.ssl_certfile,
-                ssl_keyfile=str(settings.ssl_keyfile) if settings.ssl_keyfile else None,
-                root_path=settings.base_path,
-                log_config=None,
-                access_log=False,
-                timeout_graceful_shutdown=_GRACE_S,
-            )
+            config = listening(build_app(settings, federation, workload), settings, grace_s=_GRACE_S)
             url = base_url(settings, listener.getsockname()[1])
             server = _Server(config, settings, federation.shared.notices, url, token)
             try:

@@ -6,6 +6,9 @@ import asyncio
 import base64
 import hashlib
 import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import insert, select, update
@@ -21,6 +24,7 @@ from federation.lanes import UploadTicket
 from federation.rounds import RoundState
 from federation.store.tables import updates, uploads
 
+_MOST_AT_ONCE = 4
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -45,6 +49,7 @@ class Uploads:
     def __init__(self, shared: Shared, traffic: Traffic) -> None:
         self._shared = shared
         self._traffic = traffic
+        self._receiving: Counter[str] = Counter()
 
     async def begin(
         self, node_id: str, task_id: str, *, number: int, base_version: int, sha256: str, size: int
@@ -60,7 +65,7 @@ class Uploads:
         async with self._shared.database.read() as connection:
             await check_open_assignment(connection, task_id, number, node_id, base_version)
             await check_not_submitted(connection, task_id, number, node_id)
-            await self._check_size(connection, task_id, base_version, size)
+            largest = await self._check_size(connection, task_id, base_version, size)
         now = self._shared.clock()
         expires_at = now + self._shared.limits.upload_lifetime_s
         key = {"node_id": node_id, "task_id": task_id, "round": number, "base_version": base_version}
@@ -68,7 +73,8 @@ class Uploads:
         async def work(connection: AsyncConnection) -> None:
             row = (await connection.execute(select(uploads).where(uploads.c.upload_id == upload_id))).first()
             if row is None:
-                await check_few(connection, key, now)
+                await self._free_expired(connection, key, now)
+                await check_few(connection, key, size, largest, self._share())
                 values = {"upload_id": upload_id, "sha256": sha256, "size": size, "received": False}
                 await connection.execute(insert(uploads).values(key | values | {"expires_at": expires_at}))
             elif row.expires_at <= now:
@@ -97,6 +103,23 @@ class Uploads:
             await _check_wanted(connection, upload)
         return upload, self._shared.spool.receive(upload.upload_id, upload.sha256, upload.size)
 
+    @contextmanager
+    def receiving(self, upload: Upload) -> Iterator[None]:
+        """While bytes come by the raw lane. Each request writes a file of its own, so a node may have only a few."""
+        mine = (upload.upload_id, upload.node_id)
+        if self._receiving[upload.upload_id] >= _MOST_AT_ONCE or self._receiving[upload.node_id] >= 2 * _MOST_AT_ONCE:
+            raise Refused(
+                ErrorCode.RATE_LIMITED,
+                f"this upload is being sent {self._receiving[upload.upload_id]} times at once already.",
+                "wait for one of these requests to end",
+                retry_after_s=5,
+            )
+        self._receiving.update(mine)
+        try:
+            yield
+        finally:
+            self._receiving -= Counter(mine)
+
     async def finish(self, upload: Upload) -> None:
         """Records that an upload's bytes are durable; refused, and they are removed, if its round has ended."""
 
@@ -117,9 +140,7 @@ class Uploads:
         """Takes one piece by the in-band lane; answers the next offset and whether all is there."""
         upload = await self._get(upload_id)
         if upload.node_id != node_id:
-            raise Refused(
-                ErrorCode.FORBIDDEN, f"upload {upload_id} belongs to another node.", "use the id from begin_upload"
-            )
+            raise _unknown(upload_id)
         if await self._committed(upload_id):
             raise Refused(
                 ErrorCode.UPLOAD_GONE, "this upload has been committed.", "repeat submit_update to get the receipt"
@@ -141,11 +162,12 @@ class Uploads:
     async def take(self, node_id: str, task_id: str, number: int, base_version: int, upload_id: str) -> Upload:
         """The complete upload that `submit_update` names, if it was announced for just this update."""
         upload = await self._get(upload_id)
-        announced = (upload.node_id, upload.task_id, upload.round, upload.base_version)
-        if announced != (node_id, task_id, number, base_version):
+        if upload.node_id != node_id:
+            raise _unknown(upload_id)
+        if (upload.task_id, upload.round, upload.base_version) != (task_id, number, base_version):
             raise Refused(
                 ErrorCode.FORBIDDEN,
-                f"upload {upload_id} was announced for another node, task, round or version.",
+                f"upload {upload_id} was announced for another task, round or version.",
                 "call begin_upload for this update and use the id that it answers",
             )
         if not (upload.received and self._shared.spool.has(upload.sha256)):
@@ -191,7 +213,7 @@ class Uploads:
         async with self._shared.database.read() as connection:
             row = (await connection.execute(select(uploads).where(uploads.c.upload_id == upload_id))).mappings().first()
         if row is None:
-            raise Refused(ErrorCode.NOT_FOUND, f"there is no upload {upload_id!r}.", "call begin_upload first")
+            raise _unknown(upload_id)
         return Upload(**row)
 
     async def _committed(self, upload_id: str) -> bool:
@@ -199,7 +221,25 @@ class Uploads:
             found = await connection.scalar(select(updates.c.update_id).where(updates.c.upload_id == upload_id))
         return found is not None
 
-    async def _check_size(self, connection: AsyncConnection, task_id: str, base_version: int, size: int) -> None:
+    async def _free_expired(self, connection: AsyncConnection, key: dict[str, object], now: float) -> None:
+        """Forgets what the node announced for this round and left lying, so that it takes no room beside the new."""
+        mine = [uploads.c[name] == value for name, value in key.items()]
+        committed = select(updates.c.upload_id).where(updates.c.node_id == key["node_id"])
+        left = (uploads.c.expires_at > 0) & (uploads.c.expires_at <= now) & uploads.c.upload_id.not_in(committed)
+        rows = (await connection.execute(select(uploads.c.upload_id, uploads.c.sha256).where(*mine, left))).all()
+        for row in rows:
+            forgotten = {"received": False, "expires_at": 0}
+            await connection.execute(update(uploads).where(uploads.c.upload_id == row.upload_id).values(forgotten))
+            await asyncio.to_thread(self._shared.spool.forget, row.upload_id)
+            if not await is_referenced(connection, row.sha256):
+                await asyncio.to_thread(self._shared.spool.remove, row.sha256)
+
+    def _share(self) -> float | None:
+        quota = self._shared.spool.quota_bytes
+        return None if quota is None else quota * self._shared.limits.node_quota_share
+
+    async def _check_size(self, connection: AsyncConnection, task_id: str, base_version: int, size: int) -> int:
+        """The largest size allowed; refused when `size` is larger."""
         model = await get_version(connection, task_id, base_version)
         largest = model.size + self._shared.limits.header_allowance
         if not 0 < size <= largest:
@@ -208,6 +248,7 @@ class Uploads:
                 f"an update of {size} bytes cannot fit this model: 1..{largest} bytes are allowed.",
                 "send one safetensors file with the model's tensors as delta/<name>, in their own dtype",
             )
+        return largest
 
 
 async def _check_wanted(connection: AsyncConnection, upload: Upload) -> None:
@@ -236,6 +277,11 @@ def decode_base64(text: str, limit: int, field: str) -> bytes:
     if len(data) > limit:
         raise too_large
     return data
+
+
+def _unknown(upload_id: str) -> Refused:
+    """Said of another node's upload as well: an id follows from what is announced, so "not yours" would confirm it."""
+    return Refused(ErrorCode.NOT_FOUND, f"this node has no upload {upload_id!r}.", "use the id from begin_upload")
 
 
 def _incomplete(upload: Upload, offset: int) -> Refused:

@@ -23,6 +23,7 @@ from federation.coordinator.ports import Limits
 from federation.store.tables import metadata
 from federation.tokens import Role, Token
 from mcp_server.app import build_app
+from mcp_server.listening import listening
 from mcp_server.settings import Settings
 from resources.workload import Workload
 from tests.mcp_server.rpc import Rpc
@@ -179,18 +180,16 @@ async def serving(
         base = f"http://127.0.0.1:{listener.getsockname()[1]}"
         async with (
             open_federation(
-                data_dir, workload, clock=clock, clockwork=clockwork, limits=limits, quota_bytes=quota_bytes
+                data_dir,
+                workload,
+                clock=clock,
+                clockwork=clockwork,
+                limits=limits or Limits(node_quota_share=chosen.node_quota_share),
+                quota_bytes=quota_bytes,
             ) as federation,
             httpx2.AsyncClient(base_url=base, timeout=30) as http,
         ):
-            config = uvicorn.Config(
-                build_app(chosen, federation, workload),
-                log_config=None,
-                access_log=False,
-                root_path=chosen.base_path,
-                timeout_graceful_shutdown=1,
-            )
-            server = _Quiet(config)
+            server = _Quiet(listening(build_app(chosen, federation, workload), chosen, grace_s=1))
             running = asyncio.create_task(server.serve(sockets=[listener]))
             await asyncio.wait([asyncio.create_task(server.up.wait()), running], return_when=asyncio.FIRST_COMPLETED)
             try:
