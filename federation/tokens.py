@@ -145,11 +145,17 @@ class Tokens:
                 ErrorCode.NOT_FOUND, f"there is no token {token_id!r}.", "token ids are those that issue_token answers"
             )
 
-    async def verify(self, secret: str) -> Holder | None:
-        """Whom `secret` stands for; None when it is wrong, revoked or past its end."""
+    def issued(self, secret: str) -> str | None:
+        """The id of a token that this server's key makes, whether or not it is still good; None: it is a guess."""
         prefix, _, rest = secret.partition("_")
         token_id, _, _ = rest.partition("_")
-        if prefix != "pl" or not hmac.compare_digest(secret.encode(), token_secret(self._key, token_id).encode()):
+        genuine = hmac.compare_digest(secret.encode(), token_secret(self._key, token_id).encode())
+        return token_id if prefix == "pl" and genuine else None
+
+    async def verify(self, secret: str) -> Holder | None:
+        """Whom `secret` stands for; None when it is wrong, revoked or past its end."""
+        token_id = self.issued(secret)
+        if token_id is None:
             return None
         async with self._database.read() as connection:
             row = (await connection.execute(select(tokens).where(tokens.c.token_id == token_id))).mappings().first()

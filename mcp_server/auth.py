@@ -51,6 +51,10 @@ class Callers:
         access = Access.OPEN if self._open else self._anonymous
         return None if access is None else _identity("anonymous", access)
 
+    def is_guess(self, secret: str) -> bool:
+        """Whether this server never made such a token; one that has ended is no guess."""
+        return self._tokens.issued(secret) is None
+
     async def holder(self, secret: str, *, guessing: bool) -> Known | None:
         """A token's holder; None when the token is wrong, revoked or past its end.
 
@@ -89,7 +93,7 @@ class AuthMiddleware:
         else:
             known = await self._believed(header, address)
         if known is None and (header is not None or not path.startswith(SIGNED)):
-            await self._turn_away(scope, receive, send, address, wrong=header is not None)
+            await self._turn_away(scope, receive, send, address, header)
             return
         reset = caller_address.set(address)
         try:
@@ -98,16 +102,17 @@ class AuthMiddleware:
             caller_address.reset(reset)
 
     async def _believed(self, header: str, address: str) -> Known | None:
-        scheme, _, secret = header.partition(" ")
-        if scheme.lower() != "bearer":
+        scheme, secret = _parts(header)
+        if scheme != "bearer":
             return None
-        return await self._callers.holder(secret.strip(), guessing=self._rates.failures.wait(address) > 0)
+        return await self._callers.holder(secret, guessing=self._rates.failures.wait(address) > 0)
 
-    async def _turn_away(self, scope: Scope, receive: Receive, send: Send, address: str, *, wrong: bool) -> None:
-        wait = self._rates.failures.wait(address) if wrong else 0.0
+    async def _turn_away(self, scope: Scope, receive: Receive, send: Send, address: str, header: str | None) -> None:
+        guess = header is not None and self._callers.is_guess(_parts(header)[1])
+        wait = self._rates.failures.wait(address) if guess else 0.0
         code = "rate_limited" if wait else "unauthorized"
         self._audit.note(Call("nobody", "", address, route_of(scope), code))
-        if wrong and not wait:
+        if guess and not wait:
             self._rates.failures.count(address)
         if wait:
             problem = "too many wrong bearer tokens came from this address."
@@ -115,7 +120,7 @@ class AuthMiddleware:
             refused = Refused(ErrorCode.RATE_LIMITED, problem, mend, retry_after_s=wait)
             await answer(refused)(scope, receive, send)
         else:
-            await _unauthorized(wrong=wrong)(scope, receive, send)
+            await _unauthorized(wrong=header is not None)(scope, receive, send)
 
     async def _admit(
         self, scope: Scope, receive: Receive, send: Send, known: Known | None, address: str, path: str
@@ -135,12 +140,24 @@ class AuthMiddleware:
         reset = auth_context_var.set(scope["user"])
         try:
             answered = await self._streams.run(
-                self._app, scope, receive, send, token_id=token.client_id, left_s=known.left_s
+                self._app,
+                scope,
+                receive,
+                send,
+                token_id=token.client_id,
+                left_s=known.left_s,
+                gently=path == "/sse",  # the SDK's transport tidies up after a client that leaves, not when cancelled
             )
         finally:
             auth_context_var.reset(reset)
         if not answered:
             await _unauthorized(wrong=True)(scope, receive, send)
+
+
+def _parts(header: str) -> tuple[str, str]:
+    """Scheme and secret of an Authorization header."""
+    scheme, _, secret = header.partition(" ")
+    return scheme.lower(), secret.strip()
 
 
 def _opens_session(scope: Scope, path: str) -> bool:

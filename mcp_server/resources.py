@@ -97,17 +97,17 @@ def register_resources(server: MCPServer, state: Potluck) -> None:
         state.federation.traffic.sent("in-band", task_id, len(data))
         return data
 
-    @server.resource(uris.AUDIT, name="audit", mime_type=_JSON)
-    @_guarded(only_operators=True)
-    async def audit() -> str:
-        """The journal's latest 500 events: what changed and by whose hand, and which calls were refused."""
-        return _dump(await state.audit.latest(500))
-
     @server.resource(uris.NODES, name="nodes", mime_type=_JSON)
     @_guarded()
     async def nodes() -> str:
         """Every node that has shaken hands, what it can do, and whether it is at hand."""
         return _dump(await views.nodes())
+
+    @server.resource(uris.AUDIT, name="audit", mime_type=_JSON)
+    @_guarded(only_operators=True)
+    async def audit() -> str:
+        """The journal's latest 500 events: what changed and by whose hand, and which calls were refused."""
+        return _dump(await state.audit.latest(500))
 
 
 def _guarded(
