@@ -70,7 +70,6 @@ def build_app(settings: Settings, federation: Federation, workload: Workload) ->
             for task in running:
                 task.cancel()
             await asyncio.wait(running)
-            await audit.flush()
 
     cors = Middleware(
         CORSMiddleware,

@@ -7,8 +7,11 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+
+from pydantic import ValidationError
+from starlette.requests import ClientDisconnect
 
 _SECRETS = re.compile(r"(pl_[a-z2-7]+_|Bearer |raw/(?:uploads|blobs)/|session_id=)[A-Za-z0-9._~+/=%-]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
@@ -19,12 +22,18 @@ _MOST_KINDS = 1_000
 class _Redacted(logging.Formatter):
     """Keeps tokens and signed URLs out of the log, whoever put them there, and a message on one line."""
 
+    secrets: Sequence[str] = ()
+    """Further ones, which do not look like secrets."""
+
     def formatMessage(self, record: logging.LogRecord) -> str:
         record.message = _CONTROL.sub(lambda found: repr(found[0])[1:-1], record.message)
         return super().formatMessage(record)
 
     def format(self, record: logging.LogRecord) -> str:
-        return _SECRETS.sub(r"\1…", super().format(record))
+        text = _SECRETS.sub(r"\1…", super().format(record))
+        for secret in self.secrets:
+            text = text.replace(secret, "…")
+        return text
 
 
 class _JsonLines(_Redacted):
@@ -61,11 +70,26 @@ class Calm(logging.Filter):
         return count <= _MOST_ALIKE
 
 
-def configure(form: str, level: str) -> None:
+class Discreet(logging.Filter):
+    """Takes the tracebacks off the complaints of libraries about what a caller sent: they quote it, secrets and all."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, ValidationError | ClientDisconnect):
+            kinds = sorted({detail["type"] for detail in error.errors()}) if isinstance(error, ValidationError) else []
+            record.msg = f"{record.getMessage()}: {type(error).__name__} {', '.join(kinds)}".rstrip()
+            record.args = record.exc_info = record.exc_text = None
+        return True
+
+
+def configure(form: str, level: str, secrets: Sequence[str] = ()) -> None:
     """Sends every logger of the process to stderr. Nothing of ours ever writes to stdout."""
     handler = logging.StreamHandler(sys.stderr)
     text = _Redacted("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S")
-    handler.setFormatter(_JsonLines("%(message)s") if form == "json" else text)
+    formatter = _JsonLines("%(message)s") if form == "json" else text
+    formatter.secrets = secrets
+    handler.setFormatter(formatter)
+    handler.addFilter(Discreet())
     handler.addFilter(Calm())
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -35,12 +35,13 @@ def serve(settings: Settings) -> None:
     """Serves until SIGINT or SIGTERM. Raises Refused when the data directory or the port is taken."""
     import torch
 
-    configure(settings.log_format, settings.log_level)
+    preset = settings.operator_token
+    configure(settings.log_format, settings.log_level, [] if preset is None else [preset.get_secret_value()])
     # uvicorn stops in order and then raises the signal again; by default that would end the process before the
     # database is closed.
     signal.signal(signal.SIGTERM, lambda *_: None)
     torch.set_num_threads(settings.torch_threads)
-    with asyncio.Runner(loop_factory=uvicorn.Config("", loop="auto").get_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=uvicorn.Config("", loop="auto", log_config=None).get_loop_factory()) as runner:
         runner.run(_serve(settings))
 
 

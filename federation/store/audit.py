@@ -74,6 +74,7 @@ class Audit:
         minute = int(now // 60)
         if minute != self._minute:
             self._minute, self._in_minute = minute, 0
+            self._forget_the_past()
         row = self._rows.get((minute, call))
         if row is None and self._in_minute >= _MOST_A_MINUTE:
             call = Call("others", "", "", "any", call.code)
@@ -86,15 +87,23 @@ class Audit:
         self._work.set()
 
     async def run(self) -> None:
-        """Writes what was counted, every few seconds, for ever; whoever runs this calls `flush` at the end."""
-        while True:
-            await self._work.wait()
-            self._work.clear()
-            await asyncio.sleep(self._pause_s)
-            try:
-                await self.flush()
-            except Refused as refused:
-                log.warning("refused calls cannot be written down now: %s", refused.problem)
+        """Writes what was counted, every few seconds, until it is cancelled, and then once more."""
+        try:
+            while True:
+                await self._work.wait()
+                self._work.clear()
+                await asyncio.sleep(self._pause_s)
+                await self._try_to_flush()
+        finally:
+            await self._try_to_flush()
+
+    async def _try_to_flush(self) -> None:
+        try:
+            await self.flush()
+        except Refused as refused:
+            log.warning("refused calls cannot be written down now: %s", refused.problem)
+        except Exception:
+            log.exception("refused calls cannot be written down")
 
     async def flush(self) -> None:
         """Writes what is not written yet. Refused (busy, storage_full) when the database cannot take it."""
