@@ -30,8 +30,8 @@ lint: .venv/installed-dev  ## Check style, types and who imports whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: .venv/installed-dev  ## Run the benchmarks, quickly (ARGS= for the full ones)
-	$(BIN)/python -m benchmarks.round_latency $(or $(ARGS),--quick)
+bench: .venv/installed-dev  ## Run the benchmarks, quickly (ARGS=--full: the figures that count)
+	$(BIN)/python -m benchmarks $(or $(ARGS),--quick)
 
 clean:  ## Remove the virtual environment
 	rm -rf .venv

@@ -1,9 +1,9 @@
 """How long a round takes when nobody trains: 4 node processes, a 1 MB model, SQLite synced to disk.
 
-    python -m benchmarks.round_latency [--quick] [--rounds 50] [--nodes 4]
+    python -m benchmarks.round_latency [--quick] [--rounds 50] [--nodes 4] [--runs 3] [--json FILE]
 
-Each node asks for work, fetches the model, and sends a zero update back. A round counts from one round's end to the
-next one's. Prints the median, the spread, and the server's CPU time a round (Linux).
+Each node asks for work, fetches the model, and sends a zero update back, all through the library that real nodes use.
+A round counts from one round's end to the next one's. CPU is the server process's, memory its peak over a whole run.
 """
 
 from __future__ import annotations
@@ -11,29 +11,35 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import statistics
 import subprocess
 import sys
-import tempfile
-import time
+from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
-from edge_client.connection import Connection
-from edge_client.endpoint import Endpoint
-from potluck.processes import Children
+from benchmarks.process import Peak, cpu_seconds, memory
+from benchmarks.report import Report, command, percentile
+from benchmarks.serving import OPERATOR, Serving, end, potluck
+from benchmarks.wire import Wire
 
-OPERATOR = "operator-token-of-the-benchmark"
 HIDDEN = 3500  # 64·h + h + 10·h + 10 values of 4 bytes: 1.05 MB
+PATIENCE_S = 600.0
 
 
-def task(nodes: int, rounds: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Run:
+    """A finished task: seconds of each round but the first, the server's CPU seconds a round, its peak in bytes."""
+
+    seconds: list[float]
+    cpu_s: float
+    peak: int
+
+
+def spec(nodes: int, rounds: int, model: str = "mlp", hidden: int = HIDDEN) -> dict[str, Any]:
     """A task that is all protocol: no evaluation, no training."""
     return {
         "name": "round latency",
-        "model": {"id": "mlp", "options": {"hidden": HIDDEN}},
+        "model": {"id": model, "options": {"hidden": hidden}},
         "data": {"id": "digits", "partition": {"parts": nodes}},
         "cohort": {"size": nodes, "min_nodes": nodes, "quorum": nodes},
         "evaluation": {"server": False, "nodes": False},
@@ -42,77 +48,65 @@ def task(nodes: int, rounds: int) -> dict[str, Any]:
     }
 
 
-async def measure(url: str, nodes: int, rounds: int, pid: int) -> dict[str, float]:
-    """Seconds between the ends of consecutive rounds, in the middle and at the edges."""
-    async with Connection(Endpoint(url, token=OPERATOR)) as server:
-        created = await server.call("create_task", {"spec": task(nodes, rounds), "request_id": "round-latency"})
-        task_id = created["task_id"]
-        issued = await server.call("issue_token", {"role": "node", "request_id": "round-latency-nodes"})
-        command = [sys.executable, "-m", "benchmarks.idle_node", url, task_id, issued["token"]]
-        processes = [await asyncio.to_thread(subprocess.Popen, command) for _ in range(nodes)]
-        try:
-            before = _cpu_seconds(pid)
-            for process in processes:
-                await asyncio.to_thread(process.wait, 600)
-            spent = _cpu_seconds(pid) - before
-        finally:
-            for process in processes:
-                process.kill()
-        view = await server.call("get_task", {"task_id": task_id})
-    assert all(each["state"] == "closed" for each in view["rounds"]), view["rounds"]
-    collecting = [each["seconds"] for each in view["rounds"][1:]]
-    ends = await _ends(url, task_id)
-    gaps = [later - earlier for earlier, later in pairwise(ends)]
-    return {
-        "rounds": rounds,
-        "median_s": statistics.median(gaps),
-        "p90_s": statistics.quantiles(gaps, n=10)[-1],
-        "collecting_to_closed_median_s": statistics.median(collecting),
-        "server_cpu_s_per_round": spent / rounds,
-    }
-
-
-async def _ends(url: str, task_id: str) -> list[float]:
-    async with Connection(Endpoint(url, token=OPERATOR)) as server:
-        view = await server.call("get_task", {"task_id": task_id})
-        ends = []
-        for each in view["rounds"]:
-            document = json.loads(await server.read(f"potluck://tasks/{task_id}/model/{each['version']}"))
-            ends.append(float(document["created_at"]))
-        return ends
-
-
-def _cpu_seconds(pid: int) -> float:
+async def one_task(serving: Serving, spec: dict[str, Any], name: str) -> Run:
+    """Runs a task to its end with node processes of its own."""
+    operator = Wire(*serving.address, OPERATOR)
+    task_id = (await operator.call("create_task", spec=spec, request_id=f"rounds-{name}"))["task_id"]
+    token = (await operator.call("issue_token", role="node", request_id="rounds-nodes"))["token"]
+    line = [sys.executable, "-m", "benchmarks.zero_node", serving.url, task_id, token]
+    processes = [await asyncio.to_thread(subprocess.Popen, line) for _ in range(spec["cohort"]["size"])]
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except FileNotFoundError:
-        return float("nan")
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        with Peak(serving.pid) as peak:
+            spent = cpu_seconds(serving.pid)
+            for process in processes:
+                await asyncio.to_thread(process.wait, PATIENCE_S)
+            spent = cpu_seconds(serving.pid) - spent
+    finally:
+        for process in processes:
+            end(process)
+    ends = await _ends(operator, task_id, spec["rounds"])
+    return Run([later - earlier for earlier, later in pairwise(ends)], spent / spec["rounds"], peak.rss)
 
 
-def main() -> None:
-    """Run it and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=50)
-    parser.add_argument("--nodes", type=int, default=4)
-    parser.add_argument("--quick", action="store_true", help="10 rounds")
-    arguments = parser.parse_args()
-    rounds = 10 if arguments.quick else arguments.rounds
-    with tempfile.TemporaryDirectory(prefix="potluck-bench-") as folder, Children(Path(folder) / "logs") as children:
-        data_dir = Path(folder) / "data"
-        flags = ["serve", "--port", "0", "--data-dir", str(data_dir), "--log-level", "WARNING"]
-        children.start("server", flags, {"POTLUCK_OPERATOR_TOKEN": OPERATOR})
-        deadline = time.monotonic() + 60
-        while not (data_dir / "server.json").exists():
-            children.check()
-            if time.monotonic() > deadline:
-                raise SystemExit("the server did not start")
-            time.sleep(0.05)
-        url = json.loads((data_dir / "server.json").read_text())["url"]
-        result = asyncio.run(measure(url, arguments.nodes, rounds, children.pid("server")))
-    for name, value in result.items():
-        print(f"{name:<32} {value:.4g}")
+async def _ends(operator: Wire, task_id: str, rounds: int) -> list[float]:
+    """When each version was made; every round has to have made one."""
+    ends = []
+    for version in range(1, rounds + 1):
+        uri = f"potluck://tasks/{task_id}/model/{version}"
+        document = await operator.ask("resources/read", {"uri": uri}, name=uri)
+        ends.append(float(json.loads(document["contents"][0]["text"])["created_at"]))
+    return ends
+
+
+async def measure(serving: Serving, nodes: int, rounds: int, runs: int) -> Report:
+    """The same task again and again, on one server."""
+    report = Report(f"round latency, {nodes} nodes, 1.05 MB, {rounds} rounds")
+    before = memory(serving.pid)
+    done = [await one_task(serving, spec(nodes, rounds), f"{number}") for number in range(runs)]
+    report.add("a round, median of each run", [percentile(run.seconds, 0.5) for run in done], "s")
+    report.add("a round, all", [each for run in done for each in run.seconds], "s")
+    report.add("a round, 90th percentile of each run", [percentile(run.seconds, 0.9) for run in done], "s")
+    report.add("server CPU a round", [run.cpu_s for run in done], "CPU-s")
+    report.add("server memory (RSS) before", before.rss / 1e6, "MB")
+    report.add("server memory (RSS) at the peak", [run.peak / 1e6 for run in done], "MB")
+    after = memory(serving.pid)
+    report.add("server memory (PSS) after", after.pss / 1e6, "MB")
+    report.add("server memory (USS) after", after.uss / 1e6, "MB")
+    report.judge("round", report.figures[0].median)
+    return report
+
+
+def run(arguments: argparse.Namespace) -> Report:
+    """Starts the server and measures."""
+    with potluck() as serving:
+        return asyncio.run(measure(serving, arguments.nodes, arguments.rounds, arguments.runs))
 
 
 if __name__ == "__main__":
-    main()
+    command(
+        run,
+        __doc__ or "",
+        rounds=(50, 10, "rounds of a task"),
+        nodes=(4, 4, "node processes"),
+        runs=(3, 1, "tasks, one after the other"),
+    )

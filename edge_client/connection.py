@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, Protocol, Self, TypeVar
 
 from mcp import Client
-from mcp_types import BlobResourceContents
+from mcp_types import BlobResourceContents, CallToolResult
 
 from edge_client.answers import Lost, meaning, result_of
 
@@ -118,9 +118,15 @@ class Connection:
         if self._line:
             await self._line.close()
 
-    async def call(self, tool: str, arguments: dict[str, Any], *, timeout: float = 60.0) -> dict[str, Any]:
-        """The structured result of a tool; `timeout` bounds one attempt, in seconds."""
-        return result_of(await self.ask(lambda client: client.call_tool(tool, arguments, read_timeout_seconds=timeout)))
+    async def call(
+        self, tool: str, arguments: dict[str, Any], *, timeout: float = 60.0, once: bool = False
+    ) -> dict[str, Any]:
+        """The structured result of a tool; `timeout` bounds one attempt, in seconds; `once`: there is but one."""
+
+        async def question(client: Client) -> CallToolResult:
+            return await client.call_tool(tool, arguments, read_timeout_seconds=timeout)
+
+        return result_of(await (self._once(question) if once else self.ask(question)))
 
     async def read(self, uri: str) -> bytes:
         """The bytes of a resource."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from federation.errors import ErrorCode, Refused
 from federation.partition import partition
@@ -19,6 +23,33 @@ class Share:
 
     train: Examples
     held_out: Examples
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over the training examples: other data is other work."""
+        digest = hashlib.sha256(repr(tuple(self.train.x.shape)).encode())
+        for tensor in (self.train.x, self.train.y):
+            digest.update(tensor.contiguous().numpy().data)
+        return digest.hexdigest()
+
+
+class Shares:
+    """A node's examples, read once: they are the same in every round.
+
+    Args:
+        own: all of the node's own examples; None where it holds a part of the task's data.
+    """
+
+    def __init__(self, own: Examples | None) -> None:
+        self._own = own
+        self._held: tuple[tuple[Any, ...], Share] | None = None
+
+    async def of(self, spec: TaskSpec, index: int | None) -> Share:
+        """As `load_share`."""
+        wanted = (spec.data, spec.partition_seed, index)
+        if self._held is None or self._held[0] != wanted:
+            self._held = (wanted, await asyncio.to_thread(load_share, spec, index, self._own))
+        return self._held[1]
 
 
 def own_path(data: str | Path | None) -> Path | None:

@@ -16,6 +16,7 @@ from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 
 from federation.errors import ErrorCode, Refused
+from federation.fault_points import reach
 
 Transport = Literal["http", "sse"]
 
@@ -62,6 +63,8 @@ class Endpoint:
         )
 
     async def _note(self, response: httpx2.Response) -> None:
+        if response.request.headers.get("mcp-name") == "submit_update":
+            reach("node_update_sent")
         if response.status_code >= 400:
             self.status = response.status_code
 

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 Kind = Literal[
-    "joined", "lost", "back", "waiting", "round", "progress", "evaluated", "submitted", "skipped", "finished"
+    "joined",
+    "lost",
+    "back",
+    "waiting",
+    "round",
+    "resumed",
+    "progress",
+    "evaluated",
+    "submitted",
+    "skipped",
+    "trouble",
+    "finished",
 ]
+"""`resumed`: work that an earlier process began is gone on with; `trouble`: what is kept on disk cannot be used, or
+cannot be kept, which costs work at most."""
 
 
 @dataclass(frozen=True)
@@ -17,6 +30,12 @@ class Event:
     kind: Kind
     text: str
     data: dict[str, Any] = field(default_factory=dict)
+
+
+class Tell(Protocol):
+    """Tells whoever watches: what kind of event, in words, and in data."""
+
+    def __call__(self, kind: Kind, text: str, **data: Any) -> None: ...
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ class Membership:
         audience: str,
         on_wait: Callable[[str, float], None],
     ) -> None:
-        self._connection = connection
+        self.connection = connection
         self._audience = audience
         self._name = name
         self._on_wait = on_wait
@@ -65,8 +65,12 @@ class Membership:
         self.node_id, self._token = str(terms["node_id"]), str(terms["node_token"])
         return terms
 
-    async def call(self, tool: str, arguments: dict[str, Any], *, timeout: float = 60.0) -> dict[str, Any]:
+    async def call(
+        self, tool: str, arguments: dict[str, Any], *, timeout: float = 60.0, once: bool = False
+    ) -> dict[str, Any]:
         """Call a node tool; a node token that the server no longer knows is renewed.
+
+        With `once`, a server that is out of reach is `Lost` at once: what is said every few seconds is not repeated.
 
         Raises:
             Refused: FENCED when another process came with the same key; and whatever else waiting does not mend.
@@ -74,14 +78,14 @@ class Membership:
         """
         token = self._token
         try:
-            return await self._patiently(tool, self._signed_in(arguments), timeout=timeout)
+            return await self._patiently(tool, self._signed_in(arguments), timeout=timeout, once=once)
         except Refused as refused:
             if refused.code is not ErrorCode.BAD_NODE_TOKEN:
                 raise
         async with self._renewal:
             if self._token == token:  # else another call has just renewed it, and a second handshake would undo that
                 await self.renew()
-        return await self._patiently(tool, self._signed_in(arguments), timeout=timeout)
+        return await self._patiently(tool, self._signed_in(arguments), timeout=timeout, once=once)
 
     async def ask(self, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """Call a tool that is not about this node; raises as `call` does."""
@@ -90,11 +94,13 @@ class Membership:
     def _signed_in(self, arguments: dict[str, Any]) -> dict[str, Any]:
         return {"node_id": self.node_id, "node_token": self._token} | arguments
 
-    async def _patiently(self, tool: str, arguments: dict[str, Any], *, timeout: float = 60.0) -> dict[str, Any]:
+    async def _patiently(
+        self, tool: str, arguments: dict[str, Any], *, timeout: float = 60.0, once: bool = False
+    ) -> dict[str, Any]:
         failures = 0
         for pause in delays(first_s=1.0):
             try:
-                return await self._connection.call(tool, arguments, timeout=timeout)
+                return await self.connection.call(tool, arguments, timeout=timeout, once=once)
             except Refused as refused:
                 failures += refused.code is ErrorCode.INTERNAL
                 if refused.code not in LATER and not (refused.code is ErrorCode.INTERNAL and failures <= FAILURES):

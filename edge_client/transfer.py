@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -14,12 +15,18 @@ import httpx2
 
 from edge_client.answers import refusal_in
 from edge_client.connection import Connection, delays
+from edge_client.membership import LATER
 from federation.errors import ErrorCode, Refused
+from federation.fault_points import reach
+from federation.part import FULL
 
 Lane = Literal["auto", "inband"]
 Call = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
 ATTEMPTS = 3
 """Tries on the raw lane before a transfer goes in-band."""
+PIECE = 1 << 20
+"""Bytes of an update that are handed to the network at a time: no second copy of it waits in a buffer, and a slow line
+has the write timeout for each of them, not for all."""
 
 
 class NoLane(Exception):
@@ -65,19 +72,23 @@ class Lanes:
     async def download(self, model: Mapping[str, Any], folder: Path) -> Path:
         """The file of a model version `{sha256, size, url}`, its hash checked; `folder` keeps the last one only.
 
+        What is there already, of this process or an earlier one, is not fetched again.
+
         Raises:
-            Refused: the server has no such model, or its bytes are twice not what their hash says.
+            Refused: the server has no such model, its bytes are twice not what their hash says, or the disk is full.
         """
         sha256, size = str(model["sha256"]), int(model["size"])
-        path = folder / sha256
+        path, unfinished = folder / sha256, folder / f"{sha256}.part"
+        _keep_only(folder, path, unfinished)
         if path.exists():
-            return path
-        _empty(folder)
-        part = _Part(folder / f"{sha256}.part", size)
+            if await asyncio.to_thread(_sha256, path) == sha256:
+                return path
+            path.unlink()  # the disk has spoilt it
+        part = _Part(unfinished, size)
         for final in (False, True):
-            if not (self.raw and await self._download_raw(str(model["url"]), part)):
+            if not (self.raw and await self._download_raw(str(model["url"]), sha256, part)):
                 await self._download_inband(sha256, part)
-            if await asyncio.to_thread(part.sha256) == sha256:
+            if part.held == size and await asyncio.to_thread(_sha256, part.path) == sha256:
                 return part.path.rename(path)
             part.restart()
             if final:
@@ -88,11 +99,11 @@ class Lanes:
             "check the server's disk, and any proxy between it and this node",
         )
 
-    async def _download_raw(self, url: str, part: _Part) -> bool:
+    async def _download_raw(self, url: str, sha256: str, part: _Part) -> bool:
         try:
-            return await self._try_raw(lambda http: self._get(http, url, part))
+            return await self._try_raw(lambda http: self._get(http, url, part), lambda: self._read_piece(sha256, part))
         except Refused as refused:
-            if refused.code is ErrorCode.HASH_MISMATCH:
+            if refused.code in (ErrorCode.HASH_MISMATCH, ErrorCode.STORAGE_FULL):
                 raise
             return False  # the URL's day is over, say; the blob itself can still be asked for by its hash
 
@@ -116,11 +127,16 @@ class Lanes:
 
     async def _download_inband(self, sha256: str, part: _Part) -> None:
         while part.held < part.size:
-            data = await self._connection.read(f"potluck://blobs/{sha256}/{part.held}")
-            if not data:
+            if not await self._read_piece(sha256, part):
                 return  # shorter than announced: the hash tells
-            self.bytes_down += len(data)
-            part.write(data)
+
+    async def _read_piece(self, sha256: str, part: _Part) -> int:
+        if part.held == part.size:
+            return 0
+        data = await self._connection.read(f"potluck://blobs/{sha256}/{part.held}")
+        self.bytes_down += len(data)
+        part.write(data)
+        return len(data)
 
     async def upload(self, begin: dict[str, Any], payload: bytes) -> str:
         """Bring `payload` to the server and return its upload id; `begin` is what begin_upload is called with.
@@ -128,23 +144,30 @@ class Lanes:
         Raises:
             Refused: the server does not want it, with the reason.
         """
-        for attempt in range(ATTEMPTS):
+        failures, pauses = 0, delays(first_s=1.0)
+        while True:
             answer = await self._call("begin_upload", begin)
+            reach("node_upload_announced")
             if answer["received"]:
                 return str(answer["upload_id"])
             try:
                 put = partial(self._put, str(answer["url"]), payload)
-                if not (self.raw and await self._try_raw(put)):
+                if not (self.raw and await self._try_raw(put, lambda: self._call("begin_upload", begin))):
                     await self._upload_inband(answer, payload)
+                reach("node_upload_complete")
                 return str(answer["upload_id"])
             except Refused as refused:
+                if refused.code in LATER:  # a full disk, say: until there is room, or the round is over
+                    await self._sleep(next(pauses))
+                    continue
+                failures += 1
                 again = (ErrorCode.UPLOAD_GONE, ErrorCode.OFFSET_GAP, ErrorCode.HASH_MISMATCH)
-                if refused.code not in again or attempt == ATTEMPTS - 1:
+                if refused.code not in again or failures == ATTEMPTS:
                     raise
-        raise AssertionError("the last attempt returns or raises")
 
     async def _put(self, url: str, payload: bytes, http: httpx2.AsyncClient) -> None:
-        response = await http.put(f"{self._base}/{url.lstrip('/')}", content=payload)
+        headers = {"Content-Length": str(len(payload)), "Content-Type": "application/octet-stream"}
+        response = await http.put(f"{self._base}/{url.lstrip('/')}", content=_pieces(payload), headers=headers)
         if response.status_code not in (200, 201):
             raise _refusal(response)
         self.bytes_up += len(payload)
@@ -158,9 +181,16 @@ class Lanes:
             arguments = {"upload_id": begun["upload_id"], "offset": offset, "data_b64": encoded}
             offset = int((await self._call("upload_chunk", arguments))["next_offset"])
             self.bytes_up += len(data)
+            reach("node_upload_partly")
 
-    async def _try_raw(self, transfer: Callable[[httpx2.AsyncClient], Awaitable[None]]) -> bool:
-        """Whether the raw lane did it; a refusal of Potluck's own is raised."""
+    async def _try_raw(
+        self, transfer: Callable[[httpx2.AsyncClient], Awaitable[None]], until_back: Callable[[], Awaitable[object]]
+    ) -> bool:
+        """Whether the raw lane did it; a refusal of Potluck's own is raised.
+
+        Where nobody takes the connection, the server may be down: `until_back` asks it something through MCP, which
+        waits for it. So a restart costs a try, and only a lane that is closed while MCP works is given up.
+        """
         if self._http is None:
             return False
         for _, pause in zip(range(ATTEMPTS), delays(), strict=False):
@@ -169,8 +199,10 @@ class Lanes:
             except NoLane:
                 self._failures = 2
                 return False
-            except httpx2.TransportError:
+            except httpx2.TransportError as error:
                 await self._sleep(pause)
+                if isinstance(error, httpx2.ConnectError):
+                    await until_back()
             else:
                 self._failures = 0
                 return True
@@ -179,34 +211,59 @@ class Lanes:
 
 
 class _Part:
-    """A file that grows to an announced size and no further."""
+    """A file that grows to an announced size and no further; it goes on from what an earlier process left."""
 
     def __init__(self, path: Path, size: int) -> None:
         self.path = path
         self.size = size
-        self.held = 0
-        self.restart()
+        self.held = path.stat().st_size if path.exists() else 0
+        if not 0 < self.held <= size:
+            self.restart()
 
     def restart(self) -> None:
-        self.path.write_bytes(b"")
+        with _room(self.path):
+            self.path.write_bytes(b"")
         self.held = 0
 
     def write(self, data: bytes) -> None:
         if self.held + len(data) > self.size:
             problem = f"the server sends more than the {self.size} bytes that it announced."
             raise Refused(ErrorCode.HASH_MISMATCH, problem, "check the server, and any proxy between it and this node")
-        with self.path.open("ab") as file:
-            file.write(data)
+        with _room(self.path):
+            with self.path.open("ab") as file:
+                file.write(data)
+            reach("node_download_partly")
         self.held += len(data)
 
-    def sha256(self) -> str:
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+
+@contextmanager
+def _room(path: Path) -> Iterator[None]:
+    """A full disk is a refusal: without the model there is nothing to train."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        problem = f"there is no room for the model in {path.parent}."
+        mend = "free some space, or pass --state-dir with a folder on another disk"
+        raise Refused(ErrorCode.STORAGE_FULL, problem, mend) from error
 
 
-def _empty(folder: Path) -> None:
+async def _pieces(payload: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(payload), PIECE):
+        yield payload[start : start + PIECE]
+        reach("node_upload_partly")
+
+
+def _keep_only(folder: Path, *kept: Path) -> None:
     for file in folder.iterdir():
-        file.unlink()
+        if file not in kept:
+            file.unlink()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _refusal(response: httpx2.Response) -> Exception:

@@ -7,45 +7,47 @@ import math
 import resource
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from edge_client.checkpoints import Checkpoints
 from edge_client.data import Share
 from federation.evaluation import Evaluation, evaluate
 from federation.spec import TaskSpec
-from federation.training import Progress, Trained, train
+from federation.training import Progress, Stopped, Trained, Training, run
 from federation.weights import load, pack_update, subtract
 from resources.models.catalogue import create_model
 
 
 @dataclass(frozen=True)
 class Update:
-    """A trained update, ready to be sent: `payload` is the safetensors file of the delta."""
+    """A trained update, ready to be sent: `payload` is the safetensors file of the delta, the rest is what it is of."""
 
     payload: bytes
     sha256: str
-    trained: Trained
-    received: Evaluation | None
+    task_id: str
+    round: int
+    base_version: int
+    base_sha256: str
+    num_examples: int
+    num_steps: int
+    metrics: dict[str, float]
 
     @property
-    def metrics(self) -> dict[str, float]:
-        """What the server is told beside the delta; JSON knows no value that is not finite."""
-        trained = self.trained
-        metrics = {
-            "train_loss": trained.loss,
-            "train_accuracy": trained.accuracy,
-            "train_seconds": trained.seconds,
-            "memory_bytes": float(memory_bytes()),
-        }
-        if self.received is not None:
-            metrics["eval_loss"] = self.received.loss
-            metrics["eval_accuracy"] = self.received.accuracy
-            metrics["eval_examples"] = float(self.received.num_examples)
-        return {name: value for name, value in metrics.items() if math.isfinite(value)}
+    def facts(self) -> dict[str, Any]:
+        """All but the payload."""
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "payload"}
+
+    def answers(self, assignment: Mapping[str, Any]) -> bool:
+        """Whether it is the work that `assignment` asks for."""
+        model = assignment.get("model", {})
+        asked = (assignment["action"], assignment["task_id"], assignment.get("round"))
+        base = (model.get("version"), model.get("sha256"))
+        return asked == ("train", self.task_id, self.round) and base == (self.base_version, self.base_sha256)
 
 
 def make_update(
@@ -53,13 +55,17 @@ def make_update(
     assignment: Mapping[str, Any],
     model_file: Path,
     share: Share,
+    checkpoints: Checkpoints,
     *,
     seed: int,
     threads: int,
+    on_resumed: Callable[[Progress], None],
     on_progress: Callable[[Progress], None],
     should_stop: Callable[[], bool],
 ) -> Update:
     """Train the model of `assignment` on `share`; the update is what training added to it (local minus global).
+
+    Goes on from the last checkpoint where there is one, and leaves one behind when it is stopped.
 
     Raises:
         Stopped: `should_stop` answered true.
@@ -69,15 +75,48 @@ def make_update(
     received = load(model_file)
     model = _build(spec, assignment, model_file)
     scored = evaluate(model, share.held_out) if spec.evaluation.nodes and len(share.held_out) else None
-    trained = train(model, share.train, spec.training, seed=seed, on_progress=on_progress, should_stop=should_stop)
+    training = Training(model, share.train, spec.training, seed=seed)
+    if checkpoints.resume(training):
+        on_resumed(training.progress())
+    try:
+        trained = run(training, on_progress=on_progress, should_stop=should_stop, after_step=checkpoints.after_step)
+    except Stopped:
+        if training.at.step:
+            checkpoints.keep(training)
+        raise
     payload = pack_update(subtract(model.state_dict(), received))
-    return Update(payload, hashlib.sha256(payload).hexdigest(), trained, scored)
+    return Update(
+        payload=payload,
+        sha256=hashlib.sha256(payload).hexdigest(),
+        task_id=str(assignment["task_id"]),
+        round=int(assignment["round"]),
+        base_version=int(assignment["model"]["version"]),
+        base_sha256=str(assignment["model"]["sha256"]),
+        num_examples=trained.num_examples,
+        num_steps=trained.num_steps,
+        metrics=_metrics(trained, scored),
+    )
 
 
 def score(spec: TaskSpec, assignment: Mapping[str, Any], model_file: Path, share: Share, *, threads: int) -> Evaluation:
     """The received model's score on the held-out examples."""
     torch.set_num_threads(threads)
     return evaluate(_build(spec, assignment, model_file), share.held_out)
+
+
+def _metrics(trained: Trained, received: Evaluation | None) -> dict[str, float]:
+    """What the server is told beside the delta; JSON knows no value that is not finite."""
+    metrics = {
+        "train_loss": trained.loss,
+        "train_accuracy": trained.accuracy,
+        "train_seconds": trained.seconds,
+        "memory_bytes": float(memory_bytes()),
+    }
+    if received is not None:
+        metrics["eval_loss"] = received.loss
+        metrics["eval_accuracy"] = received.accuracy
+        metrics["eval_examples"] = float(received.num_examples)
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
 
 def memory_bytes() -> int:

@@ -12,8 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from federation.errors import ErrorCode, Refused
+from federation.fault_points import reach
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What a disk without room answers a write with."""
 
 
 def storage_full(problem: str) -> Refused:
@@ -28,7 +30,7 @@ def refusing_when_full() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in FULL:
             raise storage_full("the server's disk is full.") from error
         raise
 
@@ -87,6 +89,7 @@ class Part:
         self.size += count
         with refusing_when_full():
             write_all(self.fd, chunk)
+            reach("part_written")
         self._hash.update(chunk)
 
     def keep(self) -> None:

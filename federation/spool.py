@@ -22,6 +22,7 @@ from pathlib import Path
 from zlib import crc32
 
 from federation.errors import ErrorCode, Refused
+from federation.fault_points import reach
 from federation.incoming import Incoming, hash_mismatch, too_large
 from federation.part import Part, Room, refusing_when_full, sync_folder, write_all
 
@@ -91,6 +92,7 @@ class Spool:
             if there == size:
                 self._complete(part, sha256)
                 self._done(upload_id).touch()
+                reach("chunks_complete")
             return there
 
     def progress(self, upload_id: str) -> int:
@@ -133,19 +135,26 @@ class Spool:
             self._unlink(self._part(upload_id))
             self._unlink(self._done(upload_id))
 
-    def sweep(self, keep: set[str], *, older_than_s: float = 3600) -> int:
+    def sweep(
+        self, keep: set[str], *, keep_uploads: frozenset[str] = frozenset(), older_than_s: float | None = 3600
+    ) -> int:
         """Remove blobs that are not in `keep` and uploads that were left behind; returns how many files.
 
-        What was written in the last `older_than_s` seconds stays: it may be on its way to being kept.
+        Args:
+            keep: hashes of blobs.
+            keep_uploads: uploads by chunks that may still be resumed.
+            older_than_s: what was written in the last so many seconds stays, since it may be on its way to being
+                kept; None when nothing can be on its way.
         """
-        horizon = time.time() - older_than_s
+        horizon = float("inf") if older_than_s is None else time.time() - older_than_s
         swept = 0
         for blob in self._all_blobs():
             with self._moving:
                 swept += blob.name not in keep and self._unlink(blob, horizon)
         for left in [found for kind in ("part", "done", "raw") for found in self._incoming.glob(f"*.{kind}")]:
             with self._lock_of(left.stem):
-                swept += left not in self._live and self._unlink(left, horizon)
+                wanted = left in self._live or (left.suffix != ".raw" and left.stem in keep_uploads)
+                swept += not wanted and self._unlink(left, horizon)
         return swept
 
     @property
@@ -181,8 +190,9 @@ class Spool:
 
     def _keep(self, part: Part) -> None:
         with refusing_when_full():
-            self._commit(part.path, part.fd, part.sha256)
-        part.keep()
+            self._name(part.path, part.fd, part.sha256)
+            part.keep()
+            self._sync_name(part.sha256)
 
     def _extend(self, part: Path, there: int, data: bytes) -> int:
         """Append to a part, all of `data` or nothing; returns the new size."""
@@ -190,6 +200,7 @@ class Spool:
         fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             write_all(fd, data)
+            reach("chunk_appended")
         except BaseException:
             os.ftruncate(fd, there)
             self._room.give_back(len(data))
@@ -204,12 +215,14 @@ class Spool:
             if found != sha256:
                 self._unlink(part)
                 raise hash_mismatch(found, sha256)
-            self._commit(part, file.fileno(), sha256)
+            self._name(part, file.fileno(), sha256)
+            self._sync_name(sha256)
 
-    def _commit(self, part: Path, fd: int, sha256: str) -> None:
-        """Sync the file, then give it its name, then sync the name."""
+    def _name(self, part: Path, fd: int, sha256: str) -> None:
+        """Sync the file, then give it its name, which `_sync_name` has to sync in turn."""
         blob = self._blob(sha256)
         os.fsync(fd)
+        reach("part_synced")
         with self._moving:
             if not blob.parent.is_dir():
                 blob.parent.mkdir()
@@ -217,7 +230,11 @@ class Spool:
             twin = blob.stat().st_size if blob.is_file() else 0
             part.replace(blob)
             self._room.give_back(twin)
-        sync_folder(blob.parent)
+        reach("part_renamed")
+
+    def _sync_name(self, sha256: str) -> None:
+        sync_folder(self._blob(sha256).parent)
+        reach("folder_synced")
 
     def _unlink(self, path: Path, horizon: float = float("inf")) -> bool:
         """Remove a file last written before `horizon`, and count its bytes out."""

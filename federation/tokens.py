@@ -17,6 +17,7 @@ from federation.errors import ErrorCode, Refused
 from federation.server_key import ServerKey
 from federation.store.database import Database
 from federation.store.events import record
+from federation.store.remembered import Remembered
 from federation.store.tables import nodes, tokens
 
 FIRST_OPERATOR = "first-operator"
@@ -70,6 +71,7 @@ class Tokens:
         self._database = database
         self._key = key
         self._clock = clock
+        self._rows: Remembered[Mapping[Any, Any]] = Remembered(4096)
         self._on_end: list[Callable[[str], None]] = []
 
     def on_end(self, listener: Callable[[str], None]) -> None:
@@ -137,6 +139,7 @@ class Tokens:
             return True
 
         def tell() -> None:
+            self._rows.forget(token_id)
             for listener in self._on_end:
                 listener(token_id)
 
@@ -157,8 +160,7 @@ class Tokens:
         token_id = self.issued(secret)
         if token_id is None:
             return None
-        async with self._database.read() as connection:
-            row = (await connection.execute(select(tokens).where(tokens.c.token_id == token_id))).mappings().first()
+        row = await self._rows.get(token_id, lambda: self._row(token_id))
         if row is None or row["revoked_at"] is not None:
             return None
         end = _end(row)
@@ -166,6 +168,11 @@ class Tokens:
         if left is not None and left <= 0:
             return None
         return Holder(token_id, Role(row["role"]), left)
+
+    async def _row(self, token_id: str) -> Mapping[Any, Any] | None:
+        async with self._database.read() as connection:
+            query = select(tokens).where(tokens.c.token_id == token_id)
+            return (await connection.execute(query)).mappings().first()
 
     async def check_room(self, connection: AsyncConnection, token_id: str) -> None:
         """Refuses when a token has enrolled as many nodes as it may."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -69,6 +69,164 @@ class Stopped(Exception):
     """Training ended early because `should_stop` said so; the model is half trained and of no use."""
 
 
+@dataclass
+class Position:
+    """How far training has come: steps in all; examples seen, their summed loss and right answers in this epoch."""
+
+    step: int = 0
+    epoch: int = 0
+    seen: int = 0
+    loss_sum: float = 0.0
+    correct: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Training between two steps: all that the steps to come depend on, beside examples, spec and seed.
+
+    Attributes:
+        tensors: `model/<name>`, `optimizer/<parameter>/<name>`, and under `shuffle` (uint8) the state of the shuffle's
+            generator when the epoch began. What a method adds, SCAFFOLD's control variates say, would be a further
+            prefix. They are the live tensors: write or copy them before the next step.
+        position: how far training has come.
+    """
+
+    tensors: dict[str, Tensor]
+    position: Position
+
+
+class Training:
+    """ClientUpdate of FedAvg (McMahan et al. 2017, Algorithm 1) as a state and a step.
+
+    Minibatch descent on the cross-entropy, in place. Each epoch is a fresh shuffle; the last, smaller batch of an epoch
+    counts as a step. The optimiser starts without state: momentum does not outlive the round. The shuffle has a
+    generator of its own, so equal inputs give equal bits, interrupted or not, provided that the model's layers draw no
+    random numbers (dropout would draw from torch's global generator).
+
+    Args:
+        model: from the examples' `x` to logits [n, classes]; trained in place.
+        examples: the node's own share.
+        spec: optimiser, epochs, batch size, rates; `momentum` is SGD's, Adam keeps its paper's decay rates.
+        seed: of the shuffle.
+
+    Raises:
+        Refused: BAD_DATA without examples.
+    """
+
+    def __init__(self, model: nn.Module, examples: Examples, spec: TrainingSpec, *, seed: int) -> None:
+        if len(examples) == 0:
+            raise Refused(ErrorCode.BAD_DATA, "there are no examples to train on.", "use a share with examples in it")
+        self.at = Position()
+        self.total_steps = _total_steps(len(examples), spec)
+        self._model = model
+        self._examples = examples
+        self._spec = spec
+        self._optimizer = _optimizer(model, spec)
+        self._generator = torch.Generator().manual_seed(seed)
+        self._shuffle = self._generator.get_state()
+        self._order = torch.empty(0, dtype=torch.int64)
+        self._started = time.perf_counter()
+        model.train()
+
+    @property
+    def done(self) -> bool:
+        """Whether there is no step left."""
+        return self.at.step == self.total_steps
+
+    @property
+    def epoch_ended(self) -> bool:
+        """Whether the last step saw the last examples of its epoch."""
+        return self.at.seen == len(self._order)
+
+    def step(self) -> None:
+        """One step of the optimiser, on the next batch.
+
+        Raises:
+            Refused: BAD_UPDATE when the loss is not finite.
+        """
+        at = self.at
+        if self.epoch_ended:
+            self._shuffle = self._generator.get_state()
+            self._order = torch.randperm(len(self._examples), generator=self._generator)
+            at.epoch, at.seen, at.loss_sum, at.correct = at.epoch + 1, 0, 0.0, 0
+        batch = self._order[at.seen : at.seen + self._spec.batch_size]
+        y = self._examples.y[batch]
+        logits = self._model(self._examples.x[batch])
+        loss = F.cross_entropy(logits, y)
+        value = loss.item()
+        at.step += 1
+        if not math.isfinite(value):
+            raise _diverged(f"the loss became {value} at step {at.step} of {self.total_steps}.")
+        self._optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        self._optimizer.step()
+        at.seen += len(y)
+        at.loss_sum += value * len(y)
+        at.correct += int((logits.detach().argmax(dim=1) == y).sum())
+
+    def progress(self) -> Progress:
+        """Where training stands after a step."""
+        at = self.at
+        done = (at.epoch - 1) * len(self._examples) + at.seen
+        rate = done / max(self._seconds(), 1e-9)
+        return Progress(at.step, self.total_steps, at.epoch, at.loss_sum / at.seen, at.correct / at.seen, rate)
+
+    def result(self) -> Trained:
+        """What the training was, once it is done.
+
+        Raises:
+            Refused: BAD_UPDATE when the weights are no longer finite.
+        """
+        if not all(bool(parameter.isfinite().all()) for parameter in self._model.parameters()):
+            raise _diverged("the last step made weights that are not finite.")
+        at = self.at
+        trained_on = len(self._examples) if at.epoch > 1 else at.seen  # `max_steps` may end before all were seen
+        return Trained(trained_on, at.step, at.loss_sum / at.seen, at.correct / at.seen, self._seconds())
+
+    def checkpoint(self) -> Checkpoint:
+        """The state as it is now, to be handed to `restore` of an equal training later."""
+        tensors = {f"model/{name}": tensor for name, tensor in self._model.state_dict().items()}
+        for number, state in self._optimizer.state_dict()["state"].items():
+            held = {name: value for name, value in state.items() if value is not None}  # no momentum: None
+            tensors |= {f"optimizer/{number}/{name}": value for name, value in held.items()}
+        tensors["shuffle"] = self._shuffle
+        return Checkpoint(tensors, replace(self.at, seconds=self._seconds()))
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from `checkpoint` as if there had been no interruption. Examples, spec and seed have to be the same.
+
+        Raises:
+            ValueError: it is no checkpoint of such a training; nothing has been changed.
+        """
+        at, tensors = replace(checkpoint.position), dict(checkpoint.tensors)
+        here = self._model.state_dict()
+        shuffle = tensors.pop("shuffle", torch.empty(0))
+        model = {name: tensors.pop(f"model/{name}", torch.empty(0)) for name in here}
+        same = all(_like(tensor, here[name]) for name, tensor in model.items()) and _like(shuffle, self._shuffle)
+        if not same or not 0 < at.step <= self.total_steps:
+            raise ValueError("it has other tensors than this model, or another length than this training")
+        states: dict[int, dict[str, Tensor]] = {}
+        parameters = dict(enumerate(self._optimizer.param_groups[0]["params"]))
+        for path, tensor in tensors.items():
+            number, _, name = path.removeprefix("optimizer/").partition("/")
+            parameter = parameters.get(int(number))  # a name without a number is a ValueError
+            if parameter is None or (tensor.ndim and tensor.shape != parameter.shape):
+                raise ValueError(f"{path} belongs to no parameter")
+            states.setdefault(int(number), {})[name] = tensor
+        self._generator.set_state(shuffle)
+        self._model.load_state_dict(model)
+        groups = self._optimizer.state_dict()["param_groups"]
+        self._optimizer.load_state_dict({"state": states, "param_groups": groups})
+        self._shuffle = shuffle
+        self._order = torch.randperm(len(self._examples), generator=self._generator)
+        self.at = at
+        self._started = time.perf_counter() - at.seconds
+
+    def _seconds(self) -> float:
+        return time.perf_counter() - self._started
+
+
 def train(
     model: nn.Module,
     examples: Examples,
@@ -78,17 +236,9 @@ def train(
     on_progress: Callable[[Progress], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Trained:
-    """ClientUpdate of FedAvg (McMahan et al. 2017, Algorithm 1): minibatch descent on the cross-entropy, in place.
-
-    Each epoch is a fresh shuffle; the last, smaller batch of an epoch counts as a step. The optimiser starts without
-    state: momentum does not outlive the round. The shuffle has a generator of its own, so equal inputs give equal
-    bits, provided that the model's layers draw no random numbers (dropout would draw from torch's global generator).
+    """A whole round of local training; see `Training` for the arguments.
 
     Args:
-        model: from the examples' `x` to logits [n, classes]; trained in place.
-        examples: the node's own share.
-        spec: optimiser, epochs, batch size, rates; `momentum` is SGD's, Adam keeps its paper's decay rates.
-        seed: of the shuffle.
         on_progress: called after every step.
         should_stop: asked before every step.
 
@@ -96,39 +246,26 @@ def train(
         Stopped: `should_stop` answered true.
         Refused: BAD_DATA without examples; BAD_UPDATE when the loss or the weights are no longer finite.
     """
-    if len(examples) == 0:
-        raise Refused(ErrorCode.BAD_DATA, "there are no examples to train on.", "use a share with examples in it")
-    started = time.perf_counter()
-    total = _total_steps(len(examples), spec)
-    optimizer = _optimizer(model, spec)
-    model.train()
-    epoch, seen, loss_sum, correct = 0, 0, 0.0, 0
-    step = 0
-    for step, (this_epoch, batch) in enumerate(_batches(len(examples), spec, total, seed), start=1):
+    return run(Training(model, examples, spec, seed=seed), on_progress=on_progress, should_stop=should_stop)
+
+
+def run(
+    training: Training,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    after_step: Callable[[Training], None] | None = None,
+) -> Trained:
+    """Take `training` from where it stands to its end; as `train`, and `after_step` may keep a checkpoint."""
+    while not training.done:
         if should_stop is not None and should_stop():
             raise Stopped
-        if this_epoch != epoch:
-            epoch, seen, loss_sum, correct = this_epoch, 0, 0.0, 0
-        y = examples.y[batch]
-        logits = model(examples.x[batch])
-        loss = F.cross_entropy(logits, y)
-        value = loss.item()
-        if not math.isfinite(value):
-            raise _diverged(f"the loss became {value} at step {step} of {total}.")
-        optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        optimizer.step()
-        seen += len(y)
-        loss_sum += value * len(y)
-        correct += int((logits.detach().argmax(dim=1) == y).sum())
+        training.step()
         if on_progress is not None:
-            done = (epoch - 1) * len(examples) + seen
-            rate = done / max(time.perf_counter() - started, 1e-9)
-            on_progress(Progress(step, total, epoch, loss_sum / seen, correct / seen, rate))
-    if not all(bool(parameter.isfinite().all()) for parameter in model.parameters()):
-        raise _diverged("the last step made weights that are not finite.")
-    trained_on = len(examples) if epoch > 1 else seen  # `max_steps` may end before every example was seen
-    return Trained(trained_on, step, loss_sum / seen, correct / seen, time.perf_counter() - started)
+            on_progress(training.progress())
+        if after_step is not None:
+            after_step(training)
+    return training.result()
 
 
 def split_holdout(examples: Examples, share: float, seed: int) -> tuple[Examples, Examples]:
@@ -143,15 +280,8 @@ def _total_steps(n: int, spec: TrainingSpec) -> int:
     return steps if spec.max_steps is None else min(steps, spec.max_steps)
 
 
-def _batches(n: int, spec: TrainingSpec, total: int, seed: int) -> Iterator[tuple[int, Tensor]]:
-    generator = torch.Generator().manual_seed(seed)
-    step = 0
-    for epoch in range(1, spec.epochs + 1):
-        for batch in torch.split(torch.randperm(n, generator=generator), spec.batch_size):
-            if step == total:
-                return
-            step += 1
-            yield epoch, batch
+def _like(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and a.dtype == b.dtype
 
 
 def _optimizer(model: nn.Module, spec: TrainingSpec) -> torch.optim.Optimizer:

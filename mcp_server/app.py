@@ -89,7 +89,7 @@ def build_app(settings: Settings, federation: Federation, workload: Workload) ->
             Route("/metrics", metrics),
         ],
         middleware=[
-            Middleware(Departures),
+            Middleware(Departures, lambda: federation.shared.notices.stopping),
             Middleware(HostGuard, hosts, settings.allow_origin, audit),
             cors,
             Middleware(AuthMiddleware, Callers(settings, federation.tokens), streams, state.rates, audit),

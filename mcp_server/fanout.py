@@ -30,14 +30,14 @@ class Fanout:
         self._sessions: dict[Any, _Session] = {}
         self._pending: dict[str, None] = {}
         self._work = asyncio.Event()
+        self._listen = ListenHandler(self.bus, max_subscriptions=_MAX_STREAMS)
 
     def install(self, server: MCPServer) -> None:
         """Adds the subscription handlers to a server that was made with `subscriptions=self.bus`."""
         low = server._lowlevel_server
         low.add_request_handler("resources/subscribe", SubscribeRequestParams, self._subscribe)
         low.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, self._unsubscribe)
-        listen = ListenHandler(self.bus, max_subscriptions=_MAX_STREAMS)
-        low.add_request_handler("subscriptions/listen", SubscriptionsListenRequestParams, listen)
+        low.add_request_handler("subscriptions/listen", SubscriptionsListenRequestParams, self._listen)
 
     def follow(self, notices: Notices) -> None:
         """Announces every change that the federation tells of."""
@@ -53,6 +53,9 @@ class Fanout:
                 await self._updated(uri)
 
     def _noticed(self, topic: Topic, subject: str) -> None:
+        if topic == "stop":
+            self._listen.close()  # each stream ends with its result: the client knows that it was meant
+            return
         if topic == "task":
             changed = [uris.TASK.format(task_id=subject), uris.METRICS.format(task_id=subject)]
         elif topic == "progress":

@@ -18,6 +18,7 @@ STATUS = {
     ErrorCode.UPLOAD_GONE: 410,
     ErrorCode.TOO_LARGE: 413,
     ErrorCode.RATE_LIMITED: 429,
+    ErrorCode.BUSY: 503,
     ErrorCode.STORAGE_FULL: 507,
 }
 _ROUTES = ("mcp", "sse", "messages", "raw/uploads", "raw/blobs", "metrics", "healthz")

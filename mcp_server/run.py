@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import signal
 import socket
 import sys
-from pathlib import Path
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import uvicorn
+from sse_starlette.sse import AppStatus
 
 from federation.coordinator.federation import Federation, open_federation
 from federation.coordinator.notices import Notices
 from federation.coordinator.ports import Limits
+from federation.data_dir import ADDRESS_FILE, write_address
 from federation.errors import ErrorCode, Refused
 from federation.tokens import FIRST_OPERATOR, Role
 from mcp_server.app import build_app
@@ -27,8 +30,12 @@ from resources.workload import Workload
 
 log = logging.getLogger("potluck")
 
-ADDRESS_FILE = "server.json"
-_GRACE_S = 3
+_GRACE_S = 2
+"""Seconds that a stop gives the requests in progress."""
+_ANSWERS_S = 0.5
+"""Seconds of these in which long polls are answered before their streams end."""
+_THREADS_S = 0.5
+"""Seconds that it then gives threads, which cannot be called back."""
 
 
 def serve(settings: Settings) -> None:
@@ -38,16 +45,39 @@ def serve(settings: Settings) -> None:
     preset = settings.operator_token
     configure(settings.log_format, settings.log_level, [] if preset is None else [preset.get_secret_value()])
     # uvicorn stops in order and then raises the signal again; by default that would end the process before the
-    # database is closed.
-    signal.signal(signal.SIGTERM, lambda *_: None)
+    # database is closed. And a signal that comes before uvicorn listens for it is not to be lost.
+    AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]
+    told_to_stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: told_to_stop.set())
     torch.set_num_threads(settings.torch_threads)
+    workers = ThreadPoolExecutor(thread_name_prefix="worker")
     with asyncio.Runner(loop_factory=uvicorn.Config("", loop="auto", log_config=None).get_loop_factory()) as runner:
-        runner.run(_serve(settings))
+        runner.get_loop().set_default_executor(workers)
+        try:
+            runner.run(_serve(settings, told_to_stop))
+        except KeyboardInterrupt:
+            _leave(workers, 130)
+            raise
+        _leave(workers, 0)
 
 
-async def _serve(settings: Settings) -> None:
+def _leave(workers: ThreadPoolExecutor, exit_code: int) -> None:
+    """Ends the process if threads are still at work, which Python would wait for: everything is in order by now."""
+    workers.shutdown(wait=False, cancel_futures=True)
+    until = time.monotonic() + _THREADS_S
+    others = [thread for thread in threading.enumerate() if not thread.daemon]
+    for thread in others:
+        if thread is not threading.current_thread():
+            thread.join(max(0.0, until - time.monotonic()))
+            if thread.is_alive():
+                log.info("stopped in the middle of some work, which the next start will do again")
+                logging.shutdown()
+                os._exit(exit_code)
+
+
+async def _serve(settings: Settings, told_to_stop: threading.Event) -> None:
     workload = Workload()
-    with _listen(settings) as listener:
+    with listen(settings) as listener:
         async with open_federation(
             settings.data_dir,
             workload,
@@ -57,7 +87,7 @@ async def _serve(settings: Settings) -> None:
             token = await _first_token(settings, federation)
             config = listening(build_app(settings, federation, workload), settings, grace_s=_GRACE_S)
             url = base_url(settings, listener.getsockname()[1])
-            server = _Server(config, settings, federation.shared.notices, url, token)
+            server = _Server(config, settings, federation.shared.notices, url, token, told_to_stop)
             try:
                 await server.serve(sockets=[listener])
             finally:
@@ -68,20 +98,35 @@ class _Server(uvicorn.Server):
     """Says where it is once it accepts connections, and lets nobody wait for work when it stops."""
 
     def __init__(
-        self, config: uvicorn.Config, settings: Settings, notices: Notices, url: str, token: str | None
+        self,
+        config: uvicorn.Config,
+        settings: Settings,
+        notices: Notices,
+        url: str,
+        token: str | None,
+        told_to_stop: threading.Event,
     ) -> None:
         super().__init__(config)
         self._settings, self._notices, self._url, self._token = settings, notices, url, token
+        self._told_to_stop = told_to_stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        if self._told_to_stop.is_set():
+            self.should_exit = True
         if not self.should_exit:
-            _write_address(self._settings.data_dir, self._url)
+            write_address(self._settings.data_dir, self._url)
             print(greeting(self._settings, self._url, self._token), file=sys.stderr, flush=True)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._notices.stop()
+        asyncio.get_running_loop().call_later(_ANSWERS_S, _end_streams)
         await super().shutdown(sockets)
+
+
+def _end_streams() -> None:
+    """Ends every event stream. Left to itself, sse-starlette would do so at the signal, and cut answers off."""
+    AppStatus.should_exit = True
 
 
 def greeting(settings: Settings, url: str, token: str | None) -> str:
@@ -124,12 +169,15 @@ async def _first_token(settings: Settings, federation: Federation) -> str | None
     return token.secret if new and not settings.open and settings.operator_token is None else None
 
 
-def _listen(settings: Settings) -> socket.socket:
+def listen(settings: Settings) -> socket.socket:
+    """The socket that a server listens on; refused (busy) when the address is taken."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(
         family, socket.SOCK_STREAM, socket.IPPROTO_TCP
     )  # named, or asyncio leaves Nagle's delay on
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections inherit it
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, round(settings.send_timeout_s * 1000)))
     try:
         listener.bind((settings.host, settings.port))
     except OSError as error:
@@ -141,9 +189,3 @@ def _listen(settings: Settings) -> socket.socket:
         ) from None
     listener.set_inheritable(True)
     return listener
-
-
-def _write_address(data_dir: Path, url: str) -> None:
-    draft = data_dir / f".{ADDRESS_FILE}"
-    draft.write_text(json.dumps({"url": url, "pid": os.getpid()}))
-    draft.replace(data_dir / ADDRESS_FILE)

@@ -2,13 +2,13 @@
 
 uvicorn bounds none of it: it keeps a header of any size, waits for ever for the rest of a request, and for ever for a
 client that does not read. Each connection here has one timer for what its client owes, and one while it does not read.
+What nobody acknowledges, the kernel ends: the listener asks it to.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -57,7 +57,6 @@ class Wire(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn means what asyncio calls the base
-        _end_with_unread_bytes(transport, self.bounds.send_timeout_s)
         host = self.client[0] if self.client else ""
         self._address = source_of(host)
         full = self.bounds.doors.enter(self._address, shared=host in self.bounds.proxies)
@@ -243,11 +242,3 @@ class Wire(HttpToolsProtocol):
 def bounded(bounds: Bounds) -> type[asyncio.Protocol]:
     """The protocol of one server."""
     return type("BoundedWire", (Wire,), {"bounds": bounds, "lingering": 0})
-
-
-def _end_with_unread_bytes(transport: asyncio.BaseTransport, seconds: float) -> None:
-    """Lets the kernel end a connection whose client acknowledges nothing: one that is gone, or shut its window."""
-    option = getattr(socket, "TCP_USER_TIMEOUT", None)
-    connection = transport.get_extra_info("socket")
-    if option is not None and connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
-        connection.setsockopt(socket.IPPROTO_TCP, option, max(1, int(seconds * 1000)))

@@ -97,6 +97,12 @@ def join(
     key: Annotated[Path | None, typer.Option(help="The node's key file; made if missing.")] = None,
     name: Annotated[str | None, typer.Option(help="What people read in lists of nodes.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads to train with.")] = 1,
+    state_dir: Annotated[
+        Path | None, typer.Option(help="What a crash must not cost is kept here; default: beside the key.")
+    ] = None,
+    checkpoint_every: Annotated[
+        float, typer.Option(min=0, help="Seconds of training between two checkpoints; 0: every step.")
+    ] = 10.0,
     patience: Annotated[float | None, typer.Option(min=0, help="Seconds to try for; default: for ever.")] = None,
     ca_file: CaFile = None,
 ) -> None:
@@ -117,6 +123,8 @@ def join(
         name=name,
         threads=threads,
         ca_file=ca_file,
+        state_dir=state_dir,
+        checkpoint_s=checkpoint_every,
         patience_s=patience,
         on_event=watch,
     )

@@ -7,10 +7,10 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from federation.coordinator.records import Round, Task, get_round, get_task
+from federation.coordinator.standing import Standing, standing_in
 from federation.errors import ErrorCode, Refused
 from federation.rounds import RoundState
-from federation.store.tables import assignments, updates, uploads
+from federation.store.tables import uploads
 
 _MOST_TIMES = 4  # the largest update allowed, in all open uploads of a node for one round
 _MOST_UPLOADS = 8  # open ones of a node for one round: a retry that trained anew is honest, dozens are not
@@ -18,16 +18,11 @@ _MOST_UPLOADS = 8  # open ones of a node for one round: a retry that trained ane
 
 async def check_open_assignment(
     connection: AsyncConnection, task_id: str, number: int, node_id: str, base_version: int
-) -> tuple[Task, Round]:
-    """The task and the round, if the node may deliver to it now."""
-    task = await get_task(connection, task_id)
-    current = await get_round(connection, task_id, number)
-    assigned: Any = await connection.scalar(
-        select(assignments.c.node_id).where(
-            assignments.c.task_id == task_id, assignments.c.round == number, assignments.c.node_id == node_id
-        )
-    )
-    if assigned is None:
+) -> Standing:
+    """Where the node stands, if it may deliver to the round now."""
+    standing = await standing_in(connection, task_id, number, node_id)
+    current = standing.opened_round(number)
+    if not standing.in_cohort:
         raise Refused(
             ErrorCode.NOT_IN_COHORT,
             f"{node_id} was not selected for round {number} of task {task_id}.",
@@ -45,19 +40,15 @@ async def check_open_assignment(
             f"round {number} trains from version {current.base_version}, the update is against {base_version}.",
             "train from the model of the assignment",
         )
-    return task, current
+    return standing
 
 
-async def check_not_submitted(connection: AsyncConnection, task_id: str, number: int, node_id: str) -> None:
+def check_not_submitted(standing: Standing, node_id: str, number: int) -> None:
     """Refuses when the node has delivered its update for this round."""
-    query = select(updates.c.sha256).where(
-        updates.c.task_id == task_id, updates.c.round == number, updates.c.node_id == node_id
-    )
-    delivered = await connection.scalar(query)
-    if delivered is not None:
+    if standing.delivered is not None:
         raise Refused(
             ErrorCode.ALREADY_SUBMITTED,
-            f"{node_id} has already delivered another update ({delivered[:12]}…) for round {number}.",
+            f"{node_id} has already delivered another update ({standing.delivered[:12]}…) for round {number}.",
             "one update a round: call get_assignment for the next one",
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -12,13 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from federation.coordinator.membership import Membership
 from federation.coordinator.ports import Shared
 from federation.coordinator.records import ModelVersion, Round, Task, find_round, get_task, get_version
+from federation.coordinator.standing import HAS_DATA, Standing, now_standing
+from federation.fault_points import reach
 from federation.rounds import Cohort, RoundState, TaskState, nodes_needed, select_cohort
 from federation.spec import derive_seed
 from federation.store.events import record
 from federation.store.tables import assignments, members, metrics, rounds
-
-HAS_DATA = members.c.partition_index.is_not(None) | members.c.own_data
-"""A member whose share has passed on has none, and no work, until it joins again."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,9 @@ class Assignments:
     ) -> Assignment:
         """The node's next work in this task, waiting for it up to `wait_s` seconds."""
         node_id = str(node["node_id"])
-        async with self._shared.database.read() as connection:
-            task = await get_task(connection, task_id)
-        if not task.state.over:
-            await self._membership.join(task, node, wanted=partition_index, own_data=own_data)
+        standing = await self._standing(task_id, node_id)
+        if not standing.task.state.over:
+            await self._membership.join(standing, node, wanted=partition_index, own_data=own_data)
         loop = asyncio.get_running_loop()
         until = loop.time() + min(wait_s, self._shared.limits.max_wait_s)
         with self._shared.liveness.polling(task_id, node_id):
@@ -71,60 +70,63 @@ class Assignments:
                 left = 0.0 if self._shared.notices.stopping else until - loop.time()
                 if assignment.action != "wait" or left <= 0:
                     return assignment
-                try:
+                with suppress(TimeoutError):
                     async with asyncio.timeout(left):
                         await change.wait()
-                except TimeoutError:
-                    return await self.now(task_id, node_id)
 
     async def now(self, task_id: str, node_id: str) -> Assignment:
         """The node's work as things stand, selecting the round's cohort if the time has come."""
-        async with self._shared.database.read() as connection:
-            task = await get_task(connection, task_id)
-            current = await find_round(connection, task_id, task.round)
-            mine = (members.c.task_id == task_id) & (members.c.node_id == node_id)
-            index = await connection.scalar(select(members.c.partition_index).where(mine))
-        return replace(await self._work(task, current, node_id), partition_index=index)
-
-    async def _work(self, task: Task, current: Round | None, node_id: str) -> Assignment:
+        standing = await self._standing(task_id, node_id)
+        task, current = standing.task, standing.round
         if task.state is TaskState.RUNNING and current is not None and current.state is RoundState.OPEN:
-            current = await self._select(task, current)
+            missing = await self._select(task, current)
+            if missing:
+                return Assignment(
+                    "wait", task_id, task.state, standing.partition_index, retry_after_s=1.0, reason=missing
+                )
+            standing = await self._standing(task_id, node_id)
+        return replace(await self._work(standing, node_id), partition_index=standing.partition_index)
+
+    async def _standing(self, task_id: str, node_id: str) -> Standing:
+        async with self._shared.database.read() as connection:
+            return await now_standing(connection, task_id, node_id)
+
+    async def _work(self, standing: Standing, node_id: str) -> Assignment:
+        task, current = standing.task, standing.round
         if task.state.over:
             return await self._after_the_end(task, node_id)
-        if current is not None and current.state is RoundState.COLLECTING:
-            async with self._shared.database.read() as connection:
-                mine = await self._pending(connection, current, node_id)
-                if mine:
-                    version = await get_version(connection, task.task_id, current.base_version)
-                    return self._train(task, current, version)
-        at_hand = len(await self._at_hand(task)) if task.state is TaskState.RUNNING else 0
-        return Assignment("wait", task.task_id, task.state, retry_after_s=1.0, reason=_why_wait(task, current, at_hand))
+        wanted = standing.in_cohort and standing.delivered is None
+        if wanted and current is not None and current.state is RoundState.COLLECTING:
+            return self._train(task, current, standing.model)
+        return Assignment("wait", task.task_id, task.state, retry_after_s=1.0, reason=_why_wait(task, current))
 
-    async def _select(self, task: Task, current: Round) -> Round:
-        """Draws the cohort once enough members are at hand. One coroutine at a time, and one server."""
+    async def _select(self, task: Task, current: Round) -> str:
+        """Draws the cohort once enough members are at hand; otherwise answers what is missing.
+
+        One coroutine at a time, and one server.
+        """
         async with self._selecting.setdefault(task.task_id, asyncio.Lock()):
             async with self._shared.database.read() as connection:
                 fresh = await find_round(connection, task.task_id, current.round)
                 if fresh is None or fresh.state is not RoundState.OPEN:
-                    return fresh or current
-            seed = derive_seed(task.spec.seed, "cohort", fresh.round)
-            cohort = select_cohort(task.spec.cohort, await self._at_hand(task), seed)
+                    return ""
+                at_hand = await self._at_hand(connection, task)
+            cohort = select_cohort(task.spec.cohort, at_hand, derive_seed(task.spec.seed, "cohort", fresh.round))
             if cohort is None:
-                return fresh
+                return _waits_for_nodes(task, len(at_hand))
             for member in cohort.members:
                 self._shared.liveness.seen(task.task_id, member)  # the lease begins
             await self._shared.database.write(
                 lambda connection: self._collect(connection, task, fresh, cohort),
                 after=lambda: self._shared.notices.work_changed(task.task_id),
             )
-            async with self._shared.database.read() as connection:
-                return await find_round(connection, task.task_id, fresh.round) or fresh
+            reach("cohort_drawn")
+            return ""
 
-    async def _at_hand(self, task: Task) -> list[str]:
+    async def _at_hand(self, connection: AsyncConnection, task: Task) -> list[str]:
         """The members that could take work now."""
-        async with self._shared.database.read() as connection:
-            query = select(members.c.node_id).where(members.c.task_id == task.task_id, HAS_DATA)
-            joined = [str(node_id) for node_id in await connection.scalars(query)]
+        query = select(members.c.node_id).where(members.c.task_id == task.task_id, HAS_DATA)
+        joined = [str(node_id) for node_id in await connection.scalars(query)]
         return [node_id for node_id in joined if self._shared.liveness.at_hand(task.task_id, node_id)]
 
     async def _collect(self, connection: AsyncConnection, task: Task, fresh: Round, cohort: Cohort) -> None:
@@ -153,17 +155,7 @@ class Assignments:
             task_id=task.task_id,
             detail={"round": fresh.round, "cohort": list(cohort.members), "wanted": cohort.wanted},
         )
-
-    async def _pending(self, connection: AsyncConnection, current: Round, node_id: str) -> bool:
-        found = await connection.scalar(
-            select(assignments.c.node_id).where(
-                assignments.c.task_id == current.task_id,
-                assignments.c.round == current.round,
-                assignments.c.node_id == node_id,
-                assignments.c.submitted_at.is_(None),
-            )
-        )
-        return found is not None
+        reach("cohort_written")
 
     async def _after_the_end(self, task: Task, node_id: str) -> Assignment:
         """`evaluate` once for the final model, then `finished`."""
@@ -214,12 +206,16 @@ class Assignments:
         )
 
 
-def _why_wait(task: Task, current: Round | None, at_hand: int) -> str:
+def _why_wait(task: Task, current: Round | None) -> str:
     if task.state is TaskState.CREATED:
         return "the task has not been started (an operator does: control_task, action start)"
     if task.state is TaskState.PAUSED and (current is None or current.state is not RoundState.COLLECTING):
         return "the task is paused"
     if current is None or current.state is RoundState.OPEN:
-        needed = nodes_needed(task.spec.cohort)
-        return f"round {task.round} of {task.spec.name!r} waits for nodes: {at_hand} of {needed} are here"
+        return f"round {task.round} of {task.spec.name!r} is about to begin"
     return f"round {current.round} is {current.state} and wants nothing more of this node"
+
+
+def _waits_for_nodes(task: Task, at_hand: int) -> str:
+    needed = nodes_needed(task.spec.cohort)
+    return f"round {task.round} of {task.spec.name!r} waits for nodes: {at_hand} of {needed} are here"

@@ -22,6 +22,7 @@ from federation.coordinator.records import Round, get_round, get_task
 from federation.coordinator.traffic import Traffic
 from federation.coordinator.transitions import go_on, move_round
 from federation.errors import ErrorCode, Refused
+from federation.fault_points import reach
 from federation.rounds import RoundState, TaskState, decide
 from federation.store.events import record
 from federation.store.tables import assignments, rounds, tasks, updates
@@ -29,6 +30,7 @@ from federation.store.tables import assignments, rounds, tasks, updates
 log = logging.getLogger(__name__)
 
 _RETRY_S = (1.0, 2.0, 5.0, 15.0, 60.0)  # pauses between attempts to close a round
+_TIDY_S = 5.0
 # What folding the same updates again would answer again: they do not fit, or somebody has removed them.
 _HOPELESS = (ErrorCode.BAD_UPDATE, ErrorCode.BAD_COUNT, ErrorCode.NOT_FOUND)
 
@@ -52,6 +54,7 @@ class Closer:
         self._housekeeping = housekeeping
         self._closing: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._failed: dict[tuple[str, int], _Failure] = {}
+        self._untidy: dict[str, float] = {}  # tasks whose files could not be freed, and when to try again
 
     async def review(self) -> float | None:
         """Closes every round whose time has come; answers in how many seconds the next one may be due."""
@@ -74,6 +77,11 @@ class Closer:
                 await self._void(current)
             elif await self._claim(current):
                 self._start(current)
+        for task_id, again_at in list(self._untidy.items()):
+            if (pause := again_at - self._shared.monotonic()) > 0:
+                due_in.append(pause)
+            else:
+                await self._tidy(task_id)
         return min(due_in, default=None)
 
     async def aggregate_now(self, task_id: str, number: int, actor: str) -> Round:
@@ -111,6 +119,20 @@ class Closer:
         if self._closing:
             await asyncio.wait(self._closing.values())
 
+    async def stop(self, patience_s: float) -> None:
+        """Leaves the rounds that are not closed within `patience_s` seconds to the next start.
+
+        A thread that folds or scores cannot be called back; what it finds goes nowhere.
+        """
+        if not self._closing:
+            return
+        _, unfinished = await asyncio.wait(self._closing.values(), timeout=patience_s)
+        for task in unfinished:
+            task.cancel()
+        if unfinished:
+            log.info("%d rounds are being closed; the next start will do them again", len(unfinished))
+            await asyncio.wait(unfinished)
+
     async def _look(self, task_id: str, number: int) -> tuple[Round, int]:
         async with self._shared.database.read() as connection:
             await get_task(connection, task_id)
@@ -144,10 +166,13 @@ class Closer:
             if claimed:
                 now, detail = self._shared.clock(), {"round": current.round}
                 await record(connection, "aggregating", at=now, task_id=current.task_id, actor=actor, detail=detail)
+                reach("claim_written")
             return claimed
 
         announce = self._shared.notices.task_changed
-        return await self._shared.database.write(work, after=lambda: announce(current.task_id))
+        claimed = await self._shared.database.write(work, after=lambda: announce(current.task_id))
+        reach("round_claimed")
+        return claimed
 
     def _start(self, current: Round) -> asyncio.Task[None]:
         key = (current.task_id, current.round)
@@ -199,8 +224,10 @@ class Closer:
             if await self._end(connection, current, RoundState.COLLECTING, reason, now):
                 task = await get_task(connection, current.task_id)
                 await go_on(connection, task, current.round, current.base_version, now)
+                reach("void_written")
 
         await self._shared.database.write(work)
+        reach("round_void")
         await self._tell_and_tidy(current.task_id)
 
     async def _give_up(self, current: Round, problem: str) -> None:
@@ -238,10 +265,16 @@ class Closer:
     async def _tell_and_tidy(self, task_id: str) -> None:
         self._shared.notices.work_changed(task_id)
         self._shared.notices.tasks_changed()
+        await self._tidy(task_id)
+
+    async def _tidy(self, task_id: str) -> None:
         try:
             await self._housekeeping.prune(task_id)
         except Exception:
-            log.exception("blobs of %s could not be pruned; the next round tries again", task_id)
+            log.exception("files of %s could not be freed; trying again in %g s", task_id, _TIDY_S)
+            self._untidy[task_id] = self._shared.monotonic() + _TIDY_S
+        else:
+            self._untidy.pop(task_id, None)
 
 
 def _may_pass(error: Exception) -> bool:

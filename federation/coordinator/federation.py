@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
-import os
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import URL
 
-from federation.clock import Clock, monotonic_clock, wall_clock
+from federation.clock import Clock, SteadyClock, monotonic_clock
 from federation.coordinator.assignments import Assignments
 from federation.coordinator.closing import Closer
 from federation.coordinator.handshake import Handshakes
@@ -23,13 +21,14 @@ from federation.coordinator.membership import Membership
 from federation.coordinator.models import Models
 from federation.coordinator.notices import Notices, Topic
 from federation.coordinator.ports import Limits, Shared, Workload
+from federation.coordinator.recovery import cut_short_what_lasts_too_long
 from federation.coordinator.reports import Reports
 from federation.coordinator.submissions import Submissions
 from federation.coordinator.tasks import Tasks
 from federation.coordinator.traffic import Traffic
 from federation.coordinator.uploads import Uploads
 from federation.coordinator.views import Views
-from federation.errors import ErrorCode, Refused
+from federation.data_dir import DATABASE_FILE, SPOOL_FOLDER, sole_owner
 from federation.lanes import Lanes
 from federation.server_key import ServerKey
 from federation.spool import Spool
@@ -38,7 +37,8 @@ from federation.tokens import Tokens
 
 log = logging.getLogger(__name__)
 
-DATABASE_FILE = "potluck.db"
+_STOP_S = 1.0
+"""How long a stop waits for rounds that are being closed, in seconds; the next start does the rest again."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ async def open_federation(
     workload: Workload,
     *,
     limits: Limits | None = None,
-    clock: Clock = wall_clock,
+    clock: Clock | None = None,
     monotonic: Clock = monotonic_clock,
     quota_bytes: int | None = None,
     clockwork: bool = True,
@@ -80,21 +80,24 @@ async def open_federation(
 
     Args:
         workload: models and data sets.
+        clock: Unix seconds; default: the system's time at the start, and what has passed since.
         quota_bytes: the most that blobs may take on disk; default: what the disk holds.
         clockwork: close rounds as they become due; tests switch it off and call `closer.review()` themselves.
     """
     limits = limits or Limits()
-    with _sole_owner(data_dir):
+    clock = clock or SteadyClock()
+    with sole_owner(data_dir):
         database = await Database.open(URL.create("sqlite+aiosqlite", database=str(data_dir / DATABASE_FILE)))
         try:
             federation = _assemble(data_dir, workload, database, limits, clock, monotonic, quota_bytes)
+            await cut_short_what_lasts_too_long(federation.shared)
             await federation.housekeeping.sweep()
             if clockwork:
                 async with _running(federation):
                     yield federation
             else:
                 yield federation
-            await federation.closer.finish()
+            await federation.closer.stop(_STOP_S)
         finally:
             await database.close()
 
@@ -112,7 +115,7 @@ def _assemble(
     shared = Shared(
         data_dir=data_dir,
         database=database,
-        spool=Spool(data_dir / "spool", quota_bytes),
+        spool=Spool(data_dir / SPOOL_FOLDER, quota_bytes),
         workload=workload,
         key=key,
         tokens=Tokens(database, key, clock),
@@ -175,33 +178,3 @@ async def _clockwork(federation: Federation, changed: asyncio.Event) -> None:
                 await changed.wait()
         except TimeoutError:
             continue
-
-
-@contextmanager
-def _sole_owner(data_dir: Path) -> Iterator[None]:
-    """Makes and locks a data directory; refuses it to a second server by the process of the first."""
-    try:
-        if not data_dir.exists():
-            data_dir.mkdir(parents=True, mode=0o700)
-            (data_dir / ".gitignore").write_text("*\n")  # the key in it is nothing to commit by accident
-        lock = (data_dir / "lock").open("a+")
-    except OSError as error:
-        raise Refused(
-            ErrorCode.INVALID_ARGUMENT,
-            f"{data_dir} cannot be a data directory: {error.strerror}.",
-            "choose another --data-dir, one that this user can write to",
-        ) from None
-    with lock as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            raise Refused(
-                ErrorCode.BUSY,
-                f"{data_dir} belongs to a server that runs as process {file.read().strip() or 'unknown'}.",
-                "stop that server, or give this one another --data-dir",
-            ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield

@@ -14,6 +14,7 @@ from federation.coordinator.ports import Shared
 from federation.errors import ErrorCode, Refused
 from federation.identity import PublicKey, handshake_message
 from federation.store.events import record
+from federation.store.remembered import Remembered
 from federation.store.tables import nodes
 
 CODECS = ("none",)
@@ -43,6 +44,7 @@ class Handshakes:
         self._shared = shared
         self._challenges = URLSafeSerializer(shared.key.derive("challenge"), salt="challenge")
         self._node_tokens = URLSafeSerializer(shared.key.derive("node-token"), salt="node-token")
+        self._nodes: Remembered[dict[str, Any]] = Remembered(4096)
 
     async def challenge(self, key: PublicKey) -> Challenge:
         """A fresh challenge for this key. Nothing is stored: it carries its own proof, and the node's epoch so far."""
@@ -104,7 +106,11 @@ class Handshakes:
             await record(connection, kind, at=now, actor=node_id, detail={"token_id": enrolment, "epoch": epoch + 1})
             return epoch + 1
 
-        epoch = await self._shared.database.write(work, after=self._shared.notices.nodes_changed)
+        def tell() -> None:
+            self._nodes.forget(node_id)
+            self._shared.notices.nodes_changed()
+
+        epoch = await self._shared.database.write(work, after=tell)
         token = self._node_tokens.dumps({"node": node_id, "epoch": epoch, "enrolment": enrolment})
         return Welcome(node_id, str(token), codec)
 
@@ -120,8 +126,7 @@ class Handshakes:
                 f"node_token is not that of {node_id!r} under this bearer token.",
                 "use the node_id and node_token that handshake answered, with the bearer token it was called with",
             )
-        async with self._shared.database.read() as connection:
-            row = (await connection.execute(select(nodes).where(nodes.c.node_id == node_id))).mappings().first()
+        row = await self._nodes.get(node_id, lambda: self._row(node_id))
         if row is None or row["epoch"] != claims["epoch"]:
             raise Refused(
                 ErrorCode.FENCED,
@@ -129,6 +134,11 @@ class Handshakes:
                 "stop this process, or give each process a key of its own (--key FILE)",
             )
         return dict(row)
+
+    async def _row(self, node_id: str) -> dict[str, Any] | None:
+        async with self._shared.database.read() as connection:
+            row = (await connection.execute(select(nodes).where(nodes.c.node_id == node_id))).mappings().first()
+        return None if row is None else dict(row)
 
     def _check_challenge(self, key: PublicKey, challenge: str) -> int:
         """The epoch after which the challenge was issued."""

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from federation.coordinator.ports import Shared
 from federation.coordinator.records import get_task, is_referenced
+from federation.fault_points import reach
 from federation.rounds import RoundState
 from federation.store.tables import model_versions, rounds, updates, uploads
 
@@ -18,12 +19,17 @@ class Housekeeping:
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
+        self._dropped: set[str] = set()  # blobs that a row has let go of, and that are to be removed
 
     async def prune(self, task_id: str) -> int:
-        """Removes the update blobs of rounds that closed more than `keep_rounds` ago; answers how many."""
+        """Removes the update blobs of rounds that closed more than `keep_rounds` ago; answers how many.
+
+        The rows let go of a blob before it goes: whatever fails, no row counts on a file that is not there. Called
+        again, it also removes what it did not get to.
+        """
         spool = self._shared.spool
 
-        async def work(connection: AsyncConnection) -> int:
+        async def let_go(connection: AsyncConnection) -> set[str]:
             task = await get_task(connection, task_id)
             over = select(rounds.c.round).where(
                 rounds.c.task_id == task_id, rounds.c.state.in_([RoundState.CLOSED, RoundState.VOID])
@@ -38,17 +44,41 @@ class Housekeeping:
             old = (updates.c.task_id == task_id) & updates.c.kept & (updates.c.round <= newest_dropped)
             hashes |= set((await connection.scalars(select(updates.c.sha256).where(old))).all())
             await connection.execute(update(updates).where(old).values(kept=False))
-            unused = [sha256 for sha256 in sorted(hashes) if not await is_referenced(connection, sha256)]
-            for sha256 in unused:  # within the write transaction: nobody can come to need one in between
-                await asyncio.to_thread(spool.remove, sha256)
-            return len(unused)
+            reach("prune_written")
+            return hashes
 
-        return await self._shared.database.write(work)
+        async def remove(connection: AsyncConnection) -> int:
+            """Within a write transaction, though it changes no row: nobody can come to need a blob in between."""
+            removed = 0
+            for sha256 in sorted(self._dropped):
+                if not await is_referenced(connection, sha256):
+                    await asyncio.to_thread(spool.remove, sha256)
+                    removed += 1
+                    reach("blob_pruned")
+                self._dropped.discard(sha256)
+            return removed
+
+        self._dropped |= await self._shared.database.write(let_go)
+        reach("prune_committed")
+        return await self._shared.database.write(remove) if self._dropped else 0
 
     async def sweep(self) -> int:
-        """Removes what a crash left: blobs without a row, parts of uploads without an end. Run before serving."""
+        """Removes what a crash left: files that no row knows, and what `prune` did not get to. Run before serving.
+
+        What belongs to an upload that may still be brought to its end stays, for the node to go on with.
+        """
+        async with self._shared.database.read() as connection:
+            open_uploads = uploads.c.expires_at > 0
+            with_uploads = select(uploads.c.task_id).where(open_uploads)
+            with_files = with_uploads.union(select(updates.c.task_id).where(updates.c.kept))
+            task_ids = (await connection.scalars(with_files)).all()
+        for task_id in task_ids:
+            await self.prune(str(task_id))
         async with self._shared.database.read() as connection:
             keep = set((await connection.scalars(select(model_versions.c.sha256))).all())
             keep |= set((await connection.scalars(select(updates.c.sha256).where(updates.c.kept))).all())
-            keep |= set((await connection.scalars(select(uploads.c.sha256).where(uploads.c.received))).all())
-        return await asyncio.to_thread(self._shared.spool.sweep, keep)
+            rows = (await connection.execute(select(uploads.c.upload_id, uploads.c.sha256).where(open_uploads))).all()
+        keep |= {str(row.sha256) for row in rows}
+        resumable = frozenset(str(row.upload_id) for row in rows)
+        spool = self._shared.spool
+        return await asyncio.to_thread(lambda: spool.sweep(keep, keep_uploads=resumable, older_than_s=None))

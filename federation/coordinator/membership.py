@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from federation.coordinator.ports import Shared
 from federation.coordinator.records import Task
+from federation.coordinator.standing import Standing
 from federation.errors import ErrorCode, Refused
+from federation.fault_points import reach
 from federation.store.events import record
 from federation.store.tables import members
 
@@ -20,17 +22,11 @@ class Membership:
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
 
-    async def join(self, task: Task, node: dict[str, Any], *, wanted: int | None, own_data: bool) -> None:
+    async def join(self, standing: Standing, node: dict[str, Any], *, wanted: int | None, own_data: bool) -> None:
         """Gives the node a partition index in this task (none with data of its own). Joining again keeps it."""
+        task, node_id = standing.task, str(node["node_id"])
         _check_index(task, wanted, own_data)
-        node_id = str(node["node_id"])
-        async with self._shared.database.read() as connection:
-            row = (
-                await connection.execute(
-                    select(members).where(members.c.task_id == task.task_id, members.c.node_id == node_id)
-                )
-            ).first()
-        if row is not None and _still_fits(row, wanted, own_data):
+        if _still_fits(standing, wanted, own_data):
             return
         _check_capabilities(task, node)
 
@@ -51,6 +47,7 @@ class Membership:
             )
 
         await self._shared.database.write(work, after=self._shared.notices.nodes_changed)
+        reach("share_taken")
 
     async def _claim(self, connection: AsyncConnection, task: Task, node_id: str, wanted: int | None) -> int:
         rows = await connection.execute(
@@ -90,10 +87,10 @@ class Membership:
         return self._shared.liveness.gone(task.task_id, node_id, task.spec.lease_s)
 
 
-def _still_fits(row: Row[Any], wanted: int | None, own_data: bool) -> bool:
+def _still_fits(standing: Standing, wanted: int | None, own_data: bool) -> bool:
     if own_data:
-        return bool(row.own_data)
-    return row.partition_index is not None and wanted in (None, row.partition_index)
+        return standing.member is not None and bool(standing.member["own_data"])
+    return standing.partition_index is not None and wanted in (None, standing.partition_index)
 
 
 def _check_capabilities(task: Task, node: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Literal
 
-Topic = Literal["task", "progress", "tasks", "nodes"]
+Topic = Literal["task", "progress", "tasks", "nodes", "stop"]
 Listener = Callable[[Topic, str], None]
 
 
@@ -54,6 +54,7 @@ class Notices:
         self.stopping = True
         for task_id in list(self._next):
             self._next.pop(task_id).set()
+        self._tell("stop", "")
 
     def _tell(self, topic: Topic, subject: str) -> None:
         for listener in self._listeners:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -20,6 +20,7 @@ from federation.coordinator.records import ModelVersion, Round, Task, get_round,
 from federation.coordinator.scores import node_means, server_scores
 from federation.coordinator.traffic import Traffic
 from federation.coordinator.transitions import go_on, move_round
+from federation.fault_points import reach
 from federation.rounds import RoundState
 from federation.store.events import record
 from federation.store.tables import metrics, model_versions, tasks, updates
@@ -59,6 +60,7 @@ class Publisher:
             rows = (await connection.execute(ordered)).mappings().all()
         outcome = await asyncio.to_thread(self._aggregate, task, current, base, rows)
         await self._shared.database.write(lambda connection: self._commit(connection, task, current, outcome))
+        reach("round_closed")
 
     def _aggregate(self, task: Task, current: Round, base: ModelVersion, rows: Sequence[RowMapping]) -> Outcome:
         spool = self._shared.spool
@@ -73,8 +75,10 @@ class Publisher:
             for row in rows
         ]
         weights = aggregate(task.spec.aggregation, spool.path(base.sha256), contributions)
+        reach("round_folded")
         scores, unscored = self._score(task, weights) if _scores_now(task, current.round) else ({}, "")
         sha256 = spool.put(chunks(weights))
+        reach("new_model_stored")
         return Outcome(
             rows=rows,
             shares=_shares(task, rows),
@@ -117,9 +121,14 @@ class Publisher:
         }
         values |= {"rule": task.spec.aggregation.rule, "sha256": outcome.sha256, "size": outcome.size}
         await connection.execute(insert(model_versions).values(task_id=task.task_id, **values))
-        for update_id, share in outcome.shares.items():
-            made = update(updates).where(updates.c.update_id == update_id).values(version=version, weight=share)
-            await connection.execute(made)
+        made = (
+            update(updates)
+            .where(updates.c.update_id == bindparam("id"))
+            .values(version=version, weight=bindparam("share"))
+        )
+        await connection.execute(
+            made, [{"id": update_id, "share": share} for update_id, share in outcome.shares.items()]
+        )
         measured = _metric_rows(task, current, version, outcome, now)
         if measured:
             await connection.execute(insert(metrics), measured)
@@ -133,7 +142,8 @@ class Publisher:
         if outcome.unscored:
             detail["unscored"] = outcome.unscored
         await record(connection, "round_closed", at=now, task_id=task.task_id, detail=detail)
-        await go_on(connection, task, current.round, version, now)
+        over = await go_on(connection, task, current.round, version, now)
+        reach("finish_written" if over else "next_round_written")
 
 
 def _scores_now(task: Task, number: int) -> bool:

@@ -90,9 +90,7 @@ async def get_task(connection: AsyncConnection, task_id: str) -> Task:
     """The task; refused when there is none."""
     row = (await connection.execute(select(tasks).where(tasks.c.task_id == task_id))).mappings().first()
     if row is None:
-        raise Refused(
-            ErrorCode.NOT_FOUND, f"there is no task {task_id!r}.", "list_tasks and potluck://tasks name the tasks"
-        )
+        raise no_task(task_id)
     return Task.of(row)
 
 
@@ -106,11 +104,7 @@ async def get_round(connection: AsyncConnection, task_id: str, number: int) -> R
     """The round; refused when there is none."""
     found = await find_round(connection, task_id, number)
     if found is None:
-        raise Refused(
-            ErrorCode.NOT_FOUND,
-            f"task {task_id!r} has no round {number}.",
-            "get_task names the rounds; a node takes the round from get_assignment",
-        )
+        raise no_round(task_id, number)
     return found
 
 
@@ -137,6 +131,18 @@ async def is_referenced(connection: AsyncConnection, sha256: str) -> bool:
         if (await connection.execute(query.limit(1))).first() is not None:
             return True
     return False
+
+
+def no_task(task_id: str) -> Refused:
+    """The refusal of a task that does not exist."""
+    mend = "list_tasks and potluck://tasks name the tasks"
+    return Refused(ErrorCode.NOT_FOUND, f"there is no task {task_id!r}.", mend)
+
+
+def no_round(task_id: str, number: int) -> Refused:
+    """The refusal of a round that does not exist."""
+    mend = "get_task names the rounds; a node takes the round from get_assignment"
+    return Refused(ErrorCode.NOT_FOUND, f"task {task_id!r} has no round {number}.", mend)
 
 
 async def _one(connection: AsyncConnection, table: Table, **key: Any) -> Mapping[Any, Any] | None:

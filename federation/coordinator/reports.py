@@ -9,8 +9,9 @@ from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from federation.coordinator.ports import Shared
-from federation.coordinator.records import find_round, get_task
+from federation.coordinator.records import get_task
 from federation.coordinator.scores import node_means
+from federation.coordinator.standing import standing_in
 from federation.coordinator.submissions import check_metrics
 from federation.errors import ErrorCode, Refused
 from federation.rounds import RoundState, TaskState
@@ -38,13 +39,8 @@ class Reports:
         """A heartbeat: extends the lease; tells the node to stop when its round no longer wants it."""
         node_id = str(node["node_id"])
         async with self._shared.database.read() as connection:
-            task = await get_task(connection, task_id)
-            current = await find_round(connection, task_id, number)
-            query = select(assignments.c.submitted_at).where(
-                assignments.c.task_id == task_id, assignments.c.round == number, assignments.c.node_id == node_id
-            )
-            assigned = (await connection.execute(query)).first()
-        if current is None or assigned is None:
+            standing = await standing_in(connection, task_id, number, node_id)
+        if standing.round is None or not standing.in_cohort:
             raise Refused(
                 ErrorCode.NOT_IN_COHORT,
                 f"{node_id} has no assignment in round {number} of task {task_id}.",
@@ -52,11 +48,11 @@ class Reports:
             )
         self._shared.liveness.report(task_id, node_id, report | {"round": number})
         self._shared.notices.progressed(task_id)
-        if current.state is not RoundState.COLLECTING:
-            return Heard("stop", 0.0, f"round {number} is {current.state}")
-        if assigned.submitted_at is not None:
+        if standing.round.state is not RoundState.COLLECTING:
+            return Heard("stop", 0.0, f"round {number} is {standing.round.state}")
+        if standing.delivered is not None:
             return Heard("stop", 0.0, f"this node's update for round {number} has been accepted")
-        return Heard("continue", task.spec.lease_s, "")
+        return Heard("continue", standing.task.spec.lease_s, "")
 
     async def evaluation(self, node: dict[str, Any], task_id: str, *, version: int, scores: dict[str, float]) -> Heard:
         """A node's score of a model version on its held-out share. Reporting again replaces it."""

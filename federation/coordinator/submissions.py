@@ -12,9 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from federation.coordinator.admission import check_open_assignment
 from federation.coordinator.ports import Shared
-from federation.coordinator.records import Task, get_version
+from federation.coordinator.records import Task
 from federation.coordinator.uploads import Upload, Uploads, decode_base64
 from federation.errors import ErrorCode, Refused
+from federation.fault_points import reach
 from federation.identity import PublicKey, update_message
 from federation.store.events import record
 from federation.store.tables import assignments, metrics, updates
@@ -65,15 +66,16 @@ class Submissions:
         """The receipt of an update that is durable and will count; refused otherwise, leaving nothing behind."""
         node_id = str(node["node_id"])
         inline = await self._inline_bytes(submission)
-        earlier = await self._earlier(node_id, submission, inline)
-        if earlier is not None:
-            self._shared.notices.task_changed(submission.task_id)
-            return earlier
         async with self._shared.database.read() as connection:
-            task, _ = await check_open_assignment(
+            row = await _accepted(connection, node_id, submission)
+            if row is not None:
+                earlier = _earlier(row, submission, inline)
+                self._shared.notices.task_changed(submission.task_id)
+                return earlier
+            standing = await check_open_assignment(
                 connection, submission.task_id, submission.round, node_id, submission.base_version
             )
-            model = await get_version(connection, task.task_id, submission.base_version)
+            task, model = standing.task, standing.model
         _check_counts(task, submission)
         check_metrics(submission.metrics)
         key = (node_id, submission.task_id, submission.round, submission.base_version)
@@ -93,6 +95,7 @@ class Submissions:
             lambda connection: self._commit(connection, node_id, submission, upload, norm),
             after=lambda: self._shared.notices.task_changed(task.task_id),
         )
+        reach("update_committed")
         self._shared.liveness.seen(task.task_id, node_id)
         return receipt
 
@@ -112,18 +115,6 @@ class Submissions:
         spool = self._shared.spool
         layout = read_layout(spool.path(model_sha256))
         return check_update(spool.path(upload.sha256), layout, max_norm=task.spec.aggregation.max_update_norm)
-
-    async def _earlier(self, node_id: str, submission: Submission, inline: bytes | None) -> Receipt | None:
-        """The receipt, when this very update was accepted before; refused when it was another."""
-        async with self._shared.database.read() as connection:
-            row = await _accepted(connection, node_id, submission)
-        if row is None:
-            return None
-        if inline is None:
-            same = row["upload_id"] == submission.upload_id
-        else:
-            same = row["sha256"] == hashlib.sha256(inline).hexdigest()
-        return _same_or_refused(row, submission, same)
 
     async def _commit(
         self, connection: AsyncConnection, node_id: str, submission: Submission, upload: Upload, norm: float
@@ -165,7 +156,17 @@ class Submissions:
             await connection.execute(insert(metrics), list(_metric_rows(node_id, submission, now)))
         detail = {"round": submission.round, "sha256": upload.sha256, "num_examples": submission.num_examples}
         await record(connection, "update_accepted", at=now, task_id=submission.task_id, actor=node_id, detail=detail)
+        reach("update_written")
         return _receipt(values)
+
+
+def _earlier(row: dict[str, Any], submission: Submission, inline: bytes | None) -> Receipt:
+    """The receipt, when this very update was accepted before; refused when it was another."""
+    if inline is None:
+        same = row["upload_id"] == submission.upload_id
+    else:
+        same = row["sha256"] == hashlib.sha256(inline).hexdigest()
+    return _same_or_refused(row, submission, same)
 
 
 def _same_or_refused(row: dict[str, Any], submission: Submission, same: bool) -> Receipt:

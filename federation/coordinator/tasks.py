@@ -15,6 +15,7 @@ from federation.coordinator.ports import Shared
 from federation.coordinator.records import Task, find_round, get_task, get_version
 from federation.coordinator.transitions import go_on, open_round
 from federation.errors import ErrorCode, Refused
+from federation.fault_points import reach
 from federation.rounds import RoundState, TaskState
 from federation.spec import Problem, TaskSpec, parse_spec
 from federation.store.events import record
@@ -44,6 +45,7 @@ class Tasks:
         weights = await asyncio.to_thread(workload.initial_weights, spec)
         data = await asyncio.to_thread(to_bytes, weights)
         sha256 = await asyncio.to_thread(self._shared.spool.put, data)
+        reach("first_model_stored")
         now = self._shared.clock()
         task_id = self._task_id(request_id)
 
@@ -72,9 +74,12 @@ class Tasks:
             await record(connection, "task_created", at=now, task_id=task_id, actor=actor, detail={"name": spec.name})
             if start:
                 await self._start(connection, await get_task(connection, task_id), actor)
+            reach("task_written")
             return await get_task(connection, task_id), True
 
-        return await self._shared.database.write(work, after=lambda: self._announce(task_id))
+        created = await self._shared.database.write(work, after=lambda: self._announce(task_id))
+        reach("task_created")
+        return created
 
     async def control(self, task_id: str, action: Action, *, version: int | None, actor: str) -> tuple[Task, bool]:
         """Carries out one action; answers the task as it then stands, and whether that changed anything."""

@@ -30,12 +30,13 @@ async def move_round(connection: AsyncConnection, current: Round, source: RoundS
     return bool(moved.rowcount)
 
 
-async def go_on(connection: AsyncConnection, task: Task, number: int, version: int, now: float) -> None:
-    """After a round has ended: opens the next one, or finishes the task."""
+async def go_on(connection: AsyncConnection, task: Task, number: int, version: int, now: float) -> bool:
+    """After a round has ended: opens the next one, or finishes the task; whether the task is over."""
     if number < task.spec.rounds:
         await open_round(connection, task.task_id, number + 1, version, now)
-        return
+        return False
     await connection.execute(
         update(tasks).where(tasks.c.task_id == task.task_id).values(state=TaskState.FINISHED, finished_at=now)
     )
     await record(connection, "task_finished", at=now, task_id=task.task_id, detail={"version": version})
+    return True

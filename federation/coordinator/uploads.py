@@ -9,16 +9,18 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from federation.coordinator.admission import check_few, check_not_submitted, check_open_assignment
 from federation.coordinator.ports import Shared
-from federation.coordinator.records import get_round, get_version, is_referenced
+from federation.coordinator.records import get_round, is_referenced
+from federation.coordinator.standing import Standing
 from federation.coordinator.traffic import Traffic
 from federation.errors import ErrorCode, Refused
+from federation.fault_points import reach
 from federation.incoming import Incoming
 from federation.lanes import UploadTicket
 from federation.rounds import RoundState
@@ -60,47 +62,50 @@ class Uploads:
                 ErrorCode.INVALID_ARGUMENT, "sha256 is not 64 lower-case hex digits.", "send the SHA-256 of the file"
             )
         upload_id = _upload_id(node_id, task_id, number, base_version, sha256, size)
-        if await self._committed(upload_id):
-            return self._answer(await self._get(upload_id), size)
         async with self._shared.database.read() as connection:
-            await check_open_assignment(connection, task_id, number, node_id, base_version)
-            await check_not_submitted(connection, task_id, number, node_id)
-            largest = await self._check_size(connection, task_id, base_version, size)
+            known = await _find(connection, upload_id)
+            if known is not None and await _is_committed(connection, upload_id):
+                return self._answer(known, size)
+            standing = await check_open_assignment(connection, task_id, number, node_id, base_version)
+            check_not_submitted(standing, node_id, number)
+            largest = self._check_size(standing, size)
         now = self._shared.clock()
         expires_at = now + self._shared.limits.upload_lifetime_s
         key = {"node_id": node_id, "task_id": task_id, "round": number, "base_version": base_version}
 
-        async def work(connection: AsyncConnection) -> None:
-            row = (await connection.execute(select(uploads).where(uploads.c.upload_id == upload_id))).first()
-            if row is None:
+        async def work(connection: AsyncConnection) -> Upload:
+            upload = await _find(connection, upload_id)
+            if upload is None:
                 await self._free_expired(connection, key, now)
                 await check_few(connection, key, size, largest, self._share())
                 values = {"upload_id": upload_id, "sha256": sha256, "size": size, "received": False}
                 await connection.execute(insert(uploads).values(key | values | {"expires_at": expires_at}))
-            elif row.expires_at <= now:
-                await connection.execute(
-                    update(uploads).where(uploads.c.upload_id == upload_id).values(expires_at=expires_at)
-                )
+                return await _get(connection, upload_id)
+            if upload.expires_at > now:
+                return upload
+            renewed = update(uploads).where(uploads.c.upload_id == upload_id).values(expires_at=expires_at)
+            await connection.execute(renewed)
+            return replace(upload, expires_at=expires_at)
 
-        await self._shared.database.write(work)
-        upload = await self._get(upload_id)
+        upload = await self._shared.database.write(work)
+        reach("upload_announced")
         done = upload.received and self._shared.spool.has(sha256)
         offset = size if done else await asyncio.to_thread(self._shared.spool.progress, upload_id)
         return self._answer(upload, offset)
 
     async def admit(self, ticket: UploadTicket) -> tuple[Upload, Incoming]:
         """Opens the raw lane for a ticket. `finish` has to follow once the bytes are in."""
-        upload = await self._get(ticket.upload_id)
-        if await self._committed(upload.upload_id):
-            raise Refused(
-                ErrorCode.UPLOAD_GONE,
-                "this upload has been committed; its URL is used up.",
-                "repeat submit_update to get the receipt again",
-            )
+        async with self._shared.database.read() as connection:
+            upload = await _get(connection, ticket.upload_id)
+            if await _is_committed(connection, upload.upload_id):
+                raise Refused(
+                    ErrorCode.UPLOAD_GONE,
+                    "this upload has been committed; its URL is used up.",
+                    "repeat submit_update to get the receipt again",
+                )
+            await _check_wanted(connection, upload)
         if min(ticket.expires_at, upload.expires_at) <= self._shared.clock():
             raise Refused(ErrorCode.UPLOAD_GONE, "this upload URL has expired.", "call begin_upload for a new one")
-        async with self._shared.database.read() as connection:
-            await _check_wanted(connection, upload)
         return upload, self._shared.spool.receive(upload.upload_id, upload.sha256, upload.size)
 
     @contextmanager
@@ -133,22 +138,24 @@ class Uploads:
             await connection.execute(
                 update(uploads).where(uploads.c.upload_id == upload.upload_id).values(received=True)
             )
+            reach("received_written")
 
         await self._shared.database.write(work)
+        reach("upload_received")
 
     async def chunk(self, node_id: str, upload_id: str, offset: int, data_b64: str) -> tuple[int, bool]:
         """Takes one piece by the in-band lane; answers the next offset and whether all is there."""
-        upload = await self._get(upload_id)
-        if upload.node_id != node_id:
-            raise _unknown(upload_id)
-        if await self._committed(upload_id):
-            raise Refused(
-                ErrorCode.UPLOAD_GONE, "this upload has been committed.", "repeat submit_update to get the receipt"
-            )
+        async with self._shared.database.read() as connection:
+            upload = await _get(connection, upload_id)
+            if upload.node_id != node_id:
+                raise _unknown(upload_id)
+            if await _is_committed(connection, upload_id):
+                raise Refused(
+                    ErrorCode.UPLOAD_GONE, "this upload has been committed.", "repeat submit_update to get the receipt"
+                )
+            await _check_wanted(connection, upload)
         if upload.expires_at <= self._shared.clock():
             raise Refused(ErrorCode.UPLOAD_GONE, "this upload has expired.", "call begin_upload again")
-        async with self._shared.database.read() as connection:
-            await _check_wanted(connection, upload)
         if upload.received and self._shared.spool.has(upload.sha256):
             return upload.size, True
         limit = self._shared.limits.chunk_max_bytes
@@ -161,7 +168,8 @@ class Uploads:
 
     async def take(self, node_id: str, task_id: str, number: int, base_version: int, upload_id: str) -> Upload:
         """The complete upload that `submit_update` names, if it was announced for just this update."""
-        upload = await self._get(upload_id)
+        async with self._shared.database.read() as connection:
+            upload = await _get(connection, upload_id)
         if upload.node_id != node_id:
             raise _unknown(upload_id)
         if (upload.task_id, upload.round, upload.base_version) != (task_id, number, base_version):
@@ -209,18 +217,6 @@ class Uploads:
         ticket = UploadTicket(upload.upload_id, upload.node_id, upload.sha256, upload.size, int(upload.expires_at))
         return upload, offset, self._shared.lanes.upload_url(ticket)
 
-    async def _get(self, upload_id: str) -> Upload:
-        async with self._shared.database.read() as connection:
-            row = (await connection.execute(select(uploads).where(uploads.c.upload_id == upload_id))).mappings().first()
-        if row is None:
-            raise _unknown(upload_id)
-        return Upload(**row)
-
-    async def _committed(self, upload_id: str) -> bool:
-        async with self._shared.database.read() as connection:
-            found = await connection.scalar(select(updates.c.update_id).where(updates.c.upload_id == upload_id))
-        return found is not None
-
     async def _free_expired(self, connection: AsyncConnection, key: dict[str, object], now: float) -> None:
         """Forgets what the node announced for this round and left lying, so that it takes no room beside the new."""
         mine = [uploads.c[name] == value for name, value in key.items()]
@@ -238,10 +234,9 @@ class Uploads:
         quota = self._shared.spool.quota_bytes
         return None if quota is None else quota * self._shared.limits.node_quota_share
 
-    async def _check_size(self, connection: AsyncConnection, task_id: str, base_version: int, size: int) -> int:
+    def _check_size(self, standing: Standing, size: int) -> int:
         """The largest size allowed; refused when `size` is larger."""
-        model = await get_version(connection, task_id, base_version)
-        largest = model.size + self._shared.limits.header_allowance
+        largest = standing.model.size + self._shared.limits.header_allowance
         if not 0 < size <= largest:
             raise Refused(
                 ErrorCode.TOO_LARGE,
@@ -249,6 +244,23 @@ class Uploads:
                 "send one safetensors file with the model's tensors as delta/<name>, in their own dtype",
             )
         return largest
+
+
+async def _find(connection: AsyncConnection, upload_id: str) -> Upload | None:
+    row = (await connection.execute(select(uploads).where(uploads.c.upload_id == upload_id))).mappings().first()
+    return None if row is None else Upload(**row)
+
+
+async def _get(connection: AsyncConnection, upload_id: str) -> Upload:
+    upload = await _find(connection, upload_id)
+    if upload is None:
+        raise _unknown(upload_id)
+    return upload
+
+
+async def _is_committed(connection: AsyncConnection, upload_id: str) -> bool:
+    found = await connection.scalar(select(updates.c.update_id).where(updates.c.upload_id == upload_id))
+    return found is not None
 
 
 async def _check_wanted(connection: AsyncConnection, upload: Upload) -> None:

@@ -10,21 +10,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from alembic.util import CommandError
 from sqlalchemy import URL, event
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from federation.errors import ErrorCode, Refused
+from federation.part import refusing_when_full
+from federation.store.examine import examine
 from federation.store.migrate import upgrade
 
 T = TypeVar("T")
 
 _READERS = 4
-_BUSY_TIMEOUT_S = 10
+_BUSY_TIMEOUT_S = 10.0
+"""How long a change waits for another process's lock, and how long for its turn in this one, in seconds."""
+_CLOSE_S = 2.0
+"""How long a stop waits for changes in progress, in seconds. What is not committed by then never happened."""
 
 
 class Database:
@@ -40,14 +45,18 @@ class Database:
     @classmethod
     async def open(cls, url: URL) -> Self:
         """The database at `url`, migrated to the newest schema; refused when it is damaged or of a newer Potluck."""
+        if url.get_backend_name() == "sqlite" and url.database:
+            await asyncio.to_thread(examine, Path(url.database), busy_timeout_s=_BUSY_TIMEOUT_S)
         database = cls(url)
         try:
             async with database._writer.connect() as connection:
                 await connection.run_sync(upgrade)
                 await connection.commit()
-        except (DatabaseError, CommandError) as error:
+        except DatabaseError as error:
             await database.close()
             reason = str(getattr(error, "orig", error))
+            if "locked" in reason or "full" in reason:
+                raise _refusal(error) from error
             raise Refused(
                 ErrorCode.WRONG_STATE,
                 f"the database {url.database} cannot be opened: {reason}.",
@@ -56,9 +65,9 @@ class Database:
         return database
 
     async def close(self) -> None:
-        """Waits for the writes in progress, then closes every connection."""
+        """Gives the writes in progress a moment, then closes every connection."""
         if self._writing:
-            await asyncio.wait(self._writing)
+            await asyncio.wait(self._writing, timeout=_CLOSE_S)
         await self._writer.dispose()
         await self._readers.dispose()
 
@@ -85,16 +94,32 @@ class Database:
         self, work: Callable[[AsyncConnection], Awaitable[T]], after: Callable[[], None] | None
     ) -> T:
         try:
-            async with self._turn, self._writer.begin() as connection:
-                result = await work(connection)
+            async with self._at_its_turn(), self._writer.begin() as connection:
+                with refusing_when_full():
+                    result = await work(connection)
         except OperationalError as error:
             raise _refusal(error) from error
         if after is not None:
             after()
         return result
 
+    @asynccontextmanager
+    async def _at_its_turn(self) -> AsyncIterator[None]:
+        """Holds the queue of writers. While the first is kept waiting, those behind it are not kept for ever."""
+        try:
+            async with asyncio.timeout(_BUSY_TIMEOUT_S):
+                await self._turn.acquire()
+        except TimeoutError:
+            raise Refused(
+                ErrorCode.BUSY, "too many changes are waiting for the database.", "repeat the call; it is safe"
+            ) from None
+        try:
+            yield
+        finally:
+            self._turn.release()
 
-def _refusal(error: OperationalError) -> Refused:
+
+def _refusal(error: DatabaseError) -> Refused:
     """Why the database cannot take a change now."""
     reason = str(error.orig)
     if "full" in reason:
@@ -111,7 +136,7 @@ def _engine(url: URL, *, pool_size: int, begin: str) -> AsyncEngine:
             connection.isolation_level = None  # the driver's own BEGIN would come too late to be IMMEDIATE
             cursor = connection.cursor()
             for pragma in (
-                f"busy_timeout = {_BUSY_TIMEOUT_S * 1000}",
+                f"busy_timeout = {_BUSY_TIMEOUT_S * 1000:.0f}",
                 "journal_mode = WAL",
                 "synchronous = FULL",
                 "foreign_keys = ON",

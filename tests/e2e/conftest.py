@@ -1,11 +1,16 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from itertools import repeat
 from pathlib import Path
 
 import pytest
+from lives import Lives
 from machine import Machine
+from small_federation import SmallChunks
 
+from edge_client.connection import Connection
 from potluck.processes import Children
 
 
@@ -14,6 +19,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.e2e)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Prints the fault matrix, if its tests ran: what each one recorded as its property `fault`."""
+    reports = terminalreporter.getreports("passed")
+    rows = [
+        value
+        for report in reports
+        if report.when == "call"
+        for name, value in report.user_properties
+        if name == "fault"
+    ]
+    if rows:
+        terminalreporter.section("fault matrix")
+        for fault, point, outcome in rows:
+            terminalreporter.write_line(f"{point:<20} {fault:<10} {outcome}")
 
 
 @pytest.fixture
@@ -25,3 +46,13 @@ def anyio_backend() -> str:
 def machine(tmp_path: Path) -> Iterator[Machine]:
     with Children(tmp_path / "logs") as children:
         yield Machine(tmp_path, children)
+
+
+@pytest.fixture
+async def lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Lives]:
+    """A server that can die and begin again, and nodes that ask again at once and need several chunks in-band."""
+    monkeypatch.setattr("edge_client.node.Lanes", SmallChunks)
+    monkeypatch.setattr("edge_client.node.Connection", partial(Connection, pauses=lambda: repeat(0.1)))
+    lives = Lives(tmp_path)
+    yield lives
+    lives.end()

@@ -25,6 +25,7 @@ from federation.store.tables import metadata
 from federation.tokens import Role, Token
 from mcp_server.app import build_app
 from mcp_server.listening import listening
+from mcp_server.run import listen
 from mcp_server.settings import Settings
 from resources.workload import Workload
 from tests.mcp_server.rpc import Rpc
@@ -177,10 +178,9 @@ async def serving(
     """A server for as long as the context lasts. Its clock stands still; rounds close at `close_due_rounds`."""
     clock = StoppedClock()
     # Tests come from one address, with many wrong tokens.
-    chosen = Settings(**({"data_dir": data_dir, "port": 0, "failures_per_minute": 0} | settings))
+    chosen = Settings(data_dir=data_dir, port=0, **({"failures_per_minute": 0} | settings))
     workload = Workload()
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
-        listener.bind(("127.0.0.1", 0))
+    with listen(chosen) as listener:
         base = f"http://127.0.0.1:{listener.getsockname()[1]}"
         async with (
             open_federation(

@@ -79,7 +79,7 @@ async def test_small_answers_are_sent_at_once(tmp_path: Path) -> None:
         delays.put_nowait(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 0)
         writer.close()
 
-    with run._listen(Settings(port=0, data_dir=tmp_path)) as listener:
+    with run.listen(Settings(port=0, data_dir=tmp_path)) as listener:
         async with await asyncio.start_server(look, sock=listener):
             _, writer = await asyncio.open_connection(*listener.getsockname())
             delayed = await delays.get()

@@ -195,3 +195,37 @@ async def test_nodes_of_a_revoked_enrolment_are_out_at_once(served: Served) -> N
     await node.join(await served.task())
     await served.federation.tokens.revoke(token.token_id, actor="test")
     assert (await node.rpc.post("tools/list")).status_code == 401
+
+
+async def test_a_token_that_has_been_used_still_ends_in_time(served: Served) -> None:
+    rpc = served.rpc((await served.token("viewer", lifetime_s=60)).secret)
+    assert (await rpc.post("tools/list")).status_code == 200
+    with served.clock.later(61):
+        assert (await rpc.post("tools/list")).status_code == 401
+
+
+async def test_a_token_is_looked_up_in_the_database_once(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens, looked_up = served.federation.tokens, []
+    look_up = tokens._look_up
+    monkeypatch.setattr(tokens, "_look_up", lambda token_id: looked_up.append(token_id) or look_up(token_id))
+    token = await served.token("viewer")
+    holders = [await tokens.verify(token.secret) for _ in range(3)]
+    assert {holder.token_id for holder in holders if holder} == {token.token_id}
+    assert looked_up == [token.token_id]
+
+
+async def test_a_token_that_is_revoked_while_it_is_looked_up_is_worth_nothing_from_then_on(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = served.federation.tokens
+    token = await served.token("viewer")
+    look_up = tokens._look_up
+
+    async def overtaken(token_id: str) -> Any:
+        row = await look_up(token_id)
+        await tokens.revoke(token_id, actor="test")
+        return row
+
+    monkeypatch.setattr(tokens, "_look_up", overtaken)
+    assert await tokens.verify(token.secret) is None
+    assert await tokens.verify(token.secret) is None

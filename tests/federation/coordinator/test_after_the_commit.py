@@ -73,9 +73,7 @@ async def test_word_of_a_cohort_gets_out_though_the_node_that_completed_it_is_go
     task = await world.task()
     ann, bob = await world.node("ann"), await world.node("bob")
     await ann.ask(task)
-    await world.federation.assignments._membership.join(
-        await world.stored_task(task), bob.row, wanted=None, own_data=False
-    )
+    await world.join(task, bob)
     work = world.federation.shared.notices.next_work(task)
     await cancelled_while_committing(world, lambda: bob.ask(task))
     assert work.is_set()
@@ -86,9 +84,7 @@ async def test_a_pause_that_came_first_is_honoured_by_a_selection_in_flight(worl
     task = await world.task()
     ann, bob = await world.node("ann"), await world.node("bob")
     await ann.ask(task)
-    await world.federation.assignments._membership.join(
-        await world.stored_task(task), bob.row, wanted=None, own_data=False
-    )
+    await world.join(task, bob)
     database = world.federation.shared.database
     async with database._turn:
         pausing = asyncio.create_task(world.federation.tasks.control(task, "pause", version=None, actor="test"))

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from federation.coordinator.assignments import Assignment
 from federation.coordinator.federation import Federation, open_federation
-from federation.coordinator.records import Task, get_task
+from federation.coordinator.standing import now_standing
 from federation.coordinator.submissions import Receipt, Submission
 from federation.evaluation import Evaluation
 from federation.identity import PublicKey, b64url, handshake_message, update_message
@@ -87,10 +87,11 @@ class World:
         await node.shake_hands()
         return node
 
-    async def stored_task(self, task_id: str) -> Task:
-        """The task as the coordinator sees it."""
+    async def join(self, task_id: str, node: Node) -> None:
+        """Makes the node a member, without a word about work."""
         async with self.federation.shared.database.read() as connection:
-            return await get_task(connection, task_id)
+            standing = await now_standing(connection, task_id, node.row["node_id"])
+        await self.federation.assignments._membership.join(standing, node.row, wanted=None, own_data=False)
 
     async def review(self) -> None:
         """Closes what is due, and waits until it is closed."""

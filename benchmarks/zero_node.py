@@ -1,4 +1,4 @@
-"""A node that trains nothing: what is left is the protocol. `python -m benchmarks.idle_node URL TASK TOKEN`."""
+"""A node that trains nothing and sends zeros: `python -m benchmarks.zero_node URL TASK TOKEN`. The protocol is left."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -40,7 +41,7 @@ async def take_part(url: str, task_id: str, token: str) -> None:
                 payload = pack_update({name: torch.zeros_like(tensor) for name, tensor in base.items()})
                 key = {"task_id": task_id, "round": work["round"], "base_version": work["model"]["version"]}
                 sha256 = hashlib.sha256(payload).hexdigest()
-                counts = {"num_examples": 1, "num_steps": 1}
+                counts: dict[str, Any] = {"num_examples": 1, "num_steps": 1}
                 message = update_message(node_id=member.node_id, sha256=sha256, **key, **counts)
                 upload_id = await lanes.upload(key | {"sha256": sha256, "size": len(payload)}, payload)
                 commit = key | counts | {"signature": identity.sign(message), "upload_id": upload_id}

@@ -1,0 +1,40 @@
+"""What has to be reached (the bar) and where we want to end (the goal), for every figure that is judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bound on one figure; `more_is_better` turns it round."""
+
+    what: str
+    unit: str
+    bar: float
+    goal: float
+    more_is_better: bool = False
+
+    def meets(self, value: float, bound: float) -> bool:
+        """Whether a value is within a bound; NaN is within none."""
+        return value >= bound if self.more_is_better else value <= bound
+
+    def verdict(self, value: float) -> str:
+        """`goal`, `bar` or `not met`: the best that the value reaches."""
+        if self.meets(value, self.goal):
+            return "goal"
+        return "bar" if self.meets(value, self.bar) else "not met"
+
+
+BARS: dict[str, Bar] = {
+    "round": Bar("a round, 4 node processes, 1 MB model, no training", "s", 0.5, 0.2),
+    "raw_up": Bar("raw lane up, 100 MiB, hashed, checked, on disk", "CPU-s", 0.25, 0.13),
+    "raw_up_memory": Bar("raw lane up, 100 MiB, extra memory", "MB", 32, 32),
+    "fold": Bar("FedAvg fold, per core", "GB/s", 5, 7, more_is_better=True),
+    "fold_memory": Bar("memory of a fold above the base, in models, at the largest N", "models", 2, 1.5),
+    "fold_flat": Bar("growth of that memory from the smallest to the largest N", "models", 0.25, 0.1),
+    "serving": Bar("get_task while a round is folded and scored, p99", "ms", 200, 50),
+    "noop": Bar("tools/call of a no-op, CPU, against the bare SDK", "ratio", 1.2, 1.1),
+    "idle": Bar("an idle node", "KiB", 200, 150),
+    "churn": Bar("rounds of 200 nodes, 30 % vanishing, over at their deadline", "share", 1, 1, more_is_better=True),
+}

@@ -1,0 +1,206 @@
+"""What a node does about an assignment: train and deliver, or score the final model."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from edge_client.answers import Lost
+from edge_client.checkpoints import Checkpoints, identity
+from edge_client.data import Shares
+from edge_client.delivery import MAY_PASS, Delivery
+from edge_client.events import Tell
+from edge_client.heartbeat import Heartbeat
+from edge_client.membership import Membership
+from edge_client.state_folder import TRAINING, StateFolder
+from edge_client.transfer import Lanes
+from edge_client.work import Update, make_update, memory_bytes, score
+from federation.errors import Refused
+from federation.fault_points import reach
+from federation.spec import TaskSpec, derive_seed, parse_spec
+from federation.training import Progress, Stopped
+
+T = TypeVar("T")
+LEAVE_S = 2.5
+"""How long a node that leaves waits for its training to stop and to be kept, in seconds."""
+TELL_S = 0.1
+"""Watchers hear of steps at most this often, in seconds."""
+
+
+class Labour:
+    """One node's work in one task.
+
+    Args:
+        member, lanes, delivery, state, shares: what it works with.
+        tell: told of everything.
+        heartbeat_s: how often the server wants to hear of a node at work, in seconds.
+        threads: torch threads.
+        checkpoint_s: seconds between two checkpoints.
+    """
+
+    def __init__(
+        self,
+        member: Membership,
+        lanes: Lanes,
+        delivery: Delivery,
+        state: StateFolder,
+        shares: Shares,
+        tell: Tell,
+        *,
+        heartbeat_s: float,
+        threads: int,
+        checkpoint_s: float,
+    ) -> None:
+        self._member = member
+        self._lanes = lanes
+        self._delivery = delivery
+        self._state = state
+        self._shares = shares
+        self._tell = tell
+        self._heartbeat_s = heartbeat_s
+        self._threads = threads
+        self._checkpoint_s = checkpoint_s
+        self._finished: Update | None = None
+        self.round = 1
+
+    async def settle(self, assignment: dict[str, Any]) -> None:
+        """See to the update that an earlier process finished: its receipt may have got lost, or its round may wait."""
+        update = await self._delivery.stored(str(assignment["task_id"]))
+        if update is None:
+            return
+        self._tell("resumed", f"round {update.round}: its update was finished before", round=update.round)
+        if update.answers(assignment):
+            self._finished = update
+            return
+        try:
+            await self._delivery.deliver(update)
+        except Refused as refused:
+            if refused.code in MAY_PASS:
+                raise
+            self._tell("skipped", f"round {update.round} went on without this node: {refused.problem}")
+
+    async def train(self, assignment: dict[str, Any]) -> dict[str, Any]:
+        """Train the assigned model and bring the update to the server; the next assignment."""
+        self.round = int(assignment["round"])
+        version = assignment["model"]["version"]
+        update, self._finished = self._finished, None
+        spec = parse_spec(assignment["spec"])
+        async with self._heartbeat(assignment, spec) as heartbeat:
+            if update is None or not update.answers(assignment):
+                self._tell("round", f"round {self.round}: training from model version {version}", round=self.round)
+                update = await self._trained(assignment, spec, heartbeat)
+                await self._delivery.store(update)
+            return await self._delivery.deliver(update, heartbeat)
+
+    async def evaluate(self, assignment: dict[str, Any]) -> bool:
+        """Score the final model on the held-out examples, and report it; False where there are none."""
+        spec = parse_spec(assignment["spec"])
+        share = await self._shares.of(spec, assignment.get("partition_index"))
+        if not len(share.held_out):
+            return False
+        model_file = await self._lanes.download(assignment["model"], self._state.models)
+        result = await asyncio.to_thread(score, spec, assignment, model_file, share, threads=self._threads)
+        reach("node_evaluated")
+        version = assignment["model"]["version"]
+        report = {"task_id": assignment["task_id"], "round": assignment["round"], "version": version}
+        report |= {"phase": "evaluation", "step": 1, "total_steps": 1}
+        report |= {"loss": result.loss, "accuracy": result.accuracy, "num_examples": result.num_examples}
+        await self._member.call("report_progress", report)
+        text = f"model version {version}: accuracy {result.accuracy:.3f} on held-out examples of its own"
+        self._tell("evaluated", text)
+        return True
+
+    def forget(self) -> None:
+        """The round wants no more of this node: what it kept for it is of no use."""
+        self._state.remove(TRAINING)
+
+    async def _trained(self, assignment: dict[str, Any], spec: TaskSpec, heartbeat: Heartbeat) -> Update:
+        model_file = await heartbeat.unless_stopped(self._lanes.download(assignment["model"], self._state.models))
+        reach("node_model_downloaded")
+        index = assignment.get("partition_index")
+        share = await self._shares.of(spec, index)
+        seed = derive_seed(spec.seed, "train", self.round, self._member.node_id if index is None else index)
+        loop, on_progress = asyncio.get_running_loop(), self._progress_into(heartbeat)
+
+        def on_resumed(progress: Progress) -> None:
+            loop.call_soon_threadsafe(self._tell_resumed, progress)
+
+        def work() -> Update:
+            mine = identity(assignment, share, node_id=self._member.node_id, seed=seed, threads=self._threads)
+            return make_update(
+                spec,
+                assignment,
+                model_file,
+                share,
+                Checkpoints(self._state, mine, self._checkpoint_s),
+                seed=seed,
+                threads=self._threads,
+                on_resumed=on_resumed,
+                on_progress=on_progress,
+                should_stop=heartbeat.stopped,
+            )
+
+        try:
+            return await _in_thread(work, heartbeat)
+        except Stopped:
+            raise heartbeat.verdict() from None
+
+    def _heartbeat(self, assignment: dict[str, Any], spec: TaskSpec) -> Heartbeat:
+        lost = False
+
+        async def beat(progress: Progress | None) -> dict[str, Any]:
+            nonlocal lost
+            report: dict[str, Any] = {"task_id": assignment["task_id"], "round": self.round, "phase": "training"}
+            report |= {"step": 0, "total_steps": 1, "memory_bytes": memory_bytes()}
+            if progress is not None:
+                report |= {"step": progress.step, "total_steps": progress.total_steps, "loss": progress.loss}
+                report |= {"accuracy": progress.accuracy, "examples_per_s": progress.examples_per_s}
+            try:
+                # Not with the growing pauses of other calls: a server that is back has to hear of us within the lease.
+                answer = await self._member.call("report_progress", report, once=True)
+            except Lost as error:
+                if not lost:
+                    self._tell("lost", f"the server cannot be told of the work ({error}), which goes on")
+                lost = True
+                raise
+            lost = False
+            return answer
+
+        return Heartbeat(beat, min(self._heartbeat_s, spec.lease_s / 3))
+
+    def _tell_resumed(self, progress: Progress) -> None:
+        text = f"round {self.round}: going on after step {progress.step} of {progress.total_steps}"
+        self._tell("resumed", text, round=self.round, step=progress.step, total_steps=progress.total_steps)
+
+    def _progress_into(self, heartbeat: Heartbeat) -> Callable[[Progress], None]:
+        """What the training thread calls after every step."""
+        loop, number, told = asyncio.get_running_loop(), self.round, 0.0
+
+        def tell(progress: Progress) -> None:
+            text = f"round {number}: step {progress.step}/{progress.total_steps}, loss {progress.loss:.4f}"
+            self._tell("progress", text, **vars(progress), round=number)
+
+        def on_progress(progress: Progress) -> None:
+            nonlocal told
+            reach("node_step_done")
+            heartbeat.progress = progress
+            now = time.monotonic()
+            if now - told >= TELL_S or progress.step == progress.total_steps:
+                told = now
+                loop.call_soon_threadsafe(tell, progress)
+
+        return on_progress
+
+
+async def _in_thread(work: Callable[[], T], heartbeat: Heartbeat) -> T:
+    """What `work` answers. A node that has to leave meanwhile stops it, and gives it time to keep what it did."""
+    running = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        heartbeat.stop()
+        await asyncio.wait({running}, timeout=LEAVE_S)
+        running.add_done_callback(lambda done: done.cancelled() or done.exception())
+        raise

@@ -1,0 +1,120 @@
+"""The lives of one server: real processes on one data directory and port, each with a fault of its own or none.
+
+They are forked from a process that has imported everything, so that a life begins in a fraction of a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from edge_client.connection import Connection
+from edge_client.endpoint import Endpoint
+
+OPERATOR = "operator-token-for-tests"
+PATIENCE_S = 60.0
+CLOCK = "CLOCK_OFFSET_FILE"
+"""Names, in the environment of a life, a file with the seconds by which the system's clock has been set."""
+
+
+class Lives:
+    """A server that can die and begin again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.data_dir = folder / "data"
+        self.port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = folder / "server.log"
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(["mcp_server.run", "potluck.cli", "sklearn.datasets", "lives"])
+        self._process: Any = None
+
+    @property
+    def pid(self) -> int:
+        return int(self._process.pid)
+
+    async def start(self, fault: str | None = None, *flags: str, **environment: str) -> None:
+        """A new life, with its fault; returns when it accepts connections."""
+        arguments = ["serve", "--port", str(self.port), "--data-dir", str(self.data_dir), *flags]
+        environment |= {"POTLUCK_OPERATOR_TOKEN": OPERATOR} | ({"POTLUCK_FAULT": fault} if fault else {})
+        self._process = self._context.Process(target=_live, args=(arguments, environment, str(self.log)))
+        self._process.start()
+        deadline = time.monotonic() + PATIENCE_S
+        while not self._serves():
+            assert self._process.is_alive(), f"the server ended: {self.said()}"
+            assert time.monotonic() < deadline, f"the server does not come up: {self.said()}"
+            await asyncio.sleep(0.01)
+
+    async def ended(self) -> int:
+        """Waits for the end of this life; its exit code, negative for a signal."""
+        await asyncio.to_thread(self._process.join, PATIENCE_S)
+        assert self._process.exitcode is not None, f"the server goes on: {self.said()}"
+        return int(self._process.exitcode)
+
+    def signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    async def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        self.signal(signal.SIGTERM)
+        return await self.ended()
+
+    def end(self) -> None:
+        """Leaves no process behind."""
+        if self._process is not None and self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+
+    def said(self) -> str:
+        """What all lives wrote to their log."""
+        return self.log.read_text() if self.log.exists() else ""
+
+    async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """Calls a tool as the operator, however often the server dies meanwhile."""
+        async with Connection(Endpoint(self.url, token=OPERATOR), patience_s=PATIENCE_S) as connection:
+            return await connection.call(tool, arguments)
+
+    def holds_the_data_directory(self) -> bool:
+        """Whether this life has come as far as to lock it."""
+        try:
+            return (self.data_dir / "lock").read_text() == str(self.pid)
+        except (OSError, AttributeError):
+            return False
+
+    def _serves(self) -> bool:
+        try:
+            return bool(json.loads((self.data_dir / "server.json").read_text())["pid"] == self.pid)
+        except (OSError, ValueError):
+            return False
+
+
+def _live(arguments: list[str], environment: dict[str, str], log: str) -> None:
+    """What the forked process does: become `potluck serve`, as the command line would."""
+    from federation import fault_points
+    from potluck.cli import main
+
+    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
+    os.environ.update(environment)
+    if offset := environment.get(CLOCK):
+        real = time.time
+        time.time = lambda: real() + float(Path(offset).read_text())
+    fault_points.arm(environment.get(fault_points.VARIABLE))
+    sys.argv = ["potluck", *arguments]
+    main()
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
