@@ -181,7 +181,7 @@ class Lanes:
             arguments = {"upload_id": begun["upload_id"], "offset": offset, "data_b64": encoded}
             offset = int((await self._call("upload_chunk", arguments))["next_offset"])
             self.bytes_up += len(data)
-            reach("node_upload_partly")
+            reach("node_chunk_sent")
 
     async def _try_raw(
         self, transfer: Callable[[httpx2.AsyncClient], Awaitable[None]], until_back: Callable[[], Awaitable[object]]

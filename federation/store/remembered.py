@@ -5,7 +5,7 @@ One process owns the database, so whoever changes such a row says `forget`, and 
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
@@ -18,16 +18,19 @@ class Remembered(Generic[V]):
     def __init__(self, most: int) -> None:
         self._most = most
         self._rows: OrderedDict[str, V] = OrderedDict()
-        self._changes = 0
+        self._changes: Counter[str] = Counter()
 
     async def get(self, key: str, read: Callable[[], Awaitable[V | None]]) -> V | None:
         """The row of `key`, from memory or by `read`; that there is none is not remembered."""
         if key in self._rows:
             self._rows.move_to_end(key)
             return self._rows[key]
-        before = self._changes
-        row = await read()
-        if row is not None and before == self._changes:  # else it may have been read just before a change
+        while True:
+            before = self._changes[key]
+            row = await read()
+            if before == self._changes[key]:
+                break  # else it may have been read just before the change
+        if row is not None:
             self._rows[key] = row
             if len(self._rows) > self._most:
                 self._rows.popitem(last=False)
@@ -35,5 +38,5 @@ class Remembered(Generic[V]):
 
     def forget(self, key: str) -> None:
         """The row has changed."""
-        self._changes += 1
+        self._changes[key] += 1
         self._rows.pop(key, None)

@@ -130,7 +130,7 @@ KILLS = [
     Kill("node_update_sent:2", "submit_update answered, the answer not read", FINISHED_BEFORE),
     Kill("node_upload_complete", "all bytes are sent, not submitted", FINISHED_BEFORE),
     Kill("node_upload_partly", "in the middle of the PUT", FINISHED_BEFORE),
-    Kill("node_upload_partly:3", "in the middle of the chunks", FINISHED_BEFORE, ("--lane", "inband")),
+    Kill("node_chunk_sent:3", "in the middle of the chunks", FINISHED_BEFORE, ("--lane", "inband")),
     Kill("node_upload_announced:2", "begin_upload answered", FINISHED_BEFORE),
     Kill("node_update_stored", "the update is finished and on disk", FINISHED_BEFORE),
     Kill("node_state_unsealed:7", "while the update is written", AFTER_STEP.replace("{step}", "6")),
@@ -239,10 +239,10 @@ async def test_every_node_killed_and_back_and_a_server_that_restarts_meanwhile(
     assert len(re.findall("round 2: training", it.ada.said())) == 1, "it did not begin again"
     record("node: training", "SIGKILL of the server, restart", "training goes on; same bits as undisturbed")
 
-    for flags in ((), ("--lane", "inband")):
+    for point, flags in (("node_upload_partly", ()), ("node_chunk_sent", ("--lane", "inband"))):
         it.ada.signal(signal.SIGTERM)
         assert it.ada.died() == 128 + signal.SIGTERM
-        it.start(it.ada, *flags, fault="stop@node_upload_partly")
+        it.start(it.ada, *flags, fault=f"stop@{point}")
         it.ada.halted()
         number = re.findall(r"round (\d+):", it.ada.said())[-1]
         machine.kill_server()
