@@ -11,6 +11,7 @@ from mcp.server.caching import CacheHint
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import MCPServer
 from mcp.shared.exceptions import MCPError
+from mcp_types import INVALID_PARAMS
 
 from federation.errors import ErrorCode, Refused
 from federation.store.audit import Audit, Call
@@ -56,6 +57,13 @@ def build_protocol(state: Potluck, telemetry: Telemetry, fanout: Fanout, *, conf
         except MCPError as error:
             state.audit.note(_call(ctx.method if ctx.method in _METHODS else "another method", _code_of(error)))
             raise
+        except ValueError:
+            if ctx.method != "prompts/get":
+                raise
+            # The SDK takes a prompt or an argument that is not there for a fault of the server's.
+            state.audit.note(_call(ctx.method, ErrorCode.NOT_FOUND.value))
+            message = "there is no such prompt, or it lacks an argument. Mend: prompts/list names both"
+            raise MCPError(code=INVALID_PARAMS, message=message) from None
         if ctx.method == "tools/list" and isinstance(result, dict):
             access = current_caller().access
             shown = {entry.name for entry in TOOLS if entry.allows(access)} | fixtures

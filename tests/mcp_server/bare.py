@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,7 +86,9 @@ async def bare(base: str, *, receive_buffer: int | None = None) -> AsyncGenerato
     try:
         yield Bare(reader, writer)
     finally:
-        writer.close()
+        writer.transport.abort()  # a client that hung up; what it has not sent is nobody's any more
+        with suppress(OSError):
+            await writer.wait_closed()
 
 
 def head(method: str = "GET", path: str = "/healthz", *more: str, end: bool = True) -> bytes:

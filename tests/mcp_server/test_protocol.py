@@ -238,3 +238,15 @@ async def test_a_validated_spec_comes_with_its_budget(served: Served) -> None:
     assert (checked["valid"], checked["problems"]) == (True, [])
     assert checked["budget"]["parameters"] == 650
     assert await served.snapshot() == before
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"name": "no_such_prompt"}, {"name": "diagnose_training"}, {"name": "diagnose_training", "arguments": {}}],
+)
+async def test_a_prompt_that_is_not_there_or_lacks_an_argument_is_no_fault_of_the_servers(
+    served: Served, params: dict[str, Any]
+) -> None:
+    answer = (await served.rpc().post("prompts/get", params)).json()
+    assert answer["error"]["code"] == -32602
+    assert "prompts/list" in answer["error"]["message"]
