@@ -113,11 +113,7 @@ async def measure(
             await crowd.forget()
         spent, began = cpu_seconds(serving.pid), time.monotonic()
         await send(sender, news, orders)
-        while cpu_seconds(serving.pid) - spent > 0 and time.monotonic() - began < PATIENCE_S:
-            busy = cpu_seconds(serving.pid)
-            await asyncio.sleep(2.0)
-            if cpu_seconds(serving.pid) - busy < 0.4:
-                break
+        await rest(serving.pid)
         report.add(f"{who}: CPU of telling all", cpu_seconds(serving.pid) - spent, "CPU-s")
         for kind, crowd in crowds.items():
             told, problems = await crowd.reports()
@@ -128,6 +124,16 @@ async def measure(
         for crowd in crowds.values():
             await crowd.end()
     return mean
+
+
+async def rest(pid: int) -> None:
+    """Returns when a process has come to rest: less than a tenth of a core for two seconds."""
+    until = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until:
+        busy = cpu_seconds(pid)
+        await asyncio.sleep(2.0)
+        if cpu_seconds(pid) - busy < 0.2:
+            return
 
 
 async def send(sender: Wire, news: str, orders: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 
 class ErrorCode(StrEnum):
@@ -48,10 +49,19 @@ class Refused(Exception):
         code: what kind of refusal, for programs.
         problem: what is wrong, in one sentence, for people and language models.
         mend: what the caller can do about it.
+        retry_after_s: seconds after which the same request may be granted, where that is known.
     """
 
-    def __init__(self, code: ErrorCode, problem: str, mend: str) -> None:
+    def __init__(self, code: ErrorCode, problem: str, mend: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(f"{code}: {problem} Mend: {mend}")
         self.code = code
         self.problem = problem
         self.mend = mend
+        self.retry_after_s = retry_after_s
+
+    def as_dict(self) -> dict[str, Any]:
+        """What programs read, over every transport."""
+        error: dict[str, Any] = {"code": self.code.value, "problem": self.problem, "mend": self.mend}
+        if self.retry_after_s is not None:
+            error["retry_after_s"] = round(self.retry_after_s, 1)
+        return error

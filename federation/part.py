@@ -40,13 +40,13 @@ class Room:
 
     def __init__(self, used: int, quota_bytes: int | None) -> None:
         self.used = used
-        self._quota = quota_bytes
+        self.quota_bytes = quota_bytes
         self._lock = threading.Lock()
 
     def check(self, count: int) -> None:
         """Refuses (storage_full) what cannot fit, before the first byte comes."""
-        if self._quota is not None and self.used + count > self._quota:
-            raise storage_full(f"{count} bytes more would exceed the server's quota of {self._quota} bytes.")
+        if self.quota_bytes is not None and self.used + count > self.quota_bytes:
+            raise storage_full(f"{count} bytes more would exceed the server's quota of {self.quota_bytes} bytes.")
 
     def take(self, count: int) -> None:
         """Count bytes in, or refuse."""

@@ -157,6 +157,11 @@ class Spool:
                 swept += not wanted and self._unlink(left, horizon)
         return swept
 
+    @property
+    def quota_bytes(self) -> int | None:
+        """The most that blobs and incoming files may take; None: what the disk holds."""
+        return self._room.quota_bytes
+
     def used_bytes(self) -> int:
         """Bytes of all blobs and incoming files."""
         return self._room.used

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -46,10 +46,11 @@ class Token:
 
 @dataclass(frozen=True)
 class Holder:
-    """Whom a valid token stands for."""
+    """Whom a valid token stands for, and for how many seconds more; None: for ever."""
 
     token_id: str
     role: Role
+    left_s: float | None = None
 
 
 def token_id_for(key: ServerKey, request_id: str) -> str:
@@ -71,6 +72,11 @@ class Tokens:
         self._key = key
         self._clock = clock
         self._rows: Remembered[Mapping[Any, Any]] = Remembered(4096)
+        self._on_end: list[Callable[[str], None]] = []
+
+    def on_end(self, listener: Callable[[str], None]) -> None:
+        """Calls `listener(token_id)` when a token has been revoked; it must not block."""
+        self._on_end.append(listener)
 
     async def issue(
         self,
@@ -132,24 +138,36 @@ class Tokens:
                 await record(connection, "token_revoked", at=now, actor=actor, detail={"token_id": token_id})
             return True
 
-        if not await self._database.write(work, after=lambda: self._rows.forget(token_id)):
+        def tell() -> None:
+            self._rows.forget(token_id)
+            for listener in self._on_end:
+                listener(token_id)
+
+        if not await self._database.write(work, after=tell):
             raise Refused(
                 ErrorCode.NOT_FOUND, f"there is no token {token_id!r}.", "token ids are those that issue_token answers"
             )
 
-    async def verify(self, secret: str) -> Holder | None:
-        """Whom `secret` stands for; None when it is wrong, revoked or past its end."""
+    def issued(self, secret: str) -> str | None:
+        """The id of a token that this server's key makes, whether or not it is still good; None: it is a guess."""
         prefix, _, rest = secret.partition("_")
         token_id, _, _ = rest.partition("_")
-        if prefix != "pl" or not hmac.compare_digest(secret.encode(), token_secret(self._key, token_id).encode()):
+        genuine = hmac.compare_digest(secret.encode(), token_secret(self._key, token_id).encode())
+        return token_id if prefix == "pl" and genuine else None
+
+    async def verify(self, secret: str) -> Holder | None:
+        """Whom `secret` stands for; None when it is wrong, revoked or past its end."""
+        token_id = self.issued(secret)
+        if token_id is None:
             return None
         row = await self._rows.get(token_id, lambda: self._row(token_id))
         if row is None or row["revoked_at"] is not None:
             return None
         end = _end(row)
-        if end is not None and end <= self._clock():
+        left = None if end is None else end - self._clock()
+        if left is not None and left <= 0:
             return None
-        return Holder(token_id, Role(row["role"]))
+        return Holder(token_id, Role(row["role"]), left)
 
     async def _row(self, token_id: str) -> Mapping[Any, Any] | None:
         async with self._database.read() as connection:

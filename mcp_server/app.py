@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
 from federation.coordinator.federation import Federation
+from federation.store.audit import Audit
 from mcp_server.auth import AuthMiddleware, Callers
 from mcp_server.departures import Departures
 from mcp_server.fanout import Fanout
@@ -23,27 +24,35 @@ from mcp_server.hosts import HostGuard, accepted_hosts, host_of
 from mcp_server.legacy_sse import SseStream
 from mcp_server.prefix import Prefix
 from mcp_server.protocol import build_protocol
+from mcp_server.rates import rates_of
 from mcp_server.raw_lane import RawLane
 from mcp_server.settings import Settings
+from mcp_server.streams import Streams
 from mcp_server.telemetry import Telemetry
 from mcp_server.trimmed import Trimmed
 from resources.workload import Workload
 from tools.context import Potluck
 
 MAX_RPC_BYTES = 4 << 20
-_MAX_SESSIONS = 10_000
 
 
 def build_app(settings: Settings, federation: Federation, workload: Workload) -> Starlette:
     """The app around an open federation. Both transports and both protocol eras share its one state."""
     hosts = accepted_hosts(settings)
-    state = Potluck(federation, workload, lambda host: host_of(host) in hosts)
+    shared = federation.shared
+    audit = Audit(shared.database, shared.clock, most_rows=settings.audit_rows, days=settings.audit_days)
+    state = Potluck(federation, workload, lambda host: host_of(host) in hosts, audit, rates_of(settings))
+    streams = Streams()
+    federation.tokens.on_end(streams.end)
     telemetry, fanout = Telemetry(federation), Fanout()
     fanout.follow(federation.shared.notices)
     protocol = build_protocol(state, telemetry, fanout, conformance=settings.conformance)
     unguarded = TransportSecuritySettings(enable_dns_rebinding_protection=False)  # HostGuard guards every route
     http = protocol.streamable_http_app(
-        max_request_body_size=MAX_RPC_BYTES, max_sessions=_MAX_SESSIONS, transport_security=unguarded
+        max_request_body_size=MAX_RPC_BYTES,
+        max_sessions=settings.max_sessions,
+        session_idle_timeout=settings.session_timeout_s,
+        transport_security=unguarded,
     )
     sse = SseServerTransport("/messages/", security_settings=unguarded, max_request_body_size=MAX_RPC_BYTES)
 
@@ -55,13 +64,14 @@ def build_app(settings: Settings, federation: Federation, workload: Workload) ->
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        announcing = asyncio.create_task(fanout.run())
+        running = [asyncio.create_task(fanout.run()), asyncio.create_task(audit.run())]
         try:
             async with protocol.session_manager.run():
                 yield
         finally:
-            announcing.cancel()
-            await asyncio.wait([announcing])
+            for task in running:
+                task.cancel()
+            await asyncio.wait(running)
 
     cors = Middleware(
         CORSMiddleware,
@@ -76,7 +86,7 @@ def build_app(settings: Settings, federation: Federation, workload: Workload) ->
             *http.routes,
             Route("/sse", SseStream(sse, protocol, state), methods=["GET"]),
             Mount("/messages/", app=sse.handle_post_message),
-            *RawLane(federation).routes(),
+            *RawLane(state).routes(),
             Route("/healthz", healthz),
             Route("/metrics", metrics),
         ],
@@ -84,9 +94,9 @@ def build_app(settings: Settings, federation: Federation, workload: Workload) ->
             Middleware(Trimmed),
             Middleware(Prefix, settings.base_path),
             Middleware(Departures, lambda: federation.shared.notices.stopping),
-            Middleware(HostGuard, hosts, settings.allow_origin),
+            Middleware(HostGuard, hosts, settings.allow_origin, audit),
             cors,
-            Middleware(AuthMiddleware, Callers(settings, federation.tokens)),
+            Middleware(AuthMiddleware, Callers(settings, federation.tokens), streams, state.rates, audit),
         ],
     )
     app.state.protocol, app.state.potluck = protocol, state  # for a host at the standard streams

@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import hmac
+from dataclasses import dataclass
 
 from mcp.server.auth.middleware.auth_context import auth_context_var
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from starlette.authentication import AuthCredentials
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from federation.errors import ErrorCode, Refused
+from federation.store.audit import Audit, Call
 from federation.tokens import Tokens
+from mcp_server.addresses import source
+from mcp_server.refusals import answer, route_of
 from mcp_server.settings import Settings
-from tools.context import Access
+from mcp_server.streams import Streams
+from tools.context import Access, caller_address
+from tools.rate import Rates
 
 PUBLIC = ("/healthz",)
 SIGNED = ("/raw/",)  # their URLs are the leave to use them
+
+
+@dataclass(frozen=True)
+class Known:
+    """A caller: its identity, and how many seconds it lasts; None: for ever."""
+
+    identity: AccessToken
+    left_s: float | None = None
 
 
 class Callers:
@@ -35,47 +51,123 @@ class Callers:
         access = Access.OPEN if self._open else self._anonymous
         return None if access is None else _identity("anonymous", access)
 
-    async def holder(self, secret: str) -> AccessToken | None:
-        """The identity of a token's holder; None when the token is wrong, revoked or past its end."""
-        if self._preset is not None and hmac.compare_digest(secret.encode(), self._preset):
-            return _identity("operator", Access.OPEN if self._open else Access.OPERATOR)
+    def is_guess(self, secret: str) -> bool:
+        """Whether this server never made such a token; one that has ended is no guess."""
+        return self._tokens.issued(secret) is None
+
+    async def holder(self, secret: str, *, guessing: bool) -> Known | None:
+        """A token's holder; None when the token is wrong, revoked or past its end.
+
+        `guessing`: many wrong ones came from there lately. A token that somebody thought up is not compared then; those
+        that the server made cannot be guessed, so their holders at the same address are let in.
+        """
+        if not guessing and self._preset is not None and hmac.compare_digest(secret.encode(), self._preset):
+            return Known(_identity("operator", Access.OPEN if self._open else Access.OPERATOR))
         holder = await self._tokens.verify(secret)
         if holder is None:
             return None
-        return _identity(holder.token_id, Access.OPEN if self._open else Access(holder.role.value))
+        access = Access.OPEN if self._open else Access(holder.role.value)
+        return Known(_identity(holder.token_id, access), holder.left_s)
 
 
 class AuthMiddleware:
-    """Puts the caller's identity where the SDK and the tools look for it."""
+    """Puts the caller's identity where the SDK and the tools look for it, for as long as its token lasts."""
 
-    def __init__(self, app: ASGIApp, callers: Callers) -> None:
+    def __init__(self, app: ASGIApp, callers: Callers, streams: Streams, rates: Rates, audit: Audit) -> None:
         self._app = app
         self._callers = callers
+        self._streams = streams
+        self._rates = rates
+        self._audit = audit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "").removeprefix(scope.get("root_path", ""))
         if scope["type"] != "http" or path in PUBLIC:
             await self._app(scope, receive, send)
             return
+        address = source(scope)
         header = Headers(scope=scope).get("authorization")
         if header is None:
             token = self._callers.anonymous()
+            known = None if token is None else Known(token)
         else:
-            scheme, _, secret = header.partition(" ")
-            token = await self._callers.holder(secret.strip()) if scheme.lower() == "bearer" else None
-        if token is None and (header is not None or not path.startswith(SIGNED)):
-            await _unauthorized(wrong=header is not None)(scope, receive, send)
+            known = await self._believed(header, address)
+        if known is None and (header is not None or not path.startswith(SIGNED)):
+            await self._turn_away(scope, receive, send, address, header)
             return
-        if token is None:
-            await self._app(scope, receive, send)
-            return
-        user = AuthenticatedUser(token)
-        scope["user"], scope["auth"] = user, AuthCredentials(token.scopes)
-        reset = auth_context_var.set(user)
+        reset = caller_address.set(address)
         try:
+            await self._admit(scope, receive, send, known, address, path)
+        finally:
+            caller_address.reset(reset)
+
+    async def _believed(self, header: str, address: str) -> Known | None:
+        scheme, secret = _parts(header)
+        if scheme != "bearer":
+            return None
+        return await self._callers.holder(secret, guessing=self._rates.failures.wait(address) > 0)
+
+    async def _turn_away(self, scope: Scope, receive: Receive, send: Send, address: str, header: str | None) -> None:
+        guess = header is not None and self._callers.is_guess(_parts(header)[1])
+        wait = self._rates.failures.wait(address) if guess else 0.0
+        code = "rate_limited" if wait else "unauthorized"
+        self._audit.note(Call("nobody", "", address, route_of(scope), code))
+        if guess and not wait:
+            self._rates.failures.count(address)
+        if wait:
+            problem = "too many wrong bearer tokens came from this address."
+            mend = f"try again in {wait:.1f} seconds, with the right token"
+            refused = Refused(ErrorCode.RATE_LIMITED, problem, mend, retry_after_s=wait)
+            await answer(refused)(scope, receive, send)
+        else:
+            await _unauthorized(wrong=header is not None)(scope, receive, send)
+
+    async def _admit(
+        self, scope: Scope, receive: Receive, send: Send, known: Known | None, address: str, path: str
+    ) -> None:
+        if known is None:
             await self._app(scope, receive, send)
+            return
+        token = known.identity
+        if _opens_session(scope, path):
+            try:
+                self._rates.sessions.take(token.client_id, address)
+            except Refused as refused:
+                self._audit.note(Call(token.client_id, token.scopes[0], address, route_of(scope), refused.code.value))
+                await answer(refused)(scope, receive, send)
+                return
+        scope["user"], scope["auth"] = AuthenticatedUser(token), AuthCredentials(token.scopes)
+        reset = auth_context_var.set(scope["user"])
+        try:
+            answered = await self._streams.run(
+                self._app,
+                scope,
+                receive,
+                send,
+                token_id=token.client_id,
+                left_s=known.left_s,
+                gently=path == "/sse",  # the SDK's transport tidies up after a client that leaves, not when cancelled
+            )
         finally:
             auth_context_var.reset(reset)
+        if not answered:
+            await _unauthorized(wrong=True)(scope, receive, send)
+
+
+def _parts(header: str) -> tuple[str, str]:
+    """Scheme and secret of an Authorization header."""
+    scheme, _, secret = header.partition(" ")
+    return scheme.lower(), secret.strip()
+
+
+def _opens_session(scope: Scope, path: str) -> bool:
+    """Whether the server keeps something for this caller once the request is answered, or for as long as it lasts."""
+    if path == "/sse":
+        return True
+    headers = Headers(scope=scope)
+    revision = headers.get("mcp-protocol-version")
+    modern = revision is not None and revision not in HANDSHAKE_PROTOCOL_VERSIONS
+    return path == "/mcp" and scope["method"] == "POST" and not modern and "mcp-session-id" not in headers
 
 
 def local_operator(settings: Settings) -> AccessToken:

@@ -9,6 +9,10 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from federation.errors import ErrorCode, Refused
+from federation.store.audit import Audit, Call
+from mcp_server.addresses import source
+from mcp_server.refusals import answer, route_of
 from mcp_server.settings import Settings
 
 _NETLOC = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?")
@@ -29,8 +33,9 @@ def accepted_hosts(settings: Settings) -> list[str]:
 class HostGuard:
     """Answers 421 to a foreign Host and 403 to a foreign Origin, before anything else looks at the request."""
 
-    def __init__(self, app: ASGIApp, hosts: list[str], origins: list[str]) -> None:
+    def __init__(self, app: ASGIApp, hosts: list[str], origins: list[str], audit: Audit) -> None:
         self._app = app
+        self._audit = audit
         self._hosts = frozenset(hosts)
         self._origins = frozenset(origins)
 
@@ -39,12 +44,17 @@ class HostGuard:
             headers = Headers(scope=scope)
             host, origin = headers.get("host", ""), headers.get("origin")
             if host_of(host) not in self._hosts:
+                self._note(scope)
                 await _refuse(421, f"this server is not called {host!r}", "--allow-host NAME")(scope, receive, send)
                 return
             if origin is not None and not self._accepts(origin):
+                self._note(scope)
                 await _refuse(403, f"pages of {origin!r} may not call", "--allow-origin ORIGIN")(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+    def _note(self, scope: Scope) -> None:
+        self._audit.note(Call("nobody", "", source(scope), route_of(scope), ErrorCode.FORBIDDEN.value))
 
     def _accepts(self, origin: str) -> bool:
         scheme, _, netloc = origin.lower().partition("://")
@@ -66,5 +76,4 @@ def _own_addresses() -> list[str]:
 
 
 def _refuse(status: int, problem: str, flag: str) -> JSONResponse:
-    error = {"code": "forbidden", "problem": f"{problem}.", "mend": f"start the server with {flag}"}
-    return JSONResponse({"error": error}, status_code=status)
+    return answer(Refused(ErrorCode.FORBIDDEN, f"{problem}.", f"start the server with {flag}"), status)

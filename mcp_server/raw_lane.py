@@ -11,22 +11,12 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from federation.coordinator.federation import Federation
+from federation.coordinator.ports import MIB
 from federation.errors import ErrorCode, Refused
-
-_STATUS = {
-    ErrorCode.BAD_SIGNATURE: 403,
-    ErrorCode.FORBIDDEN: 403,
-    ErrorCode.NOT_FOUND: 404,
-    ErrorCode.HASH_MISMATCH: 409,
-    ErrorCode.UPLOAD_CONFLICT: 409,
-    ErrorCode.UPLOAD_GONE: 410,
-    ErrorCode.TOO_LARGE: 413,
-    ErrorCode.RATE_LIMITED: 429,
-    ErrorCode.BUSY: 503,
-    ErrorCode.STORAGE_FULL: 507,
-}
-
+from federation.store.audit import Call
+from mcp_server.addresses import source
+from mcp_server.refusals import answer, route_of
+from tools.context import Potluck, current_caller
 
 _PIECE_S = 120
 """Seconds in which a client has to take a piece of 1 MiB: 9 kB/s are enough."""
@@ -65,8 +55,9 @@ class BlobResponse(FileResponse):
 class RawLane:
     """The two routes of the raw lane."""
 
-    def __init__(self, federation: Federation) -> None:
-        self._federation = federation
+    def __init__(self, state: Potluck) -> None:
+        self._state = state
+        self._federation = state.federation
 
     def routes(self) -> list[Route]:
         """Where the URLs of `federation.lanes` lead."""
@@ -80,6 +71,9 @@ class RawLane:
         uploads = self._federation.uploads
         try:
             ticket = self._federation.shared.lanes.open_upload(request.path_params["ticket"])
+            rates, address = self._state.rates, source(request.scope)
+            rates.uploads.take(ticket.node_id, address)
+            rates.upload_mib.take(ticket.node_id, address, ticket.size / MIB)
             upload, incoming = await uploads.admit(ticket)
             declared = request.headers.get("content-length", "0")
             if declared.isdigit() and int(declared) > upload.size:
@@ -88,14 +82,14 @@ class RawLane:
                     f"{declared} bytes are more than the {upload.size} announced.",
                     "send the announced bytes, or call begin_upload for these",
                 )
-            with incoming:
+            with uploads.receiving(upload), incoming:
                 async for chunk in request.stream():
                     incoming.write(chunk)
                     self._federation.traffic.received("raw", len(chunk))
                 await _to_its_end(incoming.finish)
             await uploads.finish(upload)
         except Refused as refused:
-            return refusal(refused)
+            return self._refusal(request, refused)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is there to read it
         return JSONResponse({"upload_id": upload.upload_id, "sha256": upload.sha256, "size": upload.size})
@@ -106,7 +100,7 @@ class RawLane:
             ticket = self._federation.shared.lanes.open_blob(request.path_params["ticket"])
             path = self._federation.shared.spool.path(ticket.sha256)
         except Refused as refused:
-            return refusal(refused)
+            return self._refusal(request, refused)
         etag = f'"{ticket.sha256}"'
         headers = {"ETag": etag, "Cache-Control": "private, max-age=86400, immutable"}
         known = (
@@ -120,6 +114,12 @@ class RawLane:
 
         return BlobResponse(path, headers, count)
 
+    def _refusal(self, request: Request, refused: Refused) -> Response:
+        caller, address = current_caller(), source(request.scope)
+        role = caller.access.value if caller.access else ""
+        self._state.audit.note(Call(caller.token_id, role, address, route_of(request.scope), refused.code.value))
+        return answer(refused)
+
 
 async def _to_its_end(work: Callable[[], None]) -> None:
     """Runs `work` in a thread. A thread that renames a file cannot be called back, so a cancelled caller waits."""
@@ -129,9 +129,3 @@ async def _to_its_end(work: Callable[[], None]) -> None:
     except asyncio.CancelledError:
         await asyncio.wait({job})
         raise
-
-
-def refusal(refused: Refused) -> JSONResponse:
-    """A refusal as HTTP, with the same code, problem and mend as a tool's."""
-    error = {"code": refused.code.value, "problem": refused.problem, "mend": refused.mend}
-    return JSONResponse({"error": error}, status_code=_STATUS.get(refused.code, 400))

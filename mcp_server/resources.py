@@ -103,18 +103,28 @@ def register_resources(server: MCPServer, state: Potluck) -> None:
         """Every node that has shaken hands, what it can do, and whether it is at hand."""
         return _dump(await views.nodes())
 
+    @server.resource(uris.AUDIT, name="audit", mime_type=_JSON)
+    @_guarded(only_operators=True)
+    async def audit() -> str:
+        """The journal's latest 500 events: what changed and by whose hand, and which calls were refused."""
+        return _dump(await state.audit.latest(500))
 
-def _guarded(*, nodes: bool = False) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Awaitable[T]]]:
+
+def _guarded(
+    *, nodes: bool = False, only_operators: bool = False
+) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Awaitable[T]]]:
     """Checks the caller's role, and turns a refusal into the SDK's error."""
 
     def decorate(read: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
         @wraps(read)
         async def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
             access = current_caller().access
-            if access is None or (access is Access.NODE and not nodes):
+            allowed = access is not None and (access is not Access.NODE or nodes)
+            if not allowed or (only_operators and access not in (Access.OPERATOR, Access.OPEN)):
+                role = "operator" if only_operators else "viewer or operator"
                 refused = Refused(
                     ErrorCode.FORBIDDEN,
-                    f"this resource is for the role viewer or operator; this caller is {access or 'nobody'}.",
+                    f"this resource is for the role {role}; this caller is {access or 'nobody'}.",
                     "read it with a bearer token of that role",
                 )
                 raise _error(refused)
@@ -130,8 +140,7 @@ def _guarded(*, nodes: bool = False) -> Callable[[Callable[P, Awaitable[T]]], Ca
 
 def _error(refused: Refused) -> MCPError:
     """The refusal as a protocol error that carries its code, problem and mend."""
-    error = {"code": refused.code.value, "problem": refused.problem, "mend": refused.mend}
-    return MCPError(code=INVALID_PARAMS, message=str(refused), data={"error": error})
+    return MCPError(code=INVALID_PARAMS, message=str(refused), data={"error": refused.as_dict()})
 
 
 def _number(name: str, text: str) -> int:

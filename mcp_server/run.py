@@ -19,12 +19,14 @@ from sse_starlette.sse import AppStatus
 
 from federation.coordinator.federation import Federation, open_federation
 from federation.coordinator.notices import Notices
+from federation.coordinator.ports import Limits
 from federation.data_dir import remove_address, write_address
 from federation.errors import ErrorCode, Refused
 from federation.tokens import FIRST_OPERATOR, Role
 from mcp_server.app import build_app
 from mcp_server.auth import Callers
 from mcp_server.hosts import accepted_hosts
+from mcp_server.listening import listening
 from mcp_server.logs import configure
 from mcp_server.settings import Settings
 from mcp_server.stdio.local import host_identity, start_host
@@ -39,8 +41,6 @@ _ANSWERS_S = 0.5
 """Seconds of these in which long polls are answered before their streams end."""
 _THREADS_S = 0.5
 """Seconds that it then gives threads, which cannot be called back."""
-_STALLED_S = 60
-"""Seconds after which a connection is dropped whose client takes none of what is sent to it."""
 
 
 def serve(settings: Settings, wire: Wire | None = None, token: str | None = None) -> None:
@@ -56,11 +56,11 @@ def serve(settings: Settings, wire: Wire | None = None, token: str | None = None
     """
     import torch
 
-    configure(settings.log_format, settings.log_level)
+    preset = settings.operator_token
+    configure(settings.log_format, settings.log_level, [] if preset is None else [preset.get_secret_value()])
     AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]  # `_end_streams` does it
     # uvicorn stops in order and then raises the signal again; by default that would end the process before the
     # database is closed. And a signal that comes before uvicorn listens for it is not to be lost.
-    AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]
     told_to_stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: told_to_stop.set())
     torch.set_num_threads(settings.torch_threads)
@@ -92,18 +92,16 @@ def _leave(workers: ThreadPoolExecutor, exit_code: int) -> None:
 async def _serve(settings: Settings, told_to_stop: threading.Event, wire: Wire | None, host_token: str | None) -> None:
     workload = Workload()
     with listen(settings, anywhere=wire is not None and "port" not in settings.model_fields_set) as listener:
-        async with open_federation(settings.data_dir, workload, quota_bytes=settings.quota_bytes) as federation:
+        async with open_federation(
+            settings.data_dir,
+            workload,
+            quota_bytes=settings.quota_bytes,
+            limits=Limits(node_quota_share=settings.node_quota_share),
+        ) as federation:
             token = await _first_token(settings, federation)
             token = token if wire is None else None  # hosts keep what a server writes to stderr
             app = build_app(settings, federation, workload)
-            config = uvicorn.Config(
-                app,
-                ssl_certfile=settings.ssl_certfile,
-                ssl_keyfile=str(settings.ssl_keyfile) if settings.ssl_keyfile else None,
-                log_config=None,
-                access_log=False,
-                timeout_graceful_shutdown=_GRACE_S,
-            )
+            config = listening(app, settings, grace_s=_GRACE_S)
             url = base_url(settings, listener.getsockname()[1])
             server = _Server(config, settings, federation.shared.notices, url, token, told_to_stop)
             with ExitStack() as host:
@@ -203,7 +201,7 @@ def listen(settings: Settings, *, anywhere: bool = False) -> socket.socket:
     )  # named, or asyncio leaves Nagle's delay on
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections inherit it
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(_STALLED_S * 1000))
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, round(settings.send_timeout_s * 1000)))
     try:
         listener.bind((settings.host, settings.port))
     except OSError as error:

@@ -16,19 +16,16 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from mcp_server.limits import LimitSettings, split
 
-def _split(value: object) -> object:
-    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
-
-
-Names = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+Names = Annotated[list[str], NoDecode, BeforeValidator(split)]
 """A list; in the environment, names with commas between them."""
 
 Origins = Annotated[Names, AfterValidator(lambda origins: [origin.lower().rstrip("/") for origin in origins])]
 """Spelt as browsers spell them."""
 
 
-class Settings(BaseSettings):
+class Settings(LimitSettings):
     """Everything about a server that its operator may choose. `docs/protocol.md` lists each setting."""
 
     model_config = SettingsConfigDict(env_prefix="POTLUCK_", extra="forbid", frozen=True)

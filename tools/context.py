@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -12,8 +13,9 @@ from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.mcpserver import Context
 
 from federation.coordinator.federation import Federation
+from federation.store.audit import Audit
 from resources.workload import Workload
-from tools.rate import RateLimit
+from tools.rate import Rates
 
 
 class Access(StrEnum):
@@ -27,10 +29,11 @@ class Access(StrEnum):
 
 @dataclass(frozen=True)
 class Caller:
-    """Who calls: the token's id, or `anonymous`, and the role."""
+    """Who calls: the token's id, or `anonymous`, the role, and the address ("" within one process)."""
 
     token_id: str
     access: Access | None
+    address: str = ""
 
     @property
     def sees_nodes(self) -> bool:
@@ -38,12 +41,16 @@ class Caller:
         return self.access is not None and self.access is not Access.NODE
 
 
+caller_address: ContextVar[str] = ContextVar("caller_address", default="")
+"""Where the request in progress comes from."""
+
+
 def current_caller() -> Caller:
     """The caller of the request in progress; without an identity, nobody."""
     token = get_access_token()
     if token is None or not token.scopes:
-        return Caller("nobody", None)
-    return Caller(token.client_id, Access(token.scopes[0]))
+        return Caller("nobody", None, caller_address.get())
+    return Caller(token.client_id, Access(token.scopes[0]), caller_address.get())
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,8 @@ class Potluck:
     federation: Federation
     workload: Workload
     is_called: Callable[[str], bool]
-    predictions: RateLimit = field(default_factory=lambda: RateLimit(per_minute=120, burst=20))
+    audit: Audit
+    rates: Rates = field(default_factory=Rates)
     measuring: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 

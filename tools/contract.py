@@ -111,10 +111,8 @@ class RoleTool(Tool):
 
 def refusal(refused: Refused) -> CallToolResult:
     """A refusal as a tool's result: words for people and models, the code for programs."""
-    error = {"code": refused.code.value, "problem": refused.problem, "mend": refused.mend}
-    return CallToolResult(
-        content=[TextContent(type="text", text=str(refused))], structured_content={"error": error}, is_error=True
-    )
+    content = [TextContent(type="text", text=str(refused))]
+    return CallToolResult(content=content, structured_content={"error": refused.as_dict()}, is_error=True)
 
 
 def _invalid(error: ValidationError) -> Refused:

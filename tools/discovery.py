@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from resources import search
 from tools.arguments import Limit, Query
+from tools.context import Ctx, current_caller, potluck
 
 Hub = Annotated[bool, Field(description="Also search the Hugging Face Hub.")]
 
@@ -24,6 +25,7 @@ class Found(BaseModel):
 
 
 async def search_models(
+    ctx: Ctx,
     query: Query = "",
     data_id: Annotated[str | None, Field(max_length=64, description="Rank for this data set.")] = None,
     hub: Hub = False,
@@ -31,14 +33,22 @@ async def search_models(
 ) -> Found:
     """Search models in the catalogue and on the Hugging Face Hub, ranked, with size and licence, and whether each
     can be trained here."""
+    _take(ctx, hub)
     found = await asyncio.to_thread(search.search_models, query, data_id=data_id, hub=hub, limit=limit)
     return _found(found)
 
 
-async def search_datasets(query: Query = "", hub: Hub = False, limit: Limit = 10) -> Found:
+async def search_datasets(ctx: Ctx, query: Query = "", hub: Hub = False, limit: Limit = 10) -> Found:
     """Search data sets in the catalogue and on the Hugging Face Hub, ranked, with size and licence, and whether each
     can be trained on here."""
+    _take(ctx, hub)
     return _found(await asyncio.to_thread(search.search_datasets, query, hub=hub, limit=limit))
+
+
+def _take(ctx: Ctx, hub: bool) -> None:
+    if hub:
+        caller = current_caller()
+        potluck(ctx).rates.hub_searches.take(caller.token_id, caller.address)
 
 
 def _found(found: search.Found) -> Found:

@@ -54,7 +54,8 @@ async def predict(
 ) -> Prediction:
     """Classify inputs with the global model. Rate-limited."""
     state = potluck(ctx)
-    state.predictions.take(current_caller().token_id)
+    caller = current_caller()
+    state.rates.predictions.take(caller.token_id, caller.address)
     model, labels, probabilities = await state.federation.models.predict(task_id, version, inputs)
     return Prediction(version=model.version, labels=labels, probabilities=probabilities)
 

@@ -86,7 +86,8 @@ async def handshake(
 ) -> Handshake:
     """Enrol as a node: the first call answers a challenge, the second brings its signature and gets node_id and
     node_token. A newer handshake with the same key fences the older process."""
-    federation = potluck(ctx).federation
+    federation, caller = potluck(ctx).federation, current_caller()
+    potluck(ctx).rates.handshakes.take(caller.token_id, caller.address)
     key = PublicKey.parse(public_key)
     if not potluck(ctx).is_called(audience):
         raise Refused(
@@ -111,7 +112,7 @@ async def handshake(
         signature=signature,
         name=name,
         capabilities=_checked(capabilities),
-        enrolment=current_caller().token_id,
+        enrolment=caller.token_id,
     )
     limits = federation.limits
     return {

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
+from federation.coordinator.ports import MIB
 from federation.coordinator.submissions import Submission
 from tools.arguments import BaseVersion, Finite, NodeId, NodeToken, RoundNumber, TaskId, UploadId
 from tools.context import Ctx, current_caller, potluck
@@ -54,8 +55,9 @@ async def begin_upload(
     size: Annotated[int, Field(ge=1, le=2**40)],
 ) -> UploadBegun:
     """Announce an update's bytes; get a signed URL to PUT them to, and the offset at which upload_chunk goes on."""
-    federation = potluck(ctx).federation
-    await federation.handshakes.authenticate(node_id, node_token, current_caller().token_id)
+    federation, caller = potluck(ctx).federation, current_caller()
+    potluck(ctx).rates.uploads.take(caller.token_id, caller.address)
+    await federation.handshakes.authenticate(node_id, node_token, caller.token_id)
     upload, offset, url = await federation.uploads.begin(
         node_id, task_id, number=round, base_version=base_version, sha256=sha256, size=size
     )
@@ -78,8 +80,9 @@ async def upload_chunk(
     data_b64: Annotated[str, Field(max_length=_CHUNK_B64, description="base64 of at most chunk_max_bytes.")],
 ) -> ChunkTaken:
     """Send a piece of an update in-band, for clients that only speak MCP. Safe to repeat."""
-    federation = potluck(ctx).federation
-    await federation.handshakes.authenticate(node_id, node_token, current_caller().token_id)
+    federation, caller = potluck(ctx).federation, current_caller()
+    potluck(ctx).rates.upload_mib.take(caller.token_id, caller.address, len(data_b64) * 3 / 4 / MIB)
+    await federation.handshakes.authenticate(node_id, node_token, caller.token_id)
     offset, complete = await federation.uploads.chunk(node_id, upload_id, offset, data_b64)
     return ChunkTaken(upload_id=upload_id, next_offset=offset, complete=complete)
 

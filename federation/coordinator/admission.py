@@ -12,6 +12,7 @@ from federation.errors import ErrorCode, Refused
 from federation.rounds import RoundState
 from federation.store.tables import uploads
 
+_MOST_TIMES = 4  # the largest update allowed, in all open uploads of a node for one round
 _MOST_UPLOADS = 8  # open ones of a node for one round: a retry that trained anew is honest, dozens are not
 
 
@@ -52,13 +53,30 @@ def check_not_submitted(standing: Standing, node_id: str, number: int) -> None:
         )
 
 
-async def check_few(connection: AsyncConnection, key: dict[str, Any], now: float) -> None:
+async def check_few(
+    connection: AsyncConnection, key: dict[str, Any], size: int, largest: int, share: float | None
+) -> None:
+    """Refuses one more upload of `size` bytes when the node has announced enough.
+
+    Args:
+        key: node, task, round and base version.
+        largest: bytes of the largest update allowed.
+        share: bytes that a node's open uploads may take in all tasks together; None: no bound.
+    """
     conditions = [uploads.c[name] == value for name, value in key.items()]
-    query = select(func.count()).select_from(uploads).where(*conditions, uploads.c.expires_at > now)
-    announced = await connection.scalar(query)
-    if (announced or 0) >= _MOST_UPLOADS:
+    total = select(func.count(), func.coalesce(func.sum(uploads.c.size), 0)).where(uploads.c.expires_at > 0)
+    count, in_round = (await connection.execute(total.where(*conditions))).one()
+    if count >= _MOST_UPLOADS or in_round + size > _MOST_TIMES * largest:
         raise Refused(
             ErrorCode.UPLOAD_CONFLICT,
-            f"this node has announced {announced} different updates for this round.",
-            "bring and submit one of them",
+            f"this node has announced {count} different updates of {in_round} bytes for this round.",
+            f"bring and submit one of them: {_MOST_UPLOADS}, and {_MOST_TIMES} times the largest update, are the most",
+        )
+    _, open_bytes = (await connection.execute(total.where(uploads.c.node_id == key["node_id"]))).one()
+    if share is not None and open_bytes + size > max(share, largest):
+        raise Refused(
+            ErrorCode.STORAGE_FULL,
+            f"this node's open uploads take {open_bytes} bytes; with these it would have more than its share of the "
+            f"server's quota, {int(max(share, largest))} bytes.",
+            "submit what is announced, or wait until its rounds end; the operator can raise the quota",
         )

@@ -73,7 +73,7 @@ class Membership:
             if not self._gone(task, holder):
                 raise Refused(
                     ErrorCode.PARTITION_TAKEN,
-                    f"share {wanted} of task {task.task_id} belongs to {holder}, which was heard of lately.",
+                    f"share {wanted} of task {task.task_id} belongs to another node, which was heard of lately.",
                     "choose another index, leave it out to get a free one, or try again later",
                 )
             await connection.execute(

@@ -62,6 +62,7 @@ class Limits:
     chunk_max_bytes: int = 5 * MIB // 2  # in base64 within the SDK's 4 MiB body cap
     read_max_bytes: int = 512 << 10  # in base64 within the clients' 1 MiB event cap
     header_allowance: int = MIB  # what an update's file may exceed the model's by
+    node_quota_share: float = 0.25  # of the spool's quota, for one node's open uploads together
 
 
 @dataclass(frozen=True)

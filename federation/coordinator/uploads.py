@@ -6,6 +6,9 @@ import asyncio
 import base64
 import hashlib
 import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from sqlalchemy import insert, select, update
@@ -23,6 +26,7 @@ from federation.lanes import UploadTicket
 from federation.rounds import RoundState
 from federation.store.tables import updates, uploads
 
+_MOST_AT_ONCE = 4
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -47,6 +51,7 @@ class Uploads:
     def __init__(self, shared: Shared, traffic: Traffic) -> None:
         self._shared = shared
         self._traffic = traffic
+        self._receiving: Counter[str] = Counter()
 
     async def begin(
         self, node_id: str, task_id: str, *, number: int, base_version: int, sha256: str, size: int
@@ -63,7 +68,7 @@ class Uploads:
                 return self._answer(known, size)
             standing = await check_open_assignment(connection, task_id, number, node_id, base_version)
             check_not_submitted(standing, node_id, number)
-            self._check_size(standing, size)
+            largest = self._check_size(standing, size)
         now = self._shared.clock()
         expires_at = now + self._shared.limits.upload_lifetime_s
         key = {"node_id": node_id, "task_id": task_id, "round": number, "base_version": base_version}
@@ -71,7 +76,8 @@ class Uploads:
         async def work(connection: AsyncConnection) -> Upload:
             upload = await _find(connection, upload_id)
             if upload is None:
-                await check_few(connection, key, now)
+                await self._free_expired(connection, key, now)
+                await check_few(connection, key, size, largest, self._share())
                 values = {"upload_id": upload_id, "sha256": sha256, "size": size, "received": False}
                 await connection.execute(insert(uploads).values(key | values | {"expires_at": expires_at}))
                 return await _get(connection, upload_id)
@@ -102,6 +108,23 @@ class Uploads:
             raise Refused(ErrorCode.UPLOAD_GONE, "this upload URL has expired.", "call begin_upload for a new one")
         return upload, self._shared.spool.receive(upload.upload_id, upload.sha256, upload.size)
 
+    @contextmanager
+    def receiving(self, upload: Upload) -> Iterator[None]:
+        """While bytes come by the raw lane. Each request writes a file of its own, so a node may have only a few."""
+        mine = (upload.upload_id, upload.node_id)
+        if self._receiving[upload.upload_id] >= _MOST_AT_ONCE or self._receiving[upload.node_id] >= 2 * _MOST_AT_ONCE:
+            raise Refused(
+                ErrorCode.RATE_LIMITED,
+                f"this upload is being sent {self._receiving[upload.upload_id]} times at once already.",
+                "wait for one of these requests to end",
+                retry_after_s=5,
+            )
+        self._receiving.update(mine)
+        try:
+            yield
+        finally:
+            self._receiving -= Counter(mine)
+
     async def finish(self, upload: Upload) -> None:
         """Records that an upload's bytes are durable; refused, and they are removed, if its round has ended."""
 
@@ -125,9 +148,7 @@ class Uploads:
         async with self._shared.database.read() as connection:
             upload = await _get(connection, upload_id)
             if upload.node_id != node_id:
-                raise Refused(
-                    ErrorCode.FORBIDDEN, f"upload {upload_id} belongs to another node.", "use the id from begin_upload"
-                )
+                raise _unknown(upload_id)
             if await _is_committed(connection, upload_id):
                 raise Refused(
                     ErrorCode.UPLOAD_GONE, "this upload has been committed.", "repeat submit_update to get the receipt"
@@ -149,11 +170,12 @@ class Uploads:
         """The complete upload that `submit_update` names, if it was announced for just this update."""
         async with self._shared.database.read() as connection:
             upload = await _get(connection, upload_id)
-        announced = (upload.node_id, upload.task_id, upload.round, upload.base_version)
-        if announced != (node_id, task_id, number, base_version):
+        if upload.node_id != node_id:
+            raise _unknown(upload_id)
+        if (upload.task_id, upload.round, upload.base_version) != (task_id, number, base_version):
             raise Refused(
                 ErrorCode.FORBIDDEN,
-                f"upload {upload_id} was announced for another node, task, round or version.",
+                f"upload {upload_id} was announced for another task, round or version.",
                 "call begin_upload for this update and use the id that it answers",
             )
         if not (upload.received and self._shared.spool.has(upload.sha256)):
@@ -195,7 +217,25 @@ class Uploads:
         ticket = UploadTicket(upload.upload_id, upload.node_id, upload.sha256, upload.size, int(upload.expires_at))
         return upload, offset, self._shared.lanes.upload_url(ticket)
 
-    def _check_size(self, standing: Standing, size: int) -> None:
+    async def _free_expired(self, connection: AsyncConnection, key: dict[str, object], now: float) -> None:
+        """Forgets what the node announced for this round and left lying, so that it takes no room beside the new."""
+        mine = [uploads.c[name] == value for name, value in key.items()]
+        committed = select(updates.c.upload_id).where(updates.c.node_id == key["node_id"])
+        left = (uploads.c.expires_at > 0) & (uploads.c.expires_at <= now) & uploads.c.upload_id.not_in(committed)
+        rows = (await connection.execute(select(uploads.c.upload_id, uploads.c.sha256).where(*mine, left))).all()
+        for row in rows:
+            forgotten = {"received": False, "expires_at": 0}
+            await connection.execute(update(uploads).where(uploads.c.upload_id == row.upload_id).values(forgotten))
+            await asyncio.to_thread(self._shared.spool.forget, row.upload_id)
+            if not await is_referenced(connection, row.sha256):
+                await asyncio.to_thread(self._shared.spool.remove, row.sha256)
+
+    def _share(self) -> float | None:
+        quota = self._shared.spool.quota_bytes
+        return None if quota is None else quota * self._shared.limits.node_quota_share
+
+    def _check_size(self, standing: Standing, size: int) -> int:
+        """The largest size allowed; refused when `size` is larger."""
         largest = standing.model.size + self._shared.limits.header_allowance
         if not 0 < size <= largest:
             raise Refused(
@@ -203,6 +243,7 @@ class Uploads:
                 f"an update of {size} bytes cannot fit this model: 1..{largest} bytes are allowed.",
                 "send one safetensors file with the model's tensors as delta/<name>, in their own dtype",
             )
+        return largest
 
 
 async def _find(connection: AsyncConnection, upload_id: str) -> Upload | None:
@@ -213,7 +254,7 @@ async def _find(connection: AsyncConnection, upload_id: str) -> Upload | None:
 async def _get(connection: AsyncConnection, upload_id: str) -> Upload:
     upload = await _find(connection, upload_id)
     if upload is None:
-        raise Refused(ErrorCode.NOT_FOUND, f"there is no upload {upload_id!r}.", "call begin_upload first")
+        raise _unknown(upload_id)
     return upload
 
 
@@ -248,6 +289,11 @@ def decode_base64(text: str, limit: int, field: str) -> bytes:
     if len(data) > limit:
         raise too_large
     return data
+
+
+def _unknown(upload_id: str) -> Refused:
+    """Said of another node's upload as well: an id follows from what is announced, so "not yours" would confirm it."""
+    return Refused(ErrorCode.NOT_FOUND, f"this node has no upload {upload_id!r}.", "use the id from begin_upload")
 
 
 def _incomplete(upload: Upload, offset: int) -> Refused:

@@ -14,6 +14,9 @@ from federation.coordinator.records import Round, Task, get_round, get_task, get
 from federation.rounds import RoundState
 from federation.store.tables import assignments, members, metrics, model_versions, nodes, rounds, tasks, updates
 
+FEWEST_IN_A_MEAN = 3
+"""Of two nodes' mean, each could tell the other's score."""
+
 MOST_TASKS, MOST_ROUNDS, MOST_METRICS = 100, 50, 2000
 """What one answer holds: a client may cap an event at 1 MiB, and a language model pays for every byte."""
 
@@ -42,7 +45,7 @@ class Views:
             rows = await connection.execute(newest.order_by(rounds.c.round))
             history = [Round.of(row) for row in rows.mappings()]
             cohort = await _cohorts(connection, task_id)
-            scores = await _scores(connection, task_id)
+            scores = await _scores(connection, task_id, fewest=1 if private else FEWEST_IN_A_MEAN)
             hashes = await _hashes(connection, task_id)
             joined = (
                 await connection.execute(
@@ -260,14 +263,24 @@ async def _hashes(connection: AsyncConnection, task_id: str) -> dict[int, str]:
     return {int(version): str(sha256) for version, sha256 in await connection.execute(query)}
 
 
-async def _scores(connection: AsyncConnection, task_id: str) -> Scores:
-    """Scores of each version by the server (accuracy, loss) and by the nodes' mean (eval_accuracy, ...)."""
+async def _scores(connection: AsyncConnection, task_id: str, *, fewest: int = 1) -> Scores:
+    """Scores of each version by the server (accuracy, loss) and by the nodes' mean (eval_accuracy, ...), if at least
+    `fewest` nodes are in it."""
+    reporters = {
+        int(version): int(count)
+        for version, count in await connection.execute(
+            select(metrics.c.version, func.count(metrics.c.node_id.distinct()))
+            .where(metrics.c.task_id == task_id, metrics.c.source == "node")
+            .group_by(metrics.c.version)
+        )
+    }
     rows = await connection.execute(
         select(metrics).where(metrics.c.task_id == task_id, metrics.c.source.in_(["server", "nodes"]))
     )
     found: Scores = defaultdict(dict)
     for row in rows.mappings():
-        found[task_id, row["version"]][row["name"]] = row["value"]
+        if row["source"] == "server" or reporters.get(row["version"], 0) >= fewest:
+            found[task_id, row["version"]][row["name"]] = row["value"]
     return found
 
 

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+import anyio
 from sqlalchemy import URL, event
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DatabaseError, OperationalError
@@ -76,9 +77,15 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A connection that sees one consistent state."""
-        async with self._seats, self._readers.connect() as connection:
-            yield connection
+        """A connection that sees one consistent state.
+
+        A client that hangs up does not interrupt what happens within: the driver would have to throw the connection
+        away, and a closing that is interrupted too waits for ever.
+        """
+        async with self._seats:
+            with anyio.CancelScope(shield=True):
+                async with self._readers.connect() as connection:
+                    yield connection
 
     async def write(
         self, work: Callable[[AsyncConnection], Awaitable[T]], *, after: Callable[[], None] | None = None

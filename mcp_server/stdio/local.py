@@ -53,9 +53,10 @@ async def host_identity(callers: Callers, settings: Settings, token: str | None)
         return local_operator(settings)
 
     async def holder() -> AccessToken | None:
-        return await callers.holder(token or "")
+        known = await callers.holder(token or "", guessing=False)
+        return None if known is None else known.identity
 
-    if token is not None and await callers.holder(token) is None:
+    if token is not None and await holder() is None:
         raise Refused(
             ErrorCode.FORBIDDEN,
             "the bearer token for the host at the standard streams is wrong, revoked or expired.",

@@ -26,7 +26,7 @@ from federation.rounds import RoundState, TaskState
 from federation.spec import TaskSpec
 from federation.weights import pack_update
 from mcp_server.prompts import register_prompts
-from mcp_server.raw_lane import _STATUS
+from mcp_server.refusals import STATUS
 from mcp_server.settings import Settings
 from mcp_server.telemetry import Telemetry
 from potluck.cli import app
@@ -167,7 +167,7 @@ def test_every_status_of_the_raw_lane_is_documented() -> None:
     statuses = set(
         re.findall(r"\d{3}", " ".join(table(section(PROTOCOL, "The raw lane").partition("**Down:**")[0], "status")))
     )
-    assert statuses >= {str(status) for status in _STATUS.values()}
+    assert statuses >= {str(status) for status in STATUS.values()}
 
 
 def test_every_metric_is_documented() -> None:

@@ -20,9 +20,11 @@ from sqlalchemy import select
 
 from federation.coordinator.federation import Federation, open_federation
 from federation.coordinator.ports import Limits
+from federation.store.audit import CALLED, REFUSED
 from federation.store.tables import metadata
 from federation.tokens import Role, Token
 from mcp_server.app import build_app
+from mcp_server.listening import listening
 from mcp_server.run import listen
 from mcp_server.settings import Settings
 from resources.workload import Workload
@@ -126,6 +128,8 @@ class Served:
                 table.name: sorted(repr(tuple(row)) for row in await connection.execute(select(table)))
                 for table in metadata.sorted_tables
             }
+        for kind in (REFUSED, CALLED):  # written in the background, at any time
+            tables["events"] = [row for row in tables["events"] if f"'{kind}'" not in row]
         spool = self.data_dir / "spool"
         files = {str(path.relative_to(spool)): path.stat().st_size for path in spool.rglob("*") if path.is_file()}
         return Snapshot(tables, files)
@@ -173,23 +177,23 @@ async def serving(
 ) -> AsyncGenerator[Served]:
     """A server for as long as the context lasts. Its clock stands still; rounds close at `close_due_rounds`."""
     clock = StoppedClock()
-    chosen = Settings(data_dir=data_dir, port=0, **settings)
+    # Tests come from one address, with many wrong tokens.
+    chosen = Settings(data_dir=data_dir, port=0, **({"failures_per_minute": 0} | settings))
     workload = Workload()
     with listen(chosen) as listener:
         base = f"http://127.0.0.1:{listener.getsockname()[1]}"
         async with (
             open_federation(
-                data_dir, workload, clock=clock, clockwork=clockwork, limits=limits, quota_bytes=quota_bytes
+                data_dir,
+                workload,
+                clock=clock,
+                clockwork=clockwork,
+                limits=limits or Limits(node_quota_share=chosen.node_quota_share),
+                quota_bytes=quota_bytes,
             ) as federation,
             httpx2.AsyncClient(base_url=base, timeout=30) as http,
         ):
-            config = uvicorn.Config(
-                build_app(chosen, federation, workload),
-                log_config=None,
-                access_log=False,
-                timeout_graceful_shutdown=1,
-            )
-            server = _Quiet(config)
+            server = _Quiet(listening(build_app(chosen, federation, workload), chosen, grace_s=1))
             running = asyncio.create_task(server.serve(sockets=[listener]))
             await asyncio.wait([asyncio.create_task(server.up.wait()), running], return_when=asyncio.FIRST_COMPLETED)
             try:

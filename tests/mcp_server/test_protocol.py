@@ -66,7 +66,8 @@ async def test_the_lists_of_resources_and_templates_name_and_describe_each(
         fixed = (await client.list_resources()).resources
         templates = (await client.list_resource_templates()).resource_templates
     assert [str(one.uri) for one in fixed] == [
-        *("potluck://schema/task", "potluck://models", "potluck://datasets", "potluck://tasks", "potluck://nodes")
+        *("potluck://schema/task", "potluck://models", "potluck://datasets", "potluck://tasks", "potluck://nodes"),
+        "potluck://audit",
     ]
     assert [one.uri_template for one in templates] == [
         "potluck://models/{model_id}",
@@ -237,3 +238,15 @@ async def test_a_validated_spec_comes_with_its_budget(served: Served) -> None:
     assert (checked["valid"], checked["problems"]) == (True, [])
     assert checked["budget"]["parameters"] == 650
     assert await served.snapshot() == before
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"name": "no_such_prompt"}, {"name": "diagnose_training"}, {"name": "diagnose_training", "arguments": {}}],
+)
+async def test_a_prompt_that_is_not_there_or_lacks_an_argument_is_no_fault_of_the_servers(
+    served: Served, params: dict[str, Any]
+) -> None:
+    answer = (await served.rpc().post("prompts/get", params)).json()
+    assert answer["error"]["code"] == -32602
+    assert "prompts/list" in answer["error"]["message"]

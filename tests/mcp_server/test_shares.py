@@ -34,7 +34,7 @@ async def test_a_share_that_another_node_holds_is_refused(served: Served) -> Non
     one, other = await enrolled(served), await enrolled(served)
     task_id = await served.task()
     await one.join(task_id, partition_index=3)
-    async with refused(served, "partition_taken", says=one.node_id):
+    async with refused(served, "partition_taken", says="another node"):
         await other.join(task_id, partition_index=3)
     assert (await other.join(task_id, partition_index=4))["partition_index"] == 4
     async with refused(served, "partition_taken"):

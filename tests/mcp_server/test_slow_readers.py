@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mcp_server import raw_lane, run
+from mcp_server import raw_lane
 from tests.mcp_server.rpc import META
 from tests.mcp_server.running import Served, serving
 from tests.mcp_server.wire import request, rpc_request, until
@@ -24,10 +24,9 @@ BIG = 24 << 20
 
 
 @pytest.fixture
-async def impatient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Served]:
+async def impatient(tmp_path: Path) -> AsyncGenerator[Served]:
     """A server that drops a client which takes nothing for a second."""
-    monkeypatch.setattr(run, "_STALLED_S", 1)
-    async with serving(tmp_path) as served:
+    async with serving(tmp_path, send_timeout_s=1) as served:
         yield served
 
 
