@@ -1,0 +1,121 @@
+"""What Byzantine clients do, for study: some lie about their data, some about their updates.
+
+Attackers that lie about updates know all honest ones of the round, the strongest adversary of the literature, and
+all send the same. An attack never sees the rule's choice.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from federation.errors import ErrorCode, Refused
+from federation.simulation.clients import Client
+from federation.training import Examples
+
+AttackName = Literal["label_flip", "sign_flip", "gaussian", "alie", "ipm", "min_max", "backdoor"]
+
+Flat = Tensor
+"""Updates as rows: float32 [clients, parameters]."""
+
+
+@dataclass(frozen=True)
+class Attack:
+    """One attack of the literature.
+
+    Attributes:
+        poison: changes an attacker's share before training; None when it trains honestly.
+        forge: from the honest updates [h, p], its own honest update [p] and a generator, what an attacker sends;
+            None when it sends what it trained.
+    """
+
+    name: AttackName
+    paper: str
+    poison: Callable[[Client, Examples, int], Client] | None = None
+    forge: Callable[[Flat, Tensor, int, torch.Generator], Tensor] | None = None
+
+
+def label_flip(client: Client, pool: Examples, classes: int) -> Client:
+    """Every label y becomes C - 1 - y."""
+    return Client(client.name, client.indices, classes - 1 - pool.y[client.indices])
+
+
+def sign_flip(honest: Flat, own: Tensor, attackers: int, generator: torch.Generator) -> Tensor:
+    """-Δ: a step in the direction it came from."""
+    return -own
+
+
+def gaussian(honest: Flat, own: Tensor, attackers: int, generator: torch.Generator) -> Tensor:
+    """Noise in place of an update: normal, of standard deviation 1 in each coordinate."""
+    return torch.randn(own.shape, generator=generator, dtype=own.dtype)
+
+
+def alie(honest: Flat, own: Tensor, attackers: int, generator: torch.Generator) -> Tensor:
+    """A little is enough: mean - z std per coordinate, z as large as passes for a supporter of the median.
+
+    Section 3.2 of the paper: s = ⌊n/2 + 1⌋ - f honest updates must be won; z = Φ⁻¹((n - f - s) / (n - f)).
+    """
+    n = len(honest) + attackers
+    supporters = math.floor(n / 2 + 1) - attackers
+    share = min(max((n - attackers - supporters) / (n - attackers), 1e-3), 1 - 1e-3)
+    return honest.mean(dim=0) - NormalDist().inv_cdf(share) * honest.std(dim=0, correction=0)
+
+
+def inner_product(honest: Flat, own: Tensor, attackers: int, generator: torch.Generator) -> Tensor:
+    """-ε times the honest mean, ε = 0.5 in the spirit of the paper's small ε: the sum may still point the wrong way."""
+    return -0.5 * honest.mean(dim=0)
+
+
+def min_max(honest: Flat, own: Tensor, attackers: int, generator: torch.Generator) -> Tensor:
+    """mean - γ std / |std|, with the largest γ that is no further from any honest update than they are from each other.
+
+    The paper's AGR-agnostic attack with its inverse standard deviation; γ by bisection to one part in a thousand.
+    """
+    mean, std = honest.mean(dim=0), honest.std(dim=0, correction=0)
+    length = float(std.norm())
+    if length == 0:
+        return mean
+    direction = -std / length
+    widest = float(torch.cdist(honest[None], honest[None]).max())
+    low, high = 0.0, 4 * widest + 1e-12
+    while high - low > 1e-3 * max(low, 1e-12) and high > 1e-12:
+        gamma = (low + high) / 2
+        far = float((honest - (mean + gamma * direction)).norm(dim=1).max())
+        low, high = (gamma, high) if far <= widest else (low, gamma)
+    return mean + low * direction
+
+
+ATTACKS: dict[str, Attack] = {
+    attack.name: attack
+    for attack in (
+        Attack("label_flip", "Tolpegin et al. 2020, arXiv:2007.08432", poison=label_flip),
+        Attack("sign_flip", "Li et al. 2019 (RSA), arXiv:1811.03761", forge=sign_flip),
+        Attack("gaussian", "Blanchard et al. 2017, NeurIPS, section 6", forge=gaussian),
+        Attack("alie", "Baruch et al. 2019, arXiv:1902.06156", forge=alie),
+        Attack("ipm", "Xie et al. 2020, arXiv:1903.03936", forge=inner_product),
+        Attack("min_max", "Shejwalkar and Houmansadr 2021, NDSS, section IV-C", forge=min_max),
+        Attack("backdoor", "Gu et al. 2017, arXiv:1708.06733; Bagdasaryan et al. 2020, arXiv:1807.00459"),
+    )
+}
+
+
+def find_attack(name: str) -> Attack:
+    """The attack of that name; refused when there is none."""
+    try:
+        return ATTACKS[name]
+    except KeyError:
+        raise Refused(
+            ErrorCode.INVALID_ARGUMENT, f"there is no attack {name!r}.", f"use one of {', '.join(ATTACKS)}"
+        ) from None
+
+
+def attackers_among(names: Sequence[str], share: float, seed: int) -> frozenset[str]:
+    """Which clients attack: ⌊share · n⌋ of them, drawn once for the whole run."""
+    order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed)).tolist()
+    return frozenset(names[place] for place in order[: math.floor(share * len(names) + 1e-9)])

@@ -1,0 +1,61 @@
+"""The clients of a simulated federation: each holds indices into one pool of examples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from federation.training import Examples
+
+
+@dataclass(frozen=True)
+class Client:
+    """One client's share: `indices` int64 [n] into the pool; `labels` int64 [n] where it lies about its own."""
+
+    name: str
+    indices: Tensor
+    labels: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def examples(self, pool: Examples) -> Examples:
+        """A copy of the client's examples."""
+        mine = pool.take(self.indices)
+        return mine if self.labels is None else Examples(mine.x, self.labels)
+
+
+@dataclass(frozen=True)
+class Work:
+    """One client's local training in one round; `seed` is of its shuffles."""
+
+    client: Client
+    seed: int
+
+
+@dataclass(frozen=True)
+class LocalUpdate:
+    """What one client's training came to: `delta` by the model's names, local minus global, and FedAvg's counts."""
+
+    client: str
+    delta: dict[str, Tensor]
+    num_examples: int
+    num_steps: int
+    loss: float
+    accuracy: float
+
+
+def schedule(n: int, batch_size: int, epochs: int, total: int, seed: int) -> Tensor:
+    """Which of a client's n examples each step takes: int64 [total, batch_size], -1 where a batch is shorter.
+
+    The shuffles are those of `federation.training.train` with the same seed.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    per_epoch = -(-n // batch_size)
+    steps = torch.full((epochs * per_epoch, batch_size), -1)
+    padded = steps.view(epochs, per_epoch * batch_size)
+    for epoch in range(-(-total // per_epoch)):
+        padded[epoch, :n] = torch.randperm(n, generator=generator)
+    return steps[:total]

@@ -1,0 +1,101 @@
+"""Clients spread over processes, each with a model of its own: for models whose steps are worth a core.
+
+Workers read the pool from files that they map, so it is in memory once, and bring back updates as files: nothing of
+size goes through a pipe. Who trains whom does not matter to the bits.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import torch
+
+from federation.simulation.clients import LocalUpdate, Work
+from federation.simulation.engine import ModelFactory
+from federation.simulation.loop import LoopEngine
+from federation.spec import TrainingSpec
+from federation.training import Examples
+from federation.weights import Tensors, load, to_bytes
+
+_engine: LoopEngine | None = None
+
+
+class ProcessesEngine:
+    """Use it in a `with` statement: the workers stay for all rounds and end with it.
+
+    Args:
+        factory: has to be picklable, `functools.partial` of a module's function, say.
+        workers: processes; default: the machine's cores.
+    """
+
+    def __init__(
+        self,
+        factory: ModelFactory,
+        pool: Examples,
+        spec: TrainingSpec,
+        *,
+        proximal: float = 0.0,
+        workers: int | None = None,
+    ) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="potluck-simulation-")
+        folder = Path(self._folder.name)
+        np.save(folder / "x.npy", pool.x.numpy())
+        np.save(folder / "y.npy", pool.y.numpy())
+        self._round = 0
+        self._workers = ProcessPoolExecutor(
+            max_workers=workers or len(os.sched_getaffinity(0)),
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_start,
+            initargs=(folder, factory, spec, proximal),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._workers.shutdown(cancel_futures=True)
+        self._folder.cleanup()
+
+    def train(self, weights: Tensors, work: Sequence[Work]) -> Iterator[LocalUpdate]:
+        """See `Engine`."""
+        folder = Path(self._folder.name)
+        base = folder / "base.safetensors"
+        base.write_bytes(to_bytes(weights))
+        jobs = [
+            self._workers.submit(_train, base, each, folder / f"update-{place}.safetensors")
+            for place, each in enumerate(work)
+        ]
+        try:
+            for place, job in enumerate(jobs):
+                update = job.result()
+                file = folder / f"update-{place}.safetensors"
+                yield replace(update, delta=load(file))
+                file.unlink()
+        finally:
+            for job in jobs:
+                job.cancel()
+
+
+def _start(folder: Path, factory: ModelFactory, spec: TrainingSpec, proximal: float) -> None:
+    global _engine
+    torch.set_num_threads(1)
+    x, y = np.load(folder / "x.npy", mmap_mode="c"), np.load(folder / "y.npy", mmap_mode="c")
+    _engine = LoopEngine(factory, Examples(torch.from_numpy(x), torch.from_numpy(y)), spec, proximal=proximal)
+
+
+def _train(base: Path, work: Work, file: Path) -> LocalUpdate:
+    assert _engine is not None  # noqa: S101 - the initialiser has run
+    (update,) = _engine.train(load(base), [work])
+    file.write_bytes(to_bytes(update.delta))
+    return replace(update, delta={})
