@@ -44,6 +44,12 @@ class Housekeeping:
             old = (updates.c.task_id == task_id) & updates.c.kept & (updates.c.round <= newest_dropped)
             hashes |= set((await connection.scalars(select(updates.c.sha256).where(old))).all())
             await connection.execute(update(updates).where(old).values(kept=False))
+            # A round starts from the latest version, or from one that an operator rolled back to: it then starts the
+            # server optimiser anew.
+            stale = (model_versions.c.task_id == task_id) & (model_versions.c.round <= newest_dropped)
+            stale &= model_versions.c.state_sha256.is_not(None) & (model_versions.c.version != task.version)
+            hashes |= set((await connection.scalars(select(model_versions.c.state_sha256).where(stale))).all())
+            await connection.execute(update(model_versions).where(stale).values(state_sha256=None))
             reach("prune_written")
             return hashes
 
@@ -76,6 +82,7 @@ class Housekeeping:
             await self.prune(str(task_id))
         async with self._shared.database.read() as connection:
             keep = set((await connection.scalars(select(model_versions.c.sha256))).all())
+            keep |= set((await connection.scalars(select(model_versions.c.state_sha256))).all()) - {None}
             keep |= set((await connection.scalars(select(updates.c.sha256).where(updates.c.kept))).all())
             rows = (await connection.execute(select(uploads.c.upload_id, uploads.c.sha256).where(open_uploads))).all()
         keep |= {str(row.sha256) for row in rows}

@@ -13,8 +13,7 @@ from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from federation.aggregation.fedavg import weights as fedavg_weights
-from federation.aggregation.rules import Contribution, aggregate
+from federation.aggregation.rules import Contribution, Diagnosis, aggregate
 from federation.coordinator.ports import Shared
 from federation.coordinator.records import ModelVersion, Round, Task, get_round, get_task, get_version
 from federation.coordinator.scores import node_means, server_scores
@@ -22,21 +21,25 @@ from federation.coordinator.traffic import Traffic
 from federation.coordinator.transitions import go_on, move_round
 from federation.fault_points import reach
 from federation.rounds import RoundState
+from federation.spec import derive_seed
 from federation.store.events import record
 from federation.store.tables import metrics, model_versions, tasks, updates
-from federation.weights import chunks
+from federation.weights import chunks, load
 
 log = logging.getLogger(__name__)
+
+_DIAGNOSED = ("weight", "cosine", "score", "reason")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What aggregation made; `shares` are the weights by update_id, `scores` the server's or `unscored` why not."""
+    """What aggregation made of `rows`; `scores` are the server's, or `unscored` says why there are none."""
 
     rows: Sequence[RowMapping]
-    shares: dict[str, float]
+    diagnoses: Sequence[Diagnosis]
     sha256: str
     size: int
+    state_sha256: str | None
     scores: dict[str, float]
     unscored: str
 
@@ -74,16 +77,25 @@ class Publisher:
             )
             for row in rows
         ]
-        weights = aggregate(task.spec.aggregation, spool.path(base.sha256), contributions).weights
+        made = aggregate(
+            task.spec.aggregation,
+            spool.path(base.sha256),
+            contributions,
+            training=task.spec.training,
+            state=load(spool.path(base.state_sha256)) if base.state_sha256 else None,
+            seed=derive_seed(task.spec.seed, "aggregate", current.round),
+        )
+        weights = made.weights
         reach("round_folded")
         scores, unscored = self._score(task, weights) if _scores_now(task, current.round) else ({}, "")
         sha256 = spool.put(chunks(weights))
         reach("new_model_stored")
         return Outcome(
             rows=rows,
-            shares=_shares(task, rows),
+            diagnoses=made.diagnoses,
             sha256=sha256,
             size=spool.path(sha256).stat().st_size,
+            state_sha256=spool.put(chunks(made.state)) if made.state else None,
             scores=scores,
             unscored=unscored,
         )
@@ -120,15 +132,14 @@ class Publisher:
             "created_at": now,
         }
         values |= {"rule": task.spec.aggregation.rule, "sha256": outcome.sha256, "size": outcome.size}
+        values |= {"state_sha256": outcome.state_sha256}
         await connection.execute(insert(model_versions).values(task_id=task.task_id, **values))
         made = (
             update(updates)
             .where(updates.c.update_id == bindparam("id"))
-            .values(version=version, weight=bindparam("share"))
+            .values(version=version, **{name: bindparam(f"its_{name}") for name in _DIAGNOSED})
         )
-        await connection.execute(
-            made, [{"id": update_id, "share": share} for update_id, share in outcome.shares.items()]
-        )
+        await connection.execute(made, _diagnosed(outcome))
         measured = _metric_rows(task, current, version, outcome, now)
         if measured:
             await connection.execute(insert(metrics), measured)
@@ -151,10 +162,12 @@ def _scores_now(task: Task, number: int) -> bool:
     return evaluation.server and (number % evaluation.every == 0 or number == task.spec.rounds)
 
 
-def _shares(task: Task, rows: Sequence[RowMapping]) -> dict[str, float]:
-    uniform = task.spec.aggregation.weighting == "uniform"
-    shares = fedavg_weights([row["num_examples"] for row in rows], uniform=uniform)
-    return {row["update_id"]: share for row, share in zip(rows, shares, strict=True)}
+def _diagnosed(outcome: Outcome) -> list[dict[str, Any]]:
+    ids = {row["upload_id"]: row["update_id"] for row in outcome.rows}
+    return [
+        {"id": ids[each.upload_id]} | {f"its_{name}": getattr(each, name) for name in _DIAGNOSED}
+        for each in outcome.diagnoses
+    ]
 
 
 def _metric_rows(task: Task, current: Round, version: int, outcome: Outcome, now: float) -> list[dict[str, Any]]:

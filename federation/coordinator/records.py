@@ -84,6 +84,7 @@ class ModelVersion:
     sha256: str
     size: int
     created_at: float
+    state_sha256: str | None
 
 
 async def get_task(connection: AsyncConnection, task_id: str) -> Task:
@@ -126,6 +127,7 @@ async def is_referenced(connection: AsyncConnection, sha256: str) -> bool:
         select(updates.c.update_id).where(updates.c.sha256 == sha256, updates.c.kept),
         select(uploads.c.upload_id).where(uploads.c.sha256 == sha256, uploads.c.received),
         select(model_versions.c.version).where(model_versions.c.sha256 == sha256),
+        select(model_versions.c.version).where(model_versions.c.state_sha256 == sha256),
     )
     for query in queries:
         if (await connection.execute(query.limit(1))).first() is not None:

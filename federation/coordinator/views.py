@@ -242,7 +242,7 @@ def _round(current: Round, cohort: list[RowMapping], scores: Scores, hashes: dic
 
 def _update(row: RowMapping, over: bool) -> dict[str, Any]:
     names = ["update_id", "node_id", "num_examples", "num_steps", "size", "norm", "metrics", "accepted_at"]
-    names += ["version", "weight"]
+    names += ["version", "weight", "cosine", "score", "reason"]
     if over:  # while a round collects, a hash is half of what it takes to hand in someone else's update
         names.append("sha256")
     return {name: row[name] for name in names}

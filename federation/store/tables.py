@@ -148,7 +148,10 @@ updates = Table(
     Column("accepted_at", Float, nullable=False),
     Column("kept", Boolean, nullable=False),  # whether its bytes are still in the spool
     Column("version", Integer),  # the model version that it went into
-    Column("weight", Float),  # with which
+    Column("weight", Float),  # with which; NULL where coordinates were judged one by one
+    Column("cosine", Float),  # to the step that the round took
+    Column("score", Float),  # the rule's own number, larger meaning stranger
+    Column("reason", Text),  # why it counted for less: excluded, clipped
     ForeignKeyConstraint(["task_id", "round"], ["rounds.task_id", "rounds.round"]),
     UniqueConstraint("task_id", "round", "node_id"),
     Index(None, "sha256"),
@@ -165,7 +168,9 @@ model_versions = Table(
     Column("sha256", Text, nullable=False),
     Column("size", Integer, nullable=False),
     Column("created_at", Float, nullable=False),
+    Column("state_sha256", Text),  # the server optimiser's, as long as a round may start from this version
     Index(None, "sha256"),
+    Index(None, "state_sha256"),
 )
 
 metrics = Table(
