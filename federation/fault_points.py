@@ -53,7 +53,13 @@ SERVER_POINTS = {
     "prune_written": "that the files of rounds long over are needed no more is written",
     "prune_committed": "it is committed, the files are still there",
     "blob_pruned": "one of these files is removed",
-    # The Python node's, in the order of a round.
+}
+"""The server's side of a round, in the order in which it happens.
+
+`written` is within a transaction, before its commit; when it is committed nobody has been told yet.
+"""
+
+NODE_POINTS = {
     "node_handshake_done": "the node has its token, and has asked for nothing yet",
     "node_assignment_received": "work has been assigned; nothing has been done about it",
     "node_download_partly": "a piece of the model is on the node's disk, not all of it",
@@ -70,12 +76,9 @@ SERVER_POINTS = {
     "node_receipt_received": "the receipt has been read; the node's disk does not know yet",
     "node_evaluated": "the final model has been scored; the score has not been sent",
 }
-"""The server's side of a round, in the order in which it happens.
+"""The Python node's, in the order of a round."""
 
-`written` is within a transaction, before its commit; when it is committed nobody has been told yet.
-"""
-
-POINTS: dict[str, str] = {**SERVER_POINTS}
+POINTS: dict[str, str] = SERVER_POINTS | NODE_POINTS
 """Every point, and what has been done when it is reached."""
 
 
