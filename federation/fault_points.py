@@ -1,6 +1,6 @@
 """Named places where a test may end this process, halt it, or find the disk full.
 
-`POTLUCK_FAULT` says where and what, e.g. `kill@update_committed` or `disk_full@blob_synced:2` (the second time).
+`POTLUCK_FAULT` says where and what, e.g. `kill@update_committed` or `disk_full@part_synced:2` (the second time).
 Without it a point costs one comparison. Tests drive faults by these names, not by luck: `tests/e2e` walks all of them.
 
     kill       SIGKILL: nothing after this line happens
@@ -132,6 +132,8 @@ def arm(text: str | None) -> None:
     """Sets the fault of this process, or none. Called on import with the environment's."""
     global _fault  # noqa: PLW0603 - one process, one fault
     _fault = Fault(text) if text else None
+    if _fault is not None:
+        log.warning("%s is %s: this process will fail there, as tests want it to", VARIABLE, text)
 
 
 def reach(point: str) -> None:
