@@ -20,7 +20,7 @@ serve: .venv/installed  ## Start a server on port 7860
 test: .venv/installed-dev  ## Run all tests
 	@scripts/install_nginx.sh
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not e2e"
-	$(BIN)/python -m pytest -m e2e
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m e2e
 
 test-fast: .venv/installed-dev  ## Run the tests that start no processes of their own
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not e2e"

@@ -1,6 +1,6 @@
 """Named places where a test may end this process, halt it, or find the disk full.
 
-`POTLUCK_FAULT` says where and what, e.g. `kill@update_committed` or `disk_full@blob_synced:2` (the second time).
+`POTLUCK_FAULT` says where and what, e.g. `kill@update_committed` or `disk_full@part_synced:2` (the second time).
 Without it a point costs one comparison. Tests drive faults by these names, not by luck: `tests/e2e` walks all of them.
 
     kill       SIGKILL: nothing after this line happens
@@ -53,7 +53,13 @@ SERVER_POINTS = {
     "prune_written": "that the files of rounds long over are needed no more is written",
     "prune_committed": "it is committed, the files are still there",
     "blob_pruned": "one of these files is removed",
-    # The Python node's, in the order of a round.
+}
+"""The server's side of a round, in the order in which it happens.
+
+`written` is within a transaction, before its commit; when it is committed nobody has been told yet.
+"""
+
+NODE_POINTS = {
     "node_handshake_done": "the node has its token, and has asked for nothing yet",
     "node_assignment_received": "work has been assigned; nothing has been done about it",
     "node_download_partly": "a piece of the model is on the node's disk, not all of it",
@@ -70,12 +76,9 @@ SERVER_POINTS = {
     "node_receipt_received": "the receipt has been read; the node's disk does not know yet",
     "node_evaluated": "the final model has been scored; the score has not been sent",
 }
-"""The server's side of a round, in the order in which it happens.
+"""The Python node's, in the order of a round."""
 
-`written` is within a transaction, before its commit; when it is committed nobody has been told yet.
-"""
-
-POINTS: dict[str, str] = {**SERVER_POINTS}
+POINTS: dict[str, str] = SERVER_POINTS | NODE_POINTS
 """Every point, and what has been done when it is reached."""
 
 
@@ -129,6 +132,8 @@ def arm(text: str | None) -> None:
     """Sets the fault of this process, or none. Called on import with the environment's."""
     global _fault  # noqa: PLW0603 - one process, one fault
     _fault = Fault(text) if text else None
+    if _fault is not None:
+        log.warning("%s is %s: this process will fail there, as tests want it to", VARIABLE, text)
 
 
 def reach(point: str) -> None:

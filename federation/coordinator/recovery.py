@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from federation.coordinator.ports import Shared
 from federation.coordinator.records import get_task
 from federation.rounds import RoundState
-from federation.store.tables import rounds, uploads
+from federation.store.tables import rounds, tokens, uploads
 
 
 async def cut_short_what_lasts_too_long(shared: Shared) -> None:
@@ -24,5 +24,6 @@ async def cut_short_what_lasts_too_long(shared: Shared) -> None:
                 await connection.execute(update(rounds).where(this).values(deadline_at=latest))
         latest = now + shared.limits.upload_lifetime_s
         await connection.execute(update(uploads).where(uploads.c.expires_at > latest).values(expires_at=latest))
+        await connection.execute(update(tokens).where(tokens.c.created_at > now).values(created_at=now))
 
     await shared.database.write(work)

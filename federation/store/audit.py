@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 REFUSED, CALLED = "call_refused", "call_made"
 _MOST_A_MINUTE = 500
 _PRUNE_EVERY = 1_000
+_LAST_S = 1.0
+"""How long a stop, and who reads the journal, wait for what is not written yet, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -95,18 +97,27 @@ class Audit:
                 await asyncio.sleep(self._pause_s)
                 await self._try_to_flush()
         finally:
-            await self._try_to_flush()
+            await self._try_to_flush(within_s=_LAST_S)
 
-    async def _try_to_flush(self) -> None:
+    async def _try_to_flush(self, within_s: float | None = None) -> None:
         try:
-            await self.flush()
+            async with asyncio.timeout(within_s):
+                await self.flush()
         except Refused as refused:
             log.warning("refused calls cannot be written down now: %s", refused.problem)
+        except TimeoutError:
+            log.warning("refused calls cannot be written down in time")
         except Exception:
             log.exception("refused calls cannot be written down")
 
     async def flush(self) -> None:
-        """Writes what is not written yet. Refused (busy, storage_full) when the database cannot take it."""
+        """Writes what is not written yet. Refused (busy, storage_full) when the database cannot take it.
+
+        Once begun it goes on though its caller be cancelled, or rows would be written again.
+        """
+        await asyncio.shield(asyncio.ensure_future(self._flush()))
+
+    async def _flush(self) -> None:
         async with self._turn:
             self._forget_the_past()
             dirty = [(call, row, row.count) for (_, call), row in self._rows.items() if row.dirty]
@@ -139,8 +150,8 @@ class Audit:
                 self._since_prune = 0
 
     async def latest(self, count: int) -> list[dict[str, Any]]:
-        """The journal's latest events of every kind, newest first."""
-        await self.flush()
+        """The journal's latest events of every kind, newest first; while nothing can be written, as far as it is."""
+        await self._try_to_flush(within_s=_LAST_S)
         async with self._database.read() as connection:
             rows = await connection.execute(select(events).order_by(events.c.event_id.desc()).limit(count))
             return [dict(row) for row in rows.mappings()]

@@ -21,6 +21,7 @@ from pydantic_core import PydanticUndefined
 from federation.coordinator.federation import Federation
 from federation.coordinator.traffic import Traffic
 from federation.errors import ErrorCode
+from federation.fault_points import NODE_POINTS, POINTS
 from federation.identity import PublicKey, b64url, handshake_message, update_message
 from federation.rounds import RoundState, TaskState
 from federation.spec import TaskSpec
@@ -232,3 +233,12 @@ def _default(value: Any) -> str:
 def _spellings(number: float) -> set[str]:
     powers = {2**40: "2^40", 10**9: "10^9"}
     return {str(number), f"{number:,}", powers.get(int(number), "ten years" if number == 315_360_000 else str(number))}
+
+
+def test_every_fault_point_is_explained() -> None:
+    lines = page("docs/faults.md").splitlines()
+    rows = [line.split("|")[1].strip().strip("`") for line in lines if line.startswith("| `")]
+    assert set(POINTS) <= set(rows)
+    assert {row for row in rows if row.startswith("node_")} == set(NODE_POINTS), (
+        "a point that is gone is still explained"
+    )

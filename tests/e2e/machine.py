@@ -38,14 +38,17 @@ class Machine:
         self.operator = OPERATOR
         self._starts = 0
 
-    def start_server(self, *flags: str, port: int = 0, operator: str | None = OPERATOR) -> None:
+    def start_server(
+        self, *flags: str, port: int = 0, operator: str | None = OPERATOR, environment: dict[str, str] | None = None
+    ) -> None:
         """Starts the server, with a preset operator's token or without, and waits until it accepts connections."""
         address = self.data_dir / "server.json"
         address.unlink(missing_ok=True)
         self._starts += 1
         self.server = f"server-{self._starts}"
         arguments = ["serve", "--port", str(port), "--data-dir", str(self.data_dir), *flags]
-        self.children.start(self.server, arguments, {"POTLUCK_OPERATOR_TOKEN": operator} if operator else {})
+        preset = {"POTLUCK_OPERATOR_TOKEN": operator} if operator else {}
+        self.children.start(self.server, arguments, preset | (environment or {}))
         self.wait_for_address()
 
     def wait_for_address(self) -> None:

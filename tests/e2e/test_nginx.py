@@ -59,7 +59,8 @@ def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxied]:
     folder = tmp_path_factory.mktemp("proxied")
     with Children(folder / "logs") as children:
         machine = Machine(folder, children)
-        machine.start_server("--base-path", "/potluck", "--allow-host", NAME, "--anonymous-role", "none")
+        flags = ["--base-path", "/potluck", "--allow-host", NAME, "--anonymous-role", "none"]
+        machine.start_server(*flags, environment={"POTLUCK_TRUSTED_PROXIES": "127.0.0.1"})
         port = urlsplit(machine.url).port
         assert port is not None
         with nginx(program, tmp_path_factory.mktemp("nginx"), port) as (url, ca):

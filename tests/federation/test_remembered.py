@@ -68,3 +68,10 @@ async def test_only_the_latest_rows_are_kept() -> None:
     for key in ("a", "b", "a", "c", "a", "b"):
         await rows.get(key, reader(key))  # type: ignore[arg-type]
     assert reads == ["a", "b", "c", "b"], "b was the one not asked for lately"
+
+
+async def test_changes_of_rows_that_nobody_reads_leave_nothing_behind() -> None:
+    rows: Remembered[str] = Remembered(2)
+    for number in range(1000):
+        rows.forget(f"key {number}")
+    assert not rows._reads

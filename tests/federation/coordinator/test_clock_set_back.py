@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from world import Clock, open_world
 
 from federation.store.tables import uploads
+from federation.tokens import Role
 
 pytestmark = pytest.mark.anyio
 
@@ -52,3 +53,16 @@ async def test_an_upload_url_then_ends_within_its_lifetime(tmp_path: Path) -> No
     clock.now -= 86_400
     async with open_world(tmp_path, clock) as world, world.federation.shared.database.read() as connection:
         assert await connection.scalar(select(func.max(uploads.c.expires_at))) == clock.now + lifetime
+
+
+async def test_a_token_then_ends_at_the_latest_one_lifetime_after_the_start(tmp_path: Path) -> None:
+    clock = Clock()
+    async with open_world(tmp_path, clock) as world:
+        token, _ = await world.federation.tokens.issue(
+            Role.VIEWER, label="for an hour", request_id="hour", actor="test", lifetime_s=3600
+        )
+    clock.now -= 365 * 86_400
+    async with open_world(tmp_path, clock) as world:
+        assert await world.federation.tokens.verify(token.secret) is not None
+        clock.now += 3601
+        assert await world.federation.tokens.verify(token.secret) is None
