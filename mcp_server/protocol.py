@@ -62,7 +62,7 @@ def build_protocol(state: Potluck, telemetry: Telemetry, fanout: Fanout, *, conf
                 raise
             # The SDK takes a prompt or an argument that is not there for a fault of the server's.
             state.audit.note(_call(ctx.method, ErrorCode.NOT_FOUND.value))
-            message = "there is no such prompt, or it lacks an argument. Mend: prompts/list names both"
+            message = "there is no such prompt, or it lacks an argument. Mend: prompts/list names prompts and arguments"
             raise MCPError(code=INVALID_PARAMS, message=message) from None
         if ctx.method == "tools/list" and isinstance(result, dict):
             access = current_caller().access
@@ -102,7 +102,13 @@ async def _counted(
     if name not in _BY_NAME:
         telemetry.called("unknown", "refused", 0.0)
         audit.note(_call("unknown", ErrorCode.NOT_FOUND.value))
-        return refusal(Refused(ErrorCode.NOT_FOUND, f"there is no tool {name[:80]!r}.", "tools/list names the tools"))
+        return refusal(
+            Refused(
+                ErrorCode.NOT_FOUND,
+                f"there is no tool {name[:80]!r}.",
+                "tools/list (`potluck call URL`) names the tools",
+            )
+        )
     began = time.perf_counter()
     caller = current_caller()
     source = Origin(name, caller.access.value if caller.access else "", caller.address)

@@ -136,7 +136,8 @@ class _Server(uvicorn.Server):
             asyncio.get_running_loop().call_soon(self.handle_exit, signal.SIGTERM, None)
         elif not self.should_exit:
             write_address(self._settings.data_dir, self._url, self._settings.ssl_certfile)
-            print(greeting(self._settings, self._url, self._token), file=sys.stderr, flush=True)
+            show = sys.stderr.isatty()
+            print(greeting(self._settings, self._url, self._token, show_token=show), file=sys.stderr, flush=True)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         remove_address(self._settings.data_dir)  # first: whoever starts now must not turn to a server that stops
@@ -150,8 +151,12 @@ def _end_streams() -> None:
     AppStatus.should_exit = True
 
 
-def greeting(settings: Settings, url: str, token: str | None) -> str:
-    """What a start prints: where the server is, what it accepts, and how a node joins."""
+def greeting(settings: Settings, url: str, token: str | None, *, show_token: bool) -> str:
+    """What a start prints: where the server is, what it accepts, how a node joins, and a new operator's token.
+
+    Args:
+        show_token: whether it goes to people alone. A log that is kept gets the command that prints the token.
+    """
     scheme = (
         "every caller may do everything (--open)" if settings.open else f"without a token: {settings.anonymous_role}"
     )
@@ -168,7 +173,8 @@ def greeting(settings: Settings, url: str, token: str | None) -> str:
     if nodes_need_token:
         lines.append(("node tokens", f"potluck token {url} --role node --token OPERATOR_TOKEN"))
     if token is not None:
-        lines.append(("operator token", f"{token}  (shown once; again: potluck token --data-dir {settings.data_dir})"))
+        again = f"potluck token --data-dir {settings.data_dir}"
+        lines.append(("operator token", f"{token}  (shown once; again: {again})" if show_token else again))
     return "\n".join(f"{name:<15} {value}" for name, value in lines)
 
 

@@ -25,6 +25,23 @@ Transport = Annotated[Literal["http", "sse"], typer.Option(help="Streamable HTTP
 CaFile = Annotated[Path | None, typer.Option(help="Certificates to trust instead of the system's.")]
 
 
+def _say_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"potluck {version('potluck-fl')}")
+        raise typer.Exit
+
+
+@app.callback()
+def potluck(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Federated learning in which every capability is an MCP tool."""
+
+
 @app.command()
 def demo(
     nodes: Annotated[int, typer.Option(min=1, max=32, help="Node processes.")] = 4,

@@ -117,14 +117,17 @@ def refusal(refused: Refused) -> CallToolResult:
 
 def _invalid(error: ValidationError) -> Refused:
     problems = "; ".join(
-        f"{'.'.join(map(str, detail['loc']))}: {_in_words(detail['type'], detail['msg'])}"
+        f"{'.'.join(map(str, detail['loc']))}: {_in_words(str(detail['loc'][-1]), detail['type'], detail['msg'])}"
         for detail in error.errors(include_url=False, include_input=False)
     )
     return Refused(ErrorCode.INVALID_ARGUMENT, f"{problems}.", "correct these arguments; tools/list has their schema")
 
 
-def _in_words(kind: str, message: str) -> str:
-    if kind == "string_pattern_mismatch":
-        form = message.partition("pattern ")[2]
-        return f"is not of the form {form}; ids are those that other tools answer"
-    return message
+def _in_words(field: str, kind: str, message: str) -> str:
+    if kind != "string_pattern_mismatch":
+        return message
+    form = message.partition("pattern ")[2]
+    whose = (
+        "choose your own, and the same one for a repetition" if field == "request_id" else "use one that a tool gave"
+    )
+    return f"is not of the form {form}; {whose}"
