@@ -17,7 +17,7 @@ from federation.aggregation.fedavg import weights as fedavg_weights
 from federation.aggregation.rules import Contribution, aggregate
 from federation.coordinator.ports import Shared
 from federation.coordinator.records import ModelVersion, Round, Task, get_round, get_task, get_version
-from federation.coordinator.scores import node_means, server_scores
+from federation.coordinator.scores import movement, node_means, server_scores
 from federation.coordinator.traffic import Traffic
 from federation.coordinator.transitions import go_on, move_round
 from federation.fault_points import reach
@@ -77,6 +77,7 @@ class Publisher:
         weights = aggregate(task.spec.aggregation, spool.path(base.sha256), contributions).weights
         reach("round_folded")
         scores, unscored = self._score(task, weights) if _scores_now(task, current.round) else ({}, "")
+        scores |= movement(task.spec.aggregation, weights, spool.path(base.sha256), rows)
         sha256 = spool.put(chunks(weights))
         reach("new_model_stored")
         return Outcome(
