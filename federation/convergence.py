@@ -102,7 +102,10 @@ def diverged(
 def verdict(points: Sequence[Point], stopping: StoppingSpec) -> Verdict | None:
     """Whether the task ends or pauses here: target, then divergence, then plateau. None: it goes on."""
     if stopping.target_accuracy is not None and (hit := reached(points, stopping.target_accuracy)) is not None:
-        return Verdict("finish", f"target accuracy {stopping.target_accuracy:g} reached in round {hit.round}")
+        return Verdict(
+            "finish",
+            f"target accuracy {stopping.target_accuracy:g} reached in round {hit.round}, by version {hit.version}",
+        )
     if stopping.on_divergence != "go_on" and (late := diverged(points)):
         reason = _divergence(late, best(points), pause=stopping.on_divergence == "pause")
         return Verdict("pause" if stopping.on_divergence == "pause" else "finish", reason)

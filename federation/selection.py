@@ -20,6 +20,7 @@ PENALTY = 2.0
 """speed: α of Oort's (T / t)^α, by which a node that takes t > T loses weight."""
 ACCELERATED = 4.0
 """speed: how many times faster than a CPU an accelerator is taken to be, until it has been measured. A guess."""
+_LEAST_S, _SOON_S = 1e-3, 1e-2
 _ACCELERATORS = ("cuda", "gpu", "mps", "tpu", "npu", "rocm", "xpu")
 
 
@@ -30,13 +31,15 @@ class Facts:
     Attributes:
         examples: that it trained on last.
         loss: of the global model on its data, as it last reported.
-        seconds: from assignment to update in its latest rounds, or as its measured throughput has it.
+        seconds: from assignment to update, in its latest rounds.
+        rate: its examples a second, as it reported while it trained, over all passes of a round.
         device: as it said when it shook hands.
     """
 
     examples: int | None = None
     loss: float | None = None
     seconds: float | None = None
+    rate: float | None = None
     device: str = "cpu"
 
 
@@ -96,17 +99,14 @@ def examples_of(facts: Mapping[str, Facts]) -> dict[str, float]:
 def seconds_of(facts: Mapping[str, Facts]) -> dict[str, float]:
     """How long each node is expected to take, in seconds.
 
-    A node that was never measured is expected to take as long as the measured ones in the middle, if their devices are
-    equally quick; where nobody was measured, all make the deadline.
+    As long as in its latest rounds; else its examples at the rate that it reported; else as long as the measured nodes
+    in the middle, if their devices are equally quick. Where nobody was measured, all make the deadline.
     """
-    measured = [each.seconds * _quickness(each) for each in facts.values() if each.seconds is not None]
-    usual = median(measured) if measured else 0.0
-    expected = {
-        node: each.seconds if each.seconds is not None else usual / _quickness(each) for node, each in facts.items()
-    }
-    if not measured:
-        expected = {node: 1e-3 / _quickness(each) for node, each in facts.items()}
-    return {node: max(1e-3, t) for node, t in expected.items()}
+    examples = examples_of(facts)
+    measured = {node: each.seconds for node, each in facts.items() if each.seconds is not None}
+    measured |= {node: examples[node] / each.rate for node, each in facts.items() if each.rate and node not in measured}
+    usual = median(t * _quickness(facts[node]) for node, t in measured.items()) if measured else _SOON_S
+    return {node: max(_LEAST_S, measured.get(node, usual / _quickness(each))) for node, each in facts.items()}
 
 
 def jain(counts: Sequence[float]) -> float:

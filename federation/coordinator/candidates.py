@@ -28,12 +28,12 @@ async def facts_about(
         if node_id not in wanted:
             continue
         reported = row["metrics"] or {}
-        examples = row["num_examples"]
         report = liveness.latest_report(task.task_id, node_id) or {}
         found[node_id] = Facts(
-            examples=examples,
+            examples=row["num_examples"],
             loss=reported.get("eval_loss", reported.get("train_loss")),
-            seconds=seconds.get(node_id, _by_throughput(report, reported, examples, task)),
+            seconds=seconds.get(node_id),
+            rate=(report.get("examples_per_s") or 0.0) / task.spec.training.epochs or None,
             device=str(row["capabilities"].get("device", "cpu")),
         )
     return found
@@ -78,13 +78,3 @@ async def _seconds(connection: AsyncConnection, task: Task, number: int) -> dict
         .group_by(assignments.c.node_id)
     )
     return {str(node_id): float(mean) for node_id, mean in await connection.execute(query) if mean is not None}
-
-
-def _by_throughput(
-    report: dict[str, Any], reported: dict[str, float], examples: int | None, task: Task
-) -> float | None:
-    """A round's training time by the examples a second that the node last reported, where both are known."""
-    rate = report.get("examples_per_s")
-    if not rate or not examples:
-        return reported.get("train_seconds")
-    return float(examples * task.spec.training.epochs / rate)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import case, func, insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from federation.convergence import Point
@@ -85,46 +85,46 @@ async def keep_fairness(connection: AsyncConnection, task_id: str, number: int, 
     await connection.execute(insert(metrics), [key | fairness])
 
 
-async def participation(connection: AsyncConnection, task_id: str) -> dict[str, dict[str, Any]]:
+async def participation(
+    connection: AsyncConnection, task_id: str, cohorts: Mapping[int, Sequence[Mapping[Any, Any]]]
+) -> dict[str, dict[str, Any]]:
     """Each node's part in the task: how often it was selected, delivered and dropped out, its share of all weight.
 
     Dropped out is who was selected and brought no update, while the round had not what it wanted without it: the
     surplus of over-selection, and a round that was cancelled before its deadline, are nobody's fault.
     """
+    short = await _short_of_updates(connection, task_id, cohorts)
+    weighed = select(updates.c.node_id, func.sum(updates.c.weight)).where(updates.c.task_id == task_id)
+    weights = {
+        str(node_id): float(weight or 0.0)
+        for node_id, weight in await connection.execute(weighed.group_by(updates.c.node_id))
+    }
+    total = sum(weights.values())
+    found: dict[str, dict[str, Any]] = defaultdict(lambda: dict(NO_PART))
+    for number, cohort in cohorts.items():
+        for row in cohort:
+            mine = found[row["node_id"]]
+            mine["selected"] += 1
+            if row["submitted_at"] is not None:
+                mine["delivered"] += 1
+            elif number in short:
+                mine["dropped_out"] += 1
+    for node_id, mine in found.items():
+        mine["weight_share"] = weights.get(node_id, 0.0) / total if total else 0.0
+    return found
+
+
+async def _short_of_updates(
+    connection: AsyncConnection, task_id: str, cohorts: Mapping[int, Sequence[Mapping[Any, Any]]]
+) -> set[int]:
+    """The rounds that ended, in their own time, with fewer updates than they wanted."""
     ended = rounds.c.state.in_([RoundState.CLOSED, RoundState.VOID])
     cut_short = (rounds.c.state == RoundState.VOID) & (rounds.c.closed_at < rounds.c.deadline_at)
-    mine = (assignments.c.task_id == rounds.c.task_id) & (assignments.c.round == rounds.c.round)
-    came = select(func.count(assignments.c.submitted_at)).where(mine).correlate(rounds).scalar_subquery()
-    short = (
-        select(rounds.c.round)
-        .where(rounds.c.task_id == task_id, ended, ~cut_short, came < rounds.c.wanted)
-        .cte("short")
-    )
-    missing = case((assignments.c.submitted_at.is_(None) & short.c.round.is_not(None), 1), else_=0)
-    counted = (
-        select(
-            assignments.c.node_id,
-            func.count().label("selected"),
-            func.count(assignments.c.submitted_at).label("delivered"),
-            func.sum(missing).label("dropped_out"),
-        )
-        .select_from(assignments.outerjoin(short, short.c.round == assignments.c.round))
-        .where(assignments.c.task_id == task_id)
-        .group_by(assignments.c.node_id)
-    )
-    weighed = select(updates.c.node_id, func.sum(updates.c.weight)).where(updates.c.task_id == task_id)
-    weights: dict[str, float] = defaultdict(float)
-    for node_id, weight in await connection.execute(weighed.group_by(updates.c.node_id)):
-        weights[node_id] = float(weight or 0.0)
-    total = sum(weights.values())
+    query = select(rounds.c.round, rounds.c.wanted).where(rounds.c.task_id == task_id, ended, ~cut_short)
     return {
-        row.node_id: {
-            "selected": int(row.selected),
-            "delivered": int(row.delivered),
-            "dropped_out": int(row.dropped_out),
-            "weight_share": weights[row.node_id] / total if total else 0.0,
-        }
-        for row in await connection.execute(counted)
+        int(number)
+        for number, wanted in await connection.execute(query)
+        if sum(row["submitted_at"] is not None for row in cohorts.get(number, ())) < (wanted or 0)
     }
 
 

@@ -59,7 +59,7 @@ class Views:
                 )
             ).mappings()
             people = [dict(row) for row in joined]
-            parts = await participation(connection, task_id) if private else {}
+            parts = await participation(connection, task_id, cohort) if private else {}
         view = _summary(task) | {
             "spec": task.spec.model_dump(mode="json"),
             "input_shape": list(task.input_shape),
