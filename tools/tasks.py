@@ -32,7 +32,7 @@ class TaskView(BaseModel):
     version: int
     model: dict[str, Any] = Field(description="the current: version, sha256, size, url")
     best: dict[str, Any]
-    rounds: list[dict[str, Any]] = Field(description="the latest 50: state, cohort, bytes, scores, version")
+    rounds: list[dict[str, Any]] = Field(description="the latest 50: state, bytes, scores, version")
     nodes: list[dict[str, Any]] | None = Field(description="not shown to nodes")
     spec: dict[str, Any]
     initial_scores: dict[str, float]
