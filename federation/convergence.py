@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -120,11 +119,6 @@ def distance(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor])
     """‖one - other‖₂ over all tensors of two models of the same shape, summed in float64."""
     squares = sum(float((one[name].double() - other[name].double()).square().sum()) for name in sorted(one))
     return math.sqrt(squares)
-
-
-def path(versions: Sequence[Mapping[str, torch.Tensor]]) -> list[float]:
-    """How far each version is from the one before."""
-    return [distance(one, other) for one, other in pairwise(versions)]
 
 
 def agreement(norm_of_mean: float, norms: Sequence[float], weights: Sequence[float]) -> float | None:

@@ -123,3 +123,10 @@ async def test_a_member_that_was_never_selected_has_no_part(world: World) -> Non
     await ann.ask(task), await bob.ask(task)
     parts = {m["node_id"]: m["selected"] for m in (await world.federation.views.task(task, private=True))["nodes"]}
     assert parts == {ann.node_id: 1, bob.node_id: 0}
+
+
+async def test_a_round_that_was_cancelled_is_nobodys_drop_out(world: World) -> None:
+    task, _ = await three(world, cohort={"size": 3})
+    await world.federation.tasks.control(task, "cancel", version=None, actor="test")
+    members = (await world.federation.views.task(task, private=True))["nodes"]
+    assert [(member["selected"], member["dropped_out"]) for member in members] == [(1, 0)] * 3
