@@ -103,6 +103,10 @@ async def test_a_task_that_diverges_is_paused_and_goes_on_from_its_best_version_
     assert (view["state"], view["round"], view["version"], view["reason"]) == ("running", 6, 5, "")
     assert (await world.round(task, 5))["base_version"] == 1
     assert (await world.weights(task)).tolist() == [0.875] * 3
+    await train(world, task, ann, -2.0, -2.0)
+    assert (await look(world, task))["state"] == "running", "what was left behind does not count"
+    await train(world, task, ann, 0.0)
+    assert (await look(world, task))["state"] == "paused"
 
 
 async def test_a_task_that_is_resumed_as_it_is_goes_on_for_a_round_at_a_time(world: World) -> None:
@@ -193,3 +197,6 @@ async def test_each_version_keeps_its_scores_by_class_how_far_it_moved_and_how_f
     }
     lineage = await world.federation.views.version(task, 1)
     assert lineage["metrics"]["accuracy.class_0"] == 0.25
+    await world.federation.models.evaluate(task, 0)
+    assert (await look(world, task))["initial_scores"].keys() >= {"accuracy", "loss"}
+    assert not any("class" in name for name in (await look(world, task))["initial_scores"]), "get_task stays short"
