@@ -103,8 +103,15 @@ async def test_a_task_that_diverges_is_paused_and_goes_on_from_its_best_version_
     assert (view["state"], view["round"], view["version"], view["reason"]) == ("running", 6, 5, "")
     assert (await world.round(task, 5))["base_version"] == 1
     assert (await world.weights(task)).tolist() == [0.875] * 3
-    await train(world, task, ann, -2.0, -2.0)
-    assert (await look(world, task))["state"] == "running", "what was left behind does not count"
+
+
+async def test_versions_that_a_roll_back_left_behind_do_not_count(world: World) -> None:
+    task, ann = await world.task(**ALONE), await world.node("ann")
+    await train(world, task, ann, 0.75, -2.0, 0.0, 0.0)
+    for action, version in (("roll_back", 1), ("resume", None)):
+        await world.federation.tasks.control(task, action, version=version, actor="test")  # type: ignore[arg-type]
+    await train(world, task, ann, -2.0, 0.0)
+    assert (await look(world, task))["state"] == "running", "two bad rounds of its own"
     await train(world, task, ann, 0.0)
     assert (await look(world, task))["state"] == "paused"
 
