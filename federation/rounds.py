@@ -10,13 +10,12 @@ A round that misses its quorum at the deadline is `void`: the global model stays
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-import numpy as np
-
+from federation.selection import NOTHING, Facts, draw_by_examples, draw_by_loss, draw_by_speed, draw_uniform
 from federation.spec import CohortSpec
 
 
@@ -67,11 +66,19 @@ def fewest_in_a_round(spec: CohortSpec) -> int:
     return math.ceil(wanted / 2)
 
 
-def select_cohort(spec: CohortSpec, available: Collection[str], seed: int) -> Cohort | None:
-    """A uniform draw without replacement from the nodes at hand; None while there are too few of them.
+def select_cohort(
+    spec: CohortSpec,
+    available: Collection[str],
+    seed: int,
+    *,
+    facts: Mapping[str, Facts] | None = None,
+    deadline_s: float = math.inf,
+) -> Cohort | None:
+    """A draw without replacement from the nodes at hand, by the spec's strategy; None while there are too few of them.
 
     More nodes are drawn than wanted by the factor `over_selection` (Bonawitz et al. 2019, section 2.2). The draw
-    depends on the seed and on the set of nodes, not on the order in which they came.
+    depends on the seed, on the set of nodes and on the facts, not on the order in which they came. Uniform needs no
+    facts; a node without any counts as unknown.
     """
     count = len(available)
     if count < nodes_needed(spec):
@@ -80,9 +87,18 @@ def select_cohort(spec: CohortSpec, available: Collection[str], seed: int) -> Co
         spec.size if spec.size is not None else max(spec.quorum or 1, math.floor((spec.fraction or 1) * count + 0.5))
     )
     drawn = min(count, math.ceil(wanted * spec.over_selection))
-    members = np.random.default_rng(seed).choice(sorted(available), size=drawn, replace=False)
+    known = {node: (facts or {}).get(node, NOTHING) for node in available}
+    match spec.selection:
+        case "uniform":
+            members = draw_uniform(list(available), drawn, seed)
+        case "examples":
+            members = draw_by_examples(known, drawn, seed)
+        case "speed":
+            members = draw_by_speed(known, drawn, seed, deadline_s=deadline_s)
+        case "power_of_choice":
+            members = draw_by_loss(known, drawn, seed, candidates=spec.candidates)
     quorum = spec.quorum if spec.quorum is not None else math.ceil(wanted / 2)
-    return Cohort(tuple(sorted(str(member) for member in members)), wanted, quorum)
+    return Cohort(tuple(sorted(members)), wanted, quorum)
 
 
 def decide(

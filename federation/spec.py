@@ -141,6 +141,24 @@ class CohortSpec(Part):
     quorum: int | None = Field(
         default=None, ge=1, description="Fewest updates that make a round; default: half of those wanted."
     )
+    selection: Literal["uniform", "examples", "speed", "power_of_choice"] = Field(
+        default="uniform",
+        description="Who is drawn: anyone; by number of examples; who finishes before the deadline; of the candidates "
+        "those with the highest loss as they last reported it (eval_loss, else train_loss; unknown is highest).",
+    )
+    candidates: int | None = Field(
+        default=None, ge=1, le=100_000, description="power_of_choice: nodes to choose from; default: twice the cohort."
+    )
+
+    @model_validator(mode="after")
+    def _candidates_to_choose_from(self) -> Self:
+        if self.candidates is None:
+            return self
+        if self.selection != "power_of_choice":
+            raise ValueError(f"candidates belong to selection power_of_choice, not to {self.selection}")
+        if self.size is not None and self.candidates < self.size:
+            raise ValueError(f"{self.candidates} candidates are too few to choose {self.size} nodes from")
+        return self
 
     @model_validator(mode="after")
     def _one_of_size_and_fraction(self) -> Self:
@@ -159,6 +177,23 @@ class EvaluationSpec(Part):
     every: int = Field(default=1, ge=1, description="The server scores every so many rounds, and the last.")
 
 
+class StoppingSpec(Part):
+    """When a task ends before its last round. Scores are the server's, else the nodes' mean."""
+
+    target_accuracy: float | None = Field(
+        default=None, gt=0, le=1, description="Finish when a version is as accurate as this; default: never."
+    )
+    patience: int | None = Field(
+        default=None, ge=1, le=100_000, description="Finish after so many versions without improvement; default: never."
+    )
+    min_delta: float = Field(
+        default=0.0, ge=0, le=1e6, description="patience: an improvement by less than this is none."
+    )
+    on_divergence: Literal["pause", "stop", "go_on"] = Field(
+        default="pause", description="When the loss is not finite, or three times in a row four times the best."
+    )
+
+
 class TaskSpec(Part):
     """One federation's task."""
 
@@ -170,6 +205,7 @@ class TaskSpec(Part):
     aggregation: AggregationSpec = AggregationSpec()
     cohort: CohortSpec = CohortSpec(size=1)
     evaluation: EvaluationSpec = EvaluationSpec()
+    stopping: StoppingSpec = StoppingSpec()
     codec: Literal["none"] = Field(default="none", description="How updates are compressed on the wire.")
     rounds: int = Field(default=5, ge=1, le=100_000)
     deadline_s: float = Field(default=600, gt=0, le=7 * 86_400, description="Seconds a round may take, at most.")

@@ -30,10 +30,9 @@ class TaskView(BaseModel):
     round: int
     num_rounds: int
     version: int
-    model: dict[str, Any] = Field(description="the current one: version, sha256, size, url")
-    rounds: list[dict[str, Any]] = Field(
-        description="the latest 50: state, cohort, seconds, bytes, scores, version, sha256"
-    )
+    model: dict[str, Any] = Field(description="the current: version, sha256, size, url")
+    best: dict[str, Any]
+    rounds: list[dict[str, Any]] = Field(description="the latest 50: state, bytes, scores, version")
     nodes: list[dict[str, Any]] | None = Field(description="not shown to nodes")
     spec: dict[str, Any]
     initial_scores: dict[str, float]

@@ -51,6 +51,7 @@ async def validate_task(
         return _answer(problems)
     budget = state.workload.estimate(parsed)
     warnings = _against_nodes(parsed, budget.memory_bytes, await state.federation.views.capabilities())
+    warnings += _of_selection(parsed)
     answer = _answer([], warnings, asdict(budget))
     if measure:
         if state.measuring.locked():
@@ -74,6 +75,15 @@ def _answer(
         budget=budget or {},
         measured=None,
     )
+
+
+def _of_selection(spec: TaskSpec) -> list[Problem]:
+    if spec.cohort.selection != "power_of_choice" or (spec.evaluation.nodes and spec.data.holdout):
+        return []
+    words = "nodes score no model before they train, so they are chosen by their training loss; one that reports none "
+    words += "is taken whenever it is a candidate"
+    mend = "set evaluation.nodes and a data.holdout above 0, or see that every node reports train_loss"
+    return [Problem(field="cohort.selection", problem=words, mend=mend)]
 
 
 def _against_nodes(spec: TaskSpec, memory_bytes: int, nodes: list[dict[str, Any]]) -> list[Problem]:

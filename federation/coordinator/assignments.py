@@ -10,6 +10,7 @@ from typing import Any, Literal
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from federation.coordinator.candidates import facts_about
 from federation.coordinator.membership import Membership
 from federation.coordinator.ports import Shared
 from federation.coordinator.records import ModelVersion, Round, Task, find_round, get_task, get_version
@@ -111,7 +112,11 @@ class Assignments:
                 if fresh is None or fresh.state is not RoundState.OPEN:
                     return ""
                 at_hand = await self._at_hand(connection, task)
-            cohort = select_cohort(task.spec.cohort, at_hand, derive_seed(task.spec.seed, "cohort", fresh.round))
+                facts = None
+                if task.spec.cohort.selection != "uniform" and len(at_hand) >= nodes_needed(task.spec.cohort):
+                    facts = await facts_about(connection, self._shared.liveness, task, fresh.round, at_hand)
+            seed = derive_seed(task.spec.seed, "cohort", fresh.round)
+            cohort = select_cohort(task.spec.cohort, at_hand, seed, facts=facts, deadline_s=task.spec.deadline_s)
             if cohort is None:
                 return _waits_for_nodes(task, len(at_hand))
             for member in cohort.members:

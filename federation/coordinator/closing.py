@@ -20,7 +20,7 @@ from federation.coordinator.ports import Shared
 from federation.coordinator.publishing import Publisher
 from federation.coordinator.records import Round, get_round, get_task
 from federation.coordinator.traffic import Traffic
-from federation.coordinator.transitions import go_on, move_round
+from federation.coordinator.transitions import move_round, next_round
 from federation.errors import ErrorCode, Refused
 from federation.fault_points import reach
 from federation.rounds import RoundState, TaskState, decide
@@ -223,7 +223,7 @@ class Closer:
             reason = f"{submitted} of the {current.quorum} updates of its quorum came before the deadline"
             if await self._end(connection, current, RoundState.COLLECTING, reason, now):
                 task = await get_task(connection, current.task_id)
-                await go_on(connection, task, current.round, current.base_version, now)
+                await next_round(connection, task, current.round, current.base_version, now)
                 reach("void_written")
 
         await self._shared.database.write(work)

@@ -66,7 +66,8 @@ class Models:
         now = self._shared.clock()
 
         async def work(connection: AsyncConnection) -> None:
-            await connection.execute(delete(metrics).where(*[metrics.c[n] == v for n, v in key.items()]))
+            conditions = [metrics.c[name] == value for name, value in key.items()]
+            await connection.execute(delete(metrics).where(*conditions, metrics.c.name.in_(scores)))
             rows = [key | {"node_id": "", "name": name, "value": value, "at": now} for name, value in scores.items()]
             await connection.execute(insert(metrics), rows)
 

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from federation.aggregation.rules import Contribution, Diagnosis, aggregate
 from federation.coordinator.ports import Shared
 from federation.coordinator.records import ModelVersion, Round, Task, get_round, get_task, get_version
-from federation.coordinator.scores import node_means, server_scores
+from federation.coordinator.scores import movement, node_means, server_scores
 from federation.coordinator.traffic import Traffic
 from federation.coordinator.transitions import go_on, move_round
 from federation.fault_points import reach
@@ -88,6 +88,7 @@ class Publisher:
         weights = made.weights
         reach("round_folded")
         scores, unscored = self._score(task, weights) if _scores_now(task, current.round) else ({}, "")
+        scores |= movement(task.spec.aggregation, weights, spool.path(base.sha256), rows)
         sha256 = spool.put(chunks(weights))
         reach("new_model_stored")
         return Outcome(

@@ -1,19 +1,50 @@
-"""Scores as rows of `metrics`: the server's own, and the mean of what the nodes measured."""
+"""Scores as rows of `metrics`: the server's own, the mean of what the nodes measured, and how far the model moved."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from federation.evaluation import Evaluation
+import torch
 
+from federation.aggregation.weighting import shares
+from federation.convergence import agreement, distance
+from federation.evaluation import Evaluation
+from federation.spec import AggregationSpec
+from federation.weights import load
+
+BY_CLASS = "accuracy.class_"
+MOST_CLASSES = 100
+"""A data set with more classes keeps no accuracy for each: they would crowd out every other metric."""
+
+_PLAIN_MEANS = ("fedavg", "fedprox")
 _WEIGHTS = {"eval_accuracy": "eval_examples", "eval_loss": "eval_examples", "train_accuracy": None, "train_loss": None}
 
 
 def server_scores(evaluation: Evaluation) -> dict[str, float]:
-    """A score by name; a loss that is not finite is no number to keep."""
+    """A score by name; a loss that is not finite is no number to keep. By class as well, if they are not too many."""
     values = {"accuracy": evaluation.accuracy, "loss": evaluation.loss, "examples": float(evaluation.num_examples)}
+    by_class = evaluation.per_class_accuracy
+    if len(by_class) <= MOST_CLASSES:
+        values |= {f"{BY_CLASS}{c}": value for c, value in enumerate(by_class) if value is not None}
+    return {name: value for name, value in values.items() if math.isfinite(value)}
+
+
+def movement(
+    aggregation: AggregationSpec, new: Mapping[str, torch.Tensor], base: Path, rows: Sequence[Mapping[Any, Any]]
+) -> dict[str, float]:
+    """How far the round moved the model in `base`, and how far the updates in `rows` did.
+
+    `step_norm` is the distance between the two versions, `mean_update_norm` the updates' norms averaged by weight, and
+    `update_agreement`, only where the step is the updates' plain mean, the one over the other: low is drift.
+    """
+    step, norms = distance(new, load(base)), [float(row["norm"]) for row in rows]
+    weights = shares([row["num_examples"] for row in rows], aggregation.weighting_or_default)
+    values = {"step_norm": step, "mean_update_norm": sum(w * norm for w, norm in zip(weights, norms, strict=True))}
+    if aggregation.rule in _PLAIN_MEANS and (agreed := agreement(step, norms, weights)) is not None:
+        values["update_agreement"] = agreed
     return {name: value for name, value in values.items() if math.isfinite(value)}
 
 

@@ -14,7 +14,7 @@ from federation.aggregation.compatibility import problems as rule_problems
 from federation.coordinator.housekeeping import Housekeeping
 from federation.coordinator.ports import Shared
 from federation.coordinator.records import Task, find_round, get_task, get_version
-from federation.coordinator.transitions import go_on, open_round
+from federation.coordinator.transitions import next_round, open_round
 from federation.errors import ErrorCode, Refused
 from federation.fault_points import reach
 from federation.rounds import RoundState, TaskState
@@ -131,7 +131,7 @@ class Tasks:
         await self._move(connection, task, TaskState.PAUSED, TaskState.RUNNING, actor)
         last = await find_round(connection, task.task_id, task.round)
         if last is not None and last.state in (RoundState.CLOSED, RoundState.VOID):
-            await go_on(connection, task, last.round, task.version, self._shared.clock())
+            await next_round(connection, task, last.round, task.version, self._shared.clock())
 
     async def _cancel(self, connection: AsyncConnection, task: Task, actor: str) -> None:
         if task.state is TaskState.CANCELLED:

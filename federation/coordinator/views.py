@@ -9,8 +9,11 @@ from sqlalchemy import func, select
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from federation.convergence import best
 from federation.coordinator.ports import Shared
 from federation.coordinator.records import Round, Task, get_round, get_task, get_version
+from federation.coordinator.scores import BY_CLASS
+from federation.coordinator.trend import NO_PART, participation, points
 from federation.rounds import RoundState
 from federation.store.tables import assignments, members, metrics, model_versions, nodes, rounds, tasks, updates
 
@@ -45,7 +48,7 @@ class Views:
             rows = await connection.execute(newest.order_by(rounds.c.round))
             history = [Round.of(row) for row in rows.mappings()]
             cohort = await _cohorts(connection, task_id)
-            scores = await _scores(connection, task_id, fewest=1 if private else FEWEST_IN_A_MEAN)
+            scores = await _scores(connection, task_id, fewest=1 if private else FEWEST_IN_A_MEAN, by_class=False)
             hashes = await _hashes(connection, task_id)
             joined = (
                 await connection.execute(
@@ -56,6 +59,7 @@ class Views:
                 )
             ).mappings()
             people = [dict(row) for row in joined]
+            parts = await participation(connection, task_id, cohort) if private else {}
         view = _summary(task) | {
             "spec": task.spec.model_dump(mode="json"),
             "input_shape": list(task.input_shape),
@@ -67,11 +71,15 @@ class Views:
                 "size": model.size,
                 "url": self._shared.lanes.blob_url(model.sha256, task_id),
             },
+            "best": _best(task, scores),
             "initial_scores": scores.get((task_id, 0), {}),
             "rounds": [_round(r, cohort.get(r.round, []), scores, hashes) for r in history],
         }
         if private:
-            view["nodes"] = [self._member(task, row, cohort.get(task.round, [])) for row in people]
+            view["nodes"] = [
+                self._member(task, row, cohort.get(task.round, [])) | parts.get(row["node_id"], NO_PART)
+                for row in people
+            ]
         return view
 
     async def round(self, task_id: str, number: int) -> dict[str, Any]:
@@ -263,7 +271,21 @@ async def _hashes(connection: AsyncConnection, task_id: str) -> dict[int, str]:
     return {int(version): str(sha256) for version, sha256 in await connection.execute(query)}
 
 
-async def _scores(connection: AsyncConnection, task_id: str, *, fewest: int = 1) -> Scores:
+def _best(task: Task, scores: Scores) -> dict[str, Any]:
+    """The best version that anyone has measured, with its scores; empty before that."""
+    line = sorted(version for _, version in scores)
+    by_source = {
+        version: {
+            ("nodes" if name.startswith(("eval_", "train_")) else "server", name): value
+            for name, value in scores[task.task_id, version].items()
+        }
+        for version in line
+    }
+    top = best(points([(version, version) for version in line], by_source, task, task.round))
+    return {} if top is None else {"version": top.version, "accuracy": top.accuracy, "loss": top.loss}
+
+
+async def _scores(connection: AsyncConnection, task_id: str, *, fewest: int = 1, by_class: bool = True) -> Scores:
     """Scores of each version by the server (accuracy, loss) and by the nodes' mean (eval_accuracy, ...), if at least
     `fewest` nodes are in it."""
     reporters = {
@@ -274,9 +296,8 @@ async def _scores(connection: AsyncConnection, task_id: str, *, fewest: int = 1)
             .group_by(metrics.c.version)
         )
     }
-    rows = await connection.execute(
-        select(metrics).where(metrics.c.task_id == task_id, metrics.c.source.in_(["server", "nodes"]))
-    )
+    query = select(metrics).where(metrics.c.task_id == task_id, metrics.c.source.in_(["server", "nodes"]))
+    rows = await connection.execute(query if by_class else query.where(metrics.c.name.not_like(f"{BY_CLASS}%")))
     found: Scores = defaultdict(dict)
     for row in rows.mappings():
         if row["source"] == "server" or reporters.get(row["version"], 0) >= fewest:

@@ -73,12 +73,13 @@ async def test_no_metric_of_a_node_can_stop_a_round_or_spoil_its_scores(
         assert row["name"] != "eval_accuracy" or 0 <= row["value"] <= 1
 
 
-async def test_a_model_that_diverged_past_scoring_still_closes_its_round(served: Served) -> None:
+async def test_a_model_that_diverged_past_scoring_still_closes_its_round_and_pauses_its_task(served: Served) -> None:
     (node,) = await cohort(served, 1)
     await node.submit_inline(packed(value=3e38))
     await served.close_due_rounds()
     state = await served.state_of(node.task_id)
-    assert (state["state"], state["rounds"][0]["state"]) == ("running", "closed")
+    assert (state["state"], state["rounds"][0]["state"]) == ("paused", "closed")
+    assert "the loss of version 1 is not finite" in state["reason"]
 
 
 async def test_a_task_whose_last_round_failed_can_be_brought_to_an_end(served: Served) -> None:

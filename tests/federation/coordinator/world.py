@@ -149,10 +149,18 @@ class Node:
         return await self._federation.assignments.get(self.row, task_id, **arguments)
 
     async def submit(
-        self, task_id: str, number: int, delta: float, *, examples: int = 10, base: int | None = None
+        self,
+        task_id: str,
+        number: int,
+        delta: float,
+        *,
+        examples: int = 10,
+        base: int | None = None,
+        metrics: dict[str, float] | None = None,
     ) -> Receipt:
         """Uploads and submits a delta of three equal numbers."""
         submission = await self.prepared(task_id, number, delta, examples=examples, base=base)
+        submission.metrics.update(metrics or {})
         return await self._federation.submissions.submit(self.row, submission)
 
     async def prepared(
