@@ -57,17 +57,16 @@ class LocalUpdates:
         return len(self.num_examples)
 
     @classmethod
-    def joined(cls, parts: Sequence[LocalUpdates]) -> LocalUpdates:
-        """All of them, in order; their deltas are copied unless there is one part."""
-        if len(parts) == 1:
-            return parts[0]
-        return cls(
-            torch.cat([part.deltas for part in parts]),
-            [n for part in parts for n in part.num_examples],
-            [n for part in parts for n in part.num_steps],
-            [value for part in parts for value in part.loss],
-            [value for part in parts for value in part.accuracy],
-        )
+    def nothing(cls) -> LocalUpdates:
+        """Of no client, to `count` others in."""
+        return cls(torch.empty(0), [], [], [], [])
+
+    def count(self, others: LocalUpdates) -> None:
+        """Adds all of theirs but the deltas."""
+        self.num_examples.extend(others.num_examples)
+        self.num_steps.extend(others.num_steps)
+        self.loss.extend(others.loss)
+        self.accuracy.extend(others.accuracy)
 
 
 def flattened(tensors: Sequence[Tensor]) -> Tensor:
