@@ -11,6 +11,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,7 @@ from typing import Self
 import numpy as np
 import torch
 
+from federation.errors import ErrorCode, Refused
 from federation.simulation.clients import LocalUpdates, Work
 from federation.simulation.engine import ModelFactory, check_float32
 from federation.simulation.loop import LoopEngine
@@ -93,6 +95,10 @@ class ProcessesEngine:
                 file = folder / f"update-{place}.npy"
                 yield replace(update, deltas=torch.from_numpy(np.load(file)))
                 file.unlink()
+        except BrokenProcessPool:
+            problem = "a process of the simulation ended before its client had trained."
+            mend = "it may have run out of memory: use fewer workers, or the engine loop"
+            raise Refused(ErrorCode.INTERNAL, problem, mend) from None
         finally:
             for job in jobs.values():
                 job.cancel()
