@@ -3,7 +3,6 @@ them are open at a time."""
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -57,8 +56,6 @@ class FileUpdates:
 
     def weighted_sum(self, weights: Sequence[float]) -> Sum:
         """See `Updates`. Files are mapped one after the other: memory is one accumulator and one file's pages."""
-        if not all(math.isfinite(weight) for weight in weights):
-            raise ValueError(f"weights must be finite, not {list(weights)}")
         heard = [(path, weight) for path, weight in zip(self.paths, weights, strict=True) if weight]
         tensors = mapped([path for path, _ in heard], self.layout, prefix=self._prefix)
         return weighted_sum(self.layout, tensors, [weight for _, weight in heard])

@@ -47,16 +47,15 @@ def weighted_sum(model: Layout, updates: Iterable[Tensors], weights: Sequence[fl
     Args:
         model: layout of the global model.
         updates: deltas by the model's names, one for each weight.
-        weights: finite factors; an update of weight 0 is not looked at.
+        weights: finite factors.
     """
     if not all(math.isfinite(weight) for weight in weights):
         raise ValueError(f"weights must be finite, not {list(weights)}")
     check_model(model)
     total = zeros(model)
     for delta, weight in zip(updates, weights, strict=True):
-        if weight:
-            for name, tensor in total.items():
-                tensor.add_(delta[name], alpha=weight)
+        for name, tensor in total.items():
+            tensor.add_(delta[name], alpha=weight)
     return total
 
 

@@ -53,7 +53,8 @@ class MemoryUpdates:
 
     def weighted_sum(self, weights: Sequence[float]) -> Sum:
         """See `Updates`."""
-        return weighted_sum(self.layout, self._rows(), weights)
+        heard = [(row, weight) for row, weight in zip(self._rows(), weights, strict=True) if weight]
+        return weighted_sum(self.layout, [row for row, _ in heard], [weight for _, weight in heard])
 
     def alignments(self, total: Sum) -> list[Alignment]:
         """See `Updates`; a block at a time, in float64."""
