@@ -16,9 +16,8 @@ from torch import nn
 
 from edge_client.checkpoints import Checkpoints
 from edge_client.data import Share
-from federation.aggregation.methods import options_of
 from federation.evaluation import Evaluation, evaluate
-from federation.spec import AggregationSpec, TaskSpec
+from federation.spec import TaskSpec
 from federation.training import Progress, Stopped, Trained, Training, run
 from federation.weights import load, pack_update, subtract
 from resources.models.catalogue import create_model
@@ -76,7 +75,7 @@ def make_update(
     received = load(model_file)
     model = _build(spec, assignment, model_file)
     scored = evaluate(model, share.held_out) if spec.evaluation.nodes and len(share.held_out) else None
-    training = Training(model, share.train, spec.training, seed=seed, proximal=proximal(spec.aggregation))
+    training = Training(model, share.train, spec.training, seed=seed, proximal=spec.aggregation.proximal)
     if checkpoints is not None and checkpoints.resume(training):
         on_resumed(training.progress())
     try:
@@ -98,13 +97,6 @@ def make_update(
         num_steps=trained.num_steps,
         metrics=_metrics(trained, scored),
     )
-
-
-def proximal(aggregation: AggregationSpec) -> float:
-    """μ of the proximal term that the task's method asks of nodes; 0 where it asks for none."""
-    if aggregation.rule not in ("fedprox", "fednova"):
-        return 0.0
-    return float(options_of(aggregation.rule, aggregation.options).mu)
 
 
 def score(spec: TaskSpec, assignment: Mapping[str, Any], model_file: Path, share: Share, *, threads: int) -> Evaluation:

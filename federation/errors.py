@@ -59,9 +59,17 @@ class Refused(Exception):
         self.mend = mend
         self.retry_after_s = retry_after_s
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Between processes every kind of refusal arrives as a plain one: by default it could not be rebuilt at all."""
+        return _rebuilt, (self.code, self.problem, self.mend, self.retry_after_s)
+
     def as_dict(self) -> dict[str, Any]:
         """What programs read, over every transport."""
         error: dict[str, Any] = {"code": self.code.value, "problem": self.problem, "mend": self.mend}
         if self.retry_after_s is not None:
             error["retry_after_s"] = round(self.retry_after_s, 1)
         return error
+
+
+def _rebuilt(code: ErrorCode, problem: str, mend: str, retry_after_s: float | None) -> Refused:
+    return Refused(code, problem, mend, retry_after_s=retry_after_s)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from federation.aggregation.methods import METHODS
+from federation.aggregation.methods import METHODS, options_of
 from federation.errors import ErrorCode, Refused
 
 
@@ -127,6 +127,13 @@ class AggregationSpec(Part):
     def weighting_or_default(self) -> Literal["examples", "uniform", "capped"]:
         """Robust rules count heads: an attacker would choose its own number of examples."""
         return self.weighting or ("uniform" if METHODS[self.rule].robust else "examples")
+
+    @property
+    def proximal(self) -> float:
+        """μ of the proximal term that the method asks of nodes; 0 where it asks for none."""
+        if self.rule not in ("fedprox", "fednova"):
+            return 0.0
+        return float(options_of(self.rule, self.options).mu)
 
 
 class CohortSpec(Part):

@@ -281,9 +281,15 @@ def run(
 
 def split_holdout(examples: Examples, share: float, seed: int) -> tuple[Examples, Examples]:
     """Examples to train on and, kept from training, `share` of them (rounded down) to evaluate on; order is kept."""
-    held = int(len(examples) * share)
-    order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(seed))
-    return examples.take(order[held:].sort().values), examples.take(order[:held].sort().values)
+    trained_on, held = held_out_places(len(examples), share, seed)
+    return examples.take(trained_on), examples.take(held)
+
+
+def held_out_places(n: int, share: float, seed: int) -> tuple[Tensor, Tensor]:
+    """As `split_holdout`, places among n examples instead of the examples themselves."""
+    held = int(n * share)
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    return order[held:].sort().values, order[:held].sort().values
 
 
 def _total_steps(n: int, spec: TrainingSpec) -> int:

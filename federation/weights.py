@@ -127,12 +127,12 @@ def check_model(model: Layout) -> None:
             )
 
 
-def check_layout(path: Path, model: Layout) -> None:
-    """Refuses an update file whose tensors are not `delta/<name>` for each tensor of the model, alike in dtype and
+def check_layout(path: Path, model: Layout, *, prefix: str = DELTA) -> None:
+    """Refuses an update file whose tensors are not `<prefix><name>` for each tensor of the model, alike in dtype and
     shape; reads the header only, and no more of it than such an update needs."""
     check_model(model)
     roomy = 65_536 + sum(6 * len(name) + 512 for name in model)
-    _match(read_layout(path, max_header=roomy), {DELTA + name: info for name, info in model.items()})
+    _match(read_layout(path, max_header=roomy), {prefix + name: info for name, info in model.items()})
 
 
 def check_update(path: Path, model: Layout, *, max_norm: float | None) -> float:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from federation.aggregation.blocks import Updates, Values, Wide, check_finite
+from federation.aggregation.blocks import Updates, Values, Wide, check_finite, exact_dtype
 from federation.aggregation.fold import HUGE, TINY, Alignment, Sum, zeros
 
 Reduce = Callable[[Values], Wide]
@@ -34,7 +34,7 @@ def reduce_across(updates: Updates, reduce: Reduce, mixing: Wide | None = None) 
     """
     total = zeros(updates.layout)
     squares, dots, length = np.zeros(len(updates)), np.zeros(len(updates)), 0.0
-    for block in updates.blocks(np.float64 if mixing is not None else updates.exact_dtype):
+    for block in updates.blocks(np.float64 if mixing is not None else exact_dtype(updates.layout)):
         answer = reduce(_ordered(block.values if mixing is None else mixing @ block.values))
         flat = total[block.name].reshape(-1)
         flat[block.start : block.start + len(answer)] = torch.from_numpy(answer).to(flat.dtype)

@@ -80,11 +80,20 @@ def problems(spec: TaskSpec) -> list[Problem]:
     """Everything that keeps the task's rule from working, by field."""
     aggregation = spec.aggregation
     found = refusals(Cell(aggregation.rule, aggregation.mixing, aggregation.weighting_or_default, model_kind(spec)))
-    try:
-        options = options_of(aggregation.rule, aggregation.options)
-    except ValidationError as error:
-        return found + _wrong_options(aggregation.rule, error)
+    wrong = option_problems(aggregation)
+    if wrong:
+        return found + wrong
+    options = options_of(aggregation.rule, aggregation.options)
     return [*found, *_of_cohort(spec, options), *_of_training(spec, options)]
+
+
+def option_problems(aggregation: AggregationSpec) -> list[Problem]:
+    """What is wrong with the rule's own options; nothing when they are right."""
+    try:
+        options_of(aggregation.rule, aggregation.options)
+    except ValidationError as error:
+        return _wrong_options(aggregation.rule, error)
+    return []
 
 
 def model_kind(spec: TaskSpec) -> ModelKind:

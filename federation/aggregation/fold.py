@@ -1,9 +1,9 @@
-"""The weighted sum at the heart of every rule: files in, one model out, memory independent of their number."""
+"""The weighted sum at the heart of every rule: updates in, one model out, memory independent of their number."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import torch
 
 from federation.errors import ErrorCode, Refused
 from federation.layout import DTYPES, Layout, read_layout, shown
-from federation.weights import DELTA, check_layout, check_model, load, squared_norm
+from federation.weights import DELTA, Tensors, check_layout, check_model, load, squared_norm
 
 Sum = dict[str, torch.Tensor]
 """A delta on its way: by the model's names, in float32 at least."""
@@ -24,40 +24,48 @@ TINY, HUGE = 1e-30, 1e36
 
 def fold(base: Path, updates: Sequence[Path], weights: Sequence[float]) -> dict[str, torch.Tensor]:
     """base + sum_i weights[i] * updates[i], in the base's dtypes; see `weighted_sum` and `step_from`."""
-    return step_from(base, weighted_sum(read_layout(base), updates, weights))
+    layout = read_layout(base)
+    return step_from(load(base), weighted_sum(layout, mapped(updates, layout), weights))
 
 
-def weighted_sum(model: Layout, updates: Sequence[Path], weights: Sequence[float], *, prefix: str = DELTA) -> Sum:
+def mapped(paths: Iterable[Path], model: Layout, *, prefix: str = DELTA) -> Iterator[Tensors]:
+    """The updates in files of `<prefix><name>`, one mapped after the other.
+
+    Refuses (bad_update) an update of another layout than the model's.
+    """
+    for path in paths:
+        check_layout(path, model, prefix=prefix)
+        tensors = load(path)
+        yield {name: tensors[prefix + name] for name in model}
+
+
+def weighted_sum(model: Layout, updates: Iterable[Tensors], weights: Sequence[float]) -> Sum:
     """sum_i weights[i] * updates[i], in the order given and in float32 at least.
 
-    Files are mapped one after the other, so memory is one accumulator and one file's pages.
+    Memory is one accumulator beside what the updates take: those of `mapped`, one file's pages.
 
     Args:
         model: layout of the global model.
-        updates: files of `<prefix><name>`, one for each weight.
+        updates: deltas by the model's names, one for each weight.
         weights: finite factors.
-
-    Refuses (bad_update) an update of another layout than the model's.
     """
     if not all(math.isfinite(weight) for weight in weights):
         raise ValueError(f"weights must be finite, not {list(weights)}")
     check_model(model)
     total = zeros(model)
-    for path, weight in zip(updates, weights, strict=True):
-        check_layout(path, model)
-        delta = load(path)
+    for delta, weight in zip(updates, weights, strict=True):
         for name, tensor in total.items():
-            tensor.add_(delta[prefix + name], alpha=weight)
+            tensor.add_(delta[name], alpha=weight)
     return total
 
 
-def step_from(base: Path, delta: Sum) -> dict[str, torch.Tensor]:
-    """base + delta, in the base's dtypes; `delta` is used up.
+def step_from(base: Tensors, delta: Sum) -> dict[str, torch.Tensor]:
+    """base + delta, in the base's dtypes; `delta` is used up, `base` is left as it is.
 
     The base is added last: many small steps do not drown in a large weight, and a bfloat16 model is rounded once.
     Refuses (bad_update) a result that is not finite.
     """
-    for name, tensor in load(base).items():
+    for name, tensor in base.items():
         delta[name] = delta[name].add_(tensor).to(tensor.dtype)
         _check_finite(name, delta[name])
     return delta
@@ -76,13 +84,13 @@ class Alignment:
     cosine: float
 
 
-def alignments(updates: Sequence[Path], total: Sum) -> Iterator[Alignment]:
-    """Every update beside `total`, one file after the other."""
+def alignments(updates: Iterable[Tensors], total: Sum) -> Iterator[Alignment]:
+    """Every update beside `total`, one after the other."""
     length = math.sqrt(sum(squared_norm(tensor) for tensor in total.values()))
-    for path in updates:
-        delta, square, dot = load(path), 0.0, 0.0
+    for delta in updates:
+        square, dot = 0.0, 0.0
         for name, tensor in total.items():
-            mine, flat = delta[DELTA + name].reshape(-1), tensor.reshape(-1)
+            mine, flat = delta[name].reshape(-1), tensor.reshape(-1)
             for start in range(0, flat.numel(), _BLOCK):
                 part, beside = mine[start : start + _BLOCK].to(flat.dtype), flat[start : start + _BLOCK]
                 one, other = float(part.dot(part)), float(part.dot(beside))

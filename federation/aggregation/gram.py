@@ -17,10 +17,10 @@ _ROUNDING = 1e-14  # of |Δ_i|² + |Δ_j|²: what a difference of float64 sums c
 
 
 def gram(updates: Updates) -> Wide:
-    """G, float64 [n, n], in one pass over the files. Refuses (bad_update) updates that hold NaN or infinity."""
+    """G, float64 [n, n], in one pass over the updates. Refuses (bad_update) updates that hold NaN or infinity."""
     total = np.zeros((len(updates), len(updates)))
     with np.errstate(invalid="ignore", over="ignore"):
-        for block in updates.blocks():
+        for block in updates.blocks(np.float64):
             total += block.values @ block.values.T
     check_finite(np.diag(total), updates)
     return total

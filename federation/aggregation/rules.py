@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,8 @@ from federation.aggregation.fedadagrad import FedAdagrad
 from federation.aggregation.fedadam import FedAdam
 from federation.aggregation.fedavgm import FedAvgM
 from federation.aggregation.fedyogi import FedYogi
-from federation.aggregation.fold import Alignment, Sum, alignments, step_from, weighted_sum
+from federation.aggregation.files import FileUpdates
+from federation.aggregation.fold import Alignment, Sum, step_from
 from federation.aggregation.geometric_median import geometric_median
 from federation.aggregation.gram import cosines_to, gram
 from federation.aggregation.median import median
@@ -36,6 +37,7 @@ from federation.aggregation.weighting import shares
 from federation.errors import ErrorCode, Refused
 from federation.layout import read_layout
 from federation.spec import AggregationSpec, TrainingSpec
+from federation.weights import Tensors, load
 
 _OPTIMIZERS = {"fedavgm": FedAvgM, "fedadagrad": FedAdagrad, "fedadam": FedAdam, "fedyogi": FedYogi}
 
@@ -49,6 +51,20 @@ class Contribution:
     path: Path
     num_examples: int
     num_steps: int
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A contribution without its tensors: whose it is, and the counts that weigh it."""
+
+    node_id: str
+    upload_id: str
+    num_examples: int
+    num_steps: int
+
+
+_Claimed = Claim | Contribution
+_C = TypeVar("_C", Claim, Contribution, _Claimed)
 
 
 @dataclass(frozen=True)
@@ -85,7 +101,7 @@ class _Direction:
     """Where a rule points, before the server takes its step."""
 
     delta: Sum
-    alignments: list[Alignment]
+    alignments: Sequence[Alignment]
     weights: Wide | None
     scores: Wide | None = None
     reasons: dict[int, str] | None = None
@@ -114,26 +130,47 @@ def aggregate(
     a result that is not finite.
     """
     ordered = _in_order(contributions)
-    _check_counts(ordered, spec)
+    updates = FileUpdates([each.path for each in ordered], read_layout(base))
+    return aggregate_updates(spec, load(base), ordered, updates, training=training, state=state, seed=seed)
+
+
+def aggregate_updates(
+    spec: AggregationSpec,
+    base: Tensors,
+    claims: Sequence[_Claimed],
+    updates: Updates,
+    *,
+    training: TrainingSpec | None = None,
+    state: State | None = None,
+    seed: int = 0,
+) -> Aggregate:
+    """As `aggregate`, for updates wherever they are, to the same bits.
+
+    Args:
+        base: the global model; it is left as it is.
+        claims: one for each of `updates`, in (node_id, upload_id) order.
+    """
+    if _in_order(claims) != list(claims) or len(claims) != len(updates):
+        raise ValueError("claims are to be in (node_id, upload_id) order, one for each update")
+    _check_counts(claims, spec)
     method, options = METHODS[spec.rule], options_of(spec.rule, spec.options)
-    paths, layout = [each.path for each in ordered], read_layout(base)
     if method.kind is Kind.COORDINATE:
-        direction = _across(method, options, Updates(paths, layout), spec, seed)
+        direction = _across(method, options, updates, spec, seed)
     elif method.kind is Kind.DISTANCE:
-        parts = np.array(shares([each.num_examples for each in ordered], spec.weighting_or_default))
-        direction = _by_distance(method, options, Updates(paths, layout), spec, seed, parts)
+        parts = np.array(shares([each.num_examples for each in claims], spec.weighting_or_default))
+        direction = _by_distance(method, options, updates, spec, seed, parts)
     else:
-        weights = _mean_weights(spec, ordered, options, training)
-        total = weighted_sum(layout, paths, weights)
-        direction = _Direction(total, list(alignments(paths, total)), np.array(weights))
+        weights = _mean_weights(spec, claims, options, training)
+        total = updates.weighted_sum(weights)
+        direction = _Direction(total, updates.alignments(total), np.array(weights))
     delta, moved = direction.delta, State()
     if method.kind is Kind.OPTIMIZER:
         delta, moved = take_step(_OPTIMIZERS[spec.rule](**options.model_dump()), delta, state or {})
-    return Aggregate(step_from(base, delta), moved, _diagnoses(ordered, direction))
+    return Aggregate(step_from(base, delta), moved, _diagnoses(claims, direction))
 
 
 def _mean_weights(
-    spec: AggregationSpec, ordered: Sequence[Contribution], options: Any, training: TrainingSpec | None
+    spec: AggregationSpec, ordered: Sequence[_Claimed], options: Any, training: TrainingSpec | None
 ) -> list[float]:
     parts = shares([each.num_examples for each in ordered], spec.weighting_or_default)
     if spec.rule != "fednova":
@@ -148,7 +185,7 @@ def _mean_weights(
     return fednova.weights(parts, ways)
 
 
-def _steps(ordered: Sequence[Contribution], training: TrainingSpec, *, capped: bool) -> list[int]:
+def _steps(ordered: Sequence[_Claimed], training: TrainingSpec, *, capped: bool) -> list[int]:
     """The local steps of each update, as far as they are believed: a node that claims more than its examples take
     would stretch the steps of all others. With `capped`, no more than the median."""
     believed = []
@@ -175,8 +212,7 @@ def _by_distance(
     mixed = g if matrix is None else matrix @ g @ matrix.T
     weighing = _weigh(method.name, mixed, f, options, parts if matrix is None else None)
     v = weighing.weights if matrix is None else weighing.weights @ matrix
-    rows = np.flatnonzero(v)
-    delta = weighted_sum(updates.layout, [updates.paths[row] for row in rows], v[rows].tolist())
+    delta = updates.weighted_sum(v.tolist())
     aligned = [
         Alignment(float(norm), float(cosine))
         for norm, cosine in zip(np.sqrt(np.maximum(np.diag(g), 0.0)), cosines_to(g, v), strict=True)
@@ -248,7 +284,7 @@ def _beta(options: Any, f: int, n: int) -> float:
     return f / n if options.beta is None else float(options.beta)
 
 
-def _diagnoses(ordered: Sequence[Contribution], direction: _Direction) -> list[Diagnosis]:
+def _diagnoses(ordered: Sequence[_Claimed], direction: _Direction) -> list[Diagnosis]:
     reasons = direction.reasons or {}
     return [
         Diagnosis(
@@ -263,7 +299,7 @@ def _diagnoses(ordered: Sequence[Contribution], direction: _Direction) -> list[D
     ]
 
 
-def _in_order(contributions: Iterable[Contribution]) -> list[Contribution]:
+def _in_order(contributions: Iterable[_C]) -> list[_C]:
     ordered = sorted(contributions, key=_identity)
     for one, other in pairwise(ordered):
         if _identity(one) == _identity(other):
@@ -271,7 +307,7 @@ def _in_order(contributions: Iterable[Contribution]) -> list[Contribution]:
     return ordered
 
 
-def _check_counts(ordered: Sequence[Contribution], spec: AggregationSpec) -> None:
+def _check_counts(ordered: Sequence[_Claimed], spec: AggregationSpec) -> None:
     shares([each.num_examples for each in ordered], "uniform")  # for its refusals
     for each in ordered:
         if each.num_examples > spec.max_examples:
@@ -282,5 +318,5 @@ def _check_counts(ordered: Sequence[Contribution], spec: AggregationSpec) -> Non
             )
 
 
-def _identity(contribution: Contribution) -> tuple[str, str]:
+def _identity(contribution: _Claimed) -> tuple[str, str]:
     return contribution.node_id, contribution.upload_id

@@ -1,7 +1,7 @@
 """What Byzantine clients do, for study: some lie about their data, some about their updates.
 
-Attackers that lie about updates know all honest ones of the round, the strongest adversary of the literature, and
-all send the same. An attack never sees the rule's choice.
+Attackers that lie about updates know all honest ones of the round, the strongest adversary of the literature; those of
+alie, ipm and min_max all send the same. An attack never sees the rule's choice.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ class Attack:
 
     Attributes:
         poison: changes an attacker's share before training; None when it trains honestly.
-        forge: from the honest updates [h, p], its own honest update [p] and a generator, what an attacker sends;
-            None when it sends what it trained.
+        forge: from the honest updates [h, p], h > 0, those that the attackers trained, [a, p], and a generator, what
+            the attackers send, [a, p]; None when they send what they trained.
     """
 
     name: AttackName
     paper: str
     poison: Callable[[Client, Examples, int], Client] | None = None
-    forge: Callable[[Flat, Tensor, int, torch.Generator], Tensor] | None = None
+    forge: Callable[[Flat, Flat, torch.Generator], Flat] | None = None
 
 
 def label_flip(client: Client, pool: Examples, classes: int) -> Client:
@@ -46,33 +46,35 @@ def label_flip(client: Client, pool: Examples, classes: int) -> Client:
     return Client(client.name, client.indices, classes - 1 - pool.y[client.indices])
 
 
-def sign_flip(honest: Flat, own: Tensor, attackers: int, generator: torch.Generator) -> Tensor:
+def sign_flip(honest: Flat, own: Flat, generator: torch.Generator) -> Flat:
     """-Δ: a step in the direction it came from."""
     return -own
 
 
-def gaussian(honest: Flat, own: Tensor, attackers: int, generator: torch.Generator) -> Tensor:
+def gaussian(honest: Flat, own: Flat, generator: torch.Generator) -> Flat:
     """Noise in place of an update: normal, of standard deviation 1 in each coordinate."""
     return torch.randn(own.shape, generator=generator, dtype=own.dtype)
 
 
-def alie(honest: Flat, own: Tensor, attackers: int, generator: torch.Generator) -> Tensor:
+def alie(honest: Flat, own: Flat, generator: torch.Generator) -> Flat:
     """A little is enough: mean - z std per coordinate, z as large as passes for a supporter of the median.
 
     Section 3.2 of the paper: s = ⌊n/2 + 1⌋ - f honest updates must be won; z = Φ⁻¹((n - f - s) / (n - f)).
     """
+    attackers = len(own)
     n = len(honest) + attackers
     supporters = math.floor(n / 2 + 1) - attackers
     share = min(max((n - attackers - supporters) / (n - attackers), 1e-3), 1 - 1e-3)
-    return honest.mean(dim=0) - NormalDist().inv_cdf(share) * honest.std(dim=0, correction=0)
+    sent = honest.mean(dim=0) - NormalDist().inv_cdf(share) * honest.std(dim=0, correction=0)
+    return sent.expand_as(own)
 
 
-def inner_product(honest: Flat, own: Tensor, attackers: int, generator: torch.Generator) -> Tensor:
+def inner_product(honest: Flat, own: Flat, generator: torch.Generator) -> Flat:
     """-ε times the honest mean, ε = 0.5 in the spirit of the paper's small ε: the sum may still point the wrong way."""
-    return -0.5 * honest.mean(dim=0)
+    return (-0.5 * honest.mean(dim=0)).expand_as(own)
 
 
-def min_max(honest: Flat, own: Tensor, attackers: int, generator: torch.Generator) -> Tensor:
+def min_max(honest: Flat, own: Flat, generator: torch.Generator) -> Flat:
     """mean - γ std / |std|, with the largest γ that is no further from any honest update than they are from each other.
 
     The paper's AGR-agnostic attack with its inverse standard deviation; γ by bisection to one part in a thousand.
@@ -80,7 +82,7 @@ def min_max(honest: Flat, own: Tensor, attackers: int, generator: torch.Generato
     mean, std = honest.mean(dim=0), honest.std(dim=0, correction=0)
     length = float(std.norm())
     if length == 0:
-        return mean
+        return mean.expand_as(own)
     direction = -std / length
     widest = float(torch.cdist(honest[None], honest[None]).max())
     low, high = 0.0, 4 * widest + 1e-12
@@ -88,7 +90,7 @@ def min_max(honest: Flat, own: Tensor, attackers: int, generator: torch.Generato
         gamma = (low + high) / 2
         far = float((honest - (mean + gamma * direction)).norm(dim=1).max())
         low, high = (gamma, high) if far <= widest else (low, gamma)
-    return mean + low * direction
+    return (mean + low * direction).expand_as(own)
 
 
 ATTACKS: dict[str, Attack] = {

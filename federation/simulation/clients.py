@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -36,15 +37,41 @@ class Work:
 
 
 @dataclass(frozen=True)
-class LocalUpdate:
-    """What one client's training came to: `delta` by the model's names, local minus global, and FedAvg's counts."""
+class LocalUpdates:
+    """What some clients' training came to, one row each.
 
-    client: str
-    delta: dict[str, Tensor]
-    num_examples: int
-    num_steps: int
-    loss: float
-    accuracy: float
+    Attributes:
+        deltas: float32 [clients, parameters], local minus global; columns are the model's tensors in its own order.
+        num_examples: FedAvg's n_k of each.
+        num_steps: steps of the optimiser that each took.
+        loss, accuracy: of each, means over its last epoch.
+    """
+
+    deltas: Tensor
+    num_examples: list[int]
+    num_steps: list[int]
+    loss: list[float]
+    accuracy: list[float]
+
+    def __len__(self) -> int:
+        return len(self.num_examples)
+
+    @classmethod
+    def nothing(cls) -> LocalUpdates:
+        """Of no client, to `count` others in."""
+        return cls(torch.empty(0), [], [], [], [])
+
+    def count(self, others: LocalUpdates) -> None:
+        """Adds all of theirs but the deltas."""
+        self.num_examples.extend(others.num_examples)
+        self.num_steps.extend(others.num_steps)
+        self.loss.extend(others.loss)
+        self.accuracy.extend(others.accuracy)
+
+
+def flattened(tensors: Sequence[Tensor]) -> Tensor:
+    """Tensors as one row, float32 [parameters]."""
+    return torch.cat([tensor.reshape(-1) for tensor in tensors])
 
 
 def schedule(n: int, batch_size: int, epochs: int, total: int, seed: int) -> Tensor:

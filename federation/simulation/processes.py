@@ -10,7 +10,8 @@ import multiprocessing
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -19,8 +20,9 @@ from typing import Self
 import numpy as np
 import torch
 
-from federation.simulation.clients import LocalUpdate, Work
-from federation.simulation.engine import ModelFactory
+from federation.errors import ErrorCode, Refused
+from federation.simulation.clients import LocalUpdates, Work
+from federation.simulation.engine import ModelFactory, check_float32
 from federation.simulation.loop import LoopEngine
 from federation.spec import TrainingSpec
 from federation.training import Examples
@@ -34,7 +36,10 @@ class ProcessesEngine:
 
     Args:
         factory: has to be picklable, `functools.partial` of a module's function, say.
-        workers: processes; default: the machine's cores.
+        proximal: μ of FedProx.
+        workers: processes, each with one thread; default: the cores that this process may use.
+
+    Bits are those of the loop in a process with one thread.
     """
 
     def __init__(
@@ -46,13 +51,15 @@ class ProcessesEngine:
         proximal: float = 0.0,
         workers: int | None = None,
     ) -> None:
+        check_float32(factory())
         self._folder = tempfile.TemporaryDirectory(prefix="potluck-simulation-")
         folder = Path(self._folder.name)
         np.save(folder / "x.npy", pool.x.numpy())
         np.save(folder / "y.npy", pool.y.numpy())
-        self._round = 0
+        count = workers or len(os.sched_getaffinity(0))
+        self._ahead = 4 * count
         self._workers = ProcessPoolExecutor(
-            max_workers=workers or len(os.sched_getaffinity(0)),
+            max_workers=count,
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_start,
             initargs=(folder, factory, spec, proximal),
@@ -67,35 +74,45 @@ class ProcessesEngine:
         self._workers.shutdown(cancel_futures=True)
         self._folder.cleanup()
 
-    def train(self, weights: Tensors, work: Sequence[Work]) -> Iterator[LocalUpdate]:
+    def train(self, weights: Tensors, work: Sequence[Work]) -> Iterator[LocalUpdates]:
         """See `Engine`."""
         folder = Path(self._folder.name)
         base = folder / "base.safetensors"
         base.write_bytes(to_bytes(weights))
-        jobs = [
-            self._workers.submit(_train, base, each, folder / f"update-{place}.safetensors")
-            for place, each in enumerate(work)
-        ]
+        jobs: dict[int, Future[LocalUpdates]] = {}
+
+        def submit(place: int) -> None:
+            if place < len(work):
+                file = folder / f"update-{place}.npy"
+                jobs[place] = self._workers.submit(_train, base, work[place], file)
+
+        for place in range(self._ahead):
+            submit(place)
         try:
-            for place, job in enumerate(jobs):
-                update = job.result()
-                file = folder / f"update-{place}.safetensors"
-                yield replace(update, delta=load(file))
+            for place in range(len(work)):
+                update = jobs.pop(place).result()
+                submit(place + self._ahead)  # results wait as files, so not all of a round's at once
+                file = folder / f"update-{place}.npy"
+                yield replace(update, deltas=torch.from_numpy(np.load(file)))
                 file.unlink()
+        except BrokenProcessPool:
+            problem = "a process of the simulation ended before its client had trained."
+            mend = "it may have run out of memory: use fewer workers, or the engine loop"
+            raise Refused(ErrorCode.INTERNAL, problem, mend) from None
         finally:
-            for job in jobs:
+            for job in jobs.values():
                 job.cancel()
 
 
 def _start(folder: Path, factory: ModelFactory, spec: TrainingSpec, proximal: float) -> None:
-    global _engine
+    global _engine  # noqa: PLW0603 - the worker's own
     torch.set_num_threads(1)
     x, y = np.load(folder / "x.npy", mmap_mode="c"), np.load(folder / "y.npy", mmap_mode="c")
     _engine = LoopEngine(factory, Examples(torch.from_numpy(x), torch.from_numpy(y)), spec, proximal=proximal)
 
 
-def _train(base: Path, work: Work, file: Path) -> LocalUpdate:
+def _train(base: Path, work: Work, file: Path) -> LocalUpdates:
     assert _engine is not None  # noqa: S101 - the initialiser has run
     (update,) = _engine.train(load(base), [work])
-    file.write_bytes(to_bytes(update.delta))
-    return replace(update, delta={})
+    np.save(file, update.deltas.numpy())
+    return replace(update, deltas=torch.empty(0))

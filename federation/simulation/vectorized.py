@@ -17,28 +17,33 @@ from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
 from federation.errors import ErrorCode, Refused
-from federation.simulation.clients import LocalUpdate, Work, schedule
-from federation.simulation.engine import ModelFactory
+from federation.simulation.clients import LocalUpdates, Work, flattened, schedule
+from federation.simulation.engine import ModelFactory, check_float32, vectorizes
 from federation.spec import TrainingSpec
 from federation.training import Examples
 from federation.weights import Tensors
-
-WORTHWHILE = 20_000
-"""Parameters below which this engine is the fastest on a CPU."""
 
 _BUDGET = 64 << 20  # bytes of one group's weights
 
 
 class VectorizedEngine:
-    """For models without buffers (batch norm's running means, say), whose layers `torch.vmap` knows."""
+    """For models without buffers (batch norm's running means, say), whose layers `torch.vmap` knows.
+
+    Args:
+        proximal: μ of FedProx.
+
+    Raises:
+        Refused: INVALID_SPEC for a model with buffers, frozen or shared weights, or other than float32.
+    """
 
     def __init__(self, factory: ModelFactory, pool: Examples, spec: TrainingSpec, *, proximal: float = 0.0) -> None:
         self._model = factory()
-        if any(True for _ in self._model.buffers()):
+        check_float32(self._model)
+        if not vectorizes(self._model):
             raise Refused(
                 ErrorCode.INVALID_SPEC,
-                "the vectorized engine trains no model with buffers.",
-                "use --engine loop or processes",
+                "the vectorized engine trains no model with buffers, frozen weights or shared ones.",
+                "use the engine loop or processes",
             )
         self._names = [name for name, _ in self._model.named_parameters()]
         self._shapes = [parameter.shape for parameter in self._model.parameters()]
@@ -48,33 +53,35 @@ class VectorizedEngine:
         self._proximal = proximal
         self._forward = vmap(lambda parameters, x: functional_call(self._model, parameters, (x,)))
 
-    def train(self, weights: Tensors, work: Sequence[Work]) -> Iterator[LocalUpdate]:
+    def train(self, weights: Tensors, work: Sequence[Work]) -> Iterator[LocalUpdates]:
         """See `Engine`."""
         most = max(1, _BUDGET // (4 * sum(self._sizes)))
         for start in range(0, len(work), most):
-            yield from self._train_group(weights, work[start : start + most])
+            yield self._train_group(weights, work[start : start + most])
 
-    def _train_group(self, weights: Tensors, work: Sequence[Work]) -> list[LocalUpdate]:
+    def _train_group(self, weights: Tensors, work: Sequence[Work]) -> LocalUpdates:
         for each in work:
             if len(each.client) == 0:
                 raise Refused(
                     ErrorCode.BAD_DATA, f"{each.client.name} has no examples.", "use a share with examples in it"
                 )
         group = _Group.of(work, self._spec)
-        start = torch.cat([weights[name].reshape(-1) for name in self._names])
+        start = flattened([weights[name] for name in self._names])
         stack = start.repeat(len(work), 1)
         optimizer = _Optimizer(self._spec, stack)
         self._model.train()
         for step in range(group.most_steps):
             active = group.active(step)
             index, mask = group.batch(step, active)
-            gradient = self._gradient(stack[:active], group, index, mask, step)
+            gradient = self._gradient(stack[:active], group, work, index, mask, step)
             if self._proximal:
                 gradient.add_(stack[:active] - start, alpha=self._proximal)
             optimizer.step(active, gradient)
         return self._updates(stack.sub_(start), group, work)
 
-    def _gradient(self, stack: Tensor, group: _Group, index: Tensor, mask: Tensor, step: int) -> Tensor:
+    def _gradient(
+        self, stack: Tensor, group: _Group, work: Sequence[Work], index: Tensor, mask: Tensor, step: int
+    ) -> Tensor:
         """Each client's gradient of its own mean loss, [clients, parameters]; counts loss and hits on the way."""
         leaf = stack.detach().requires_grad_()
         pieces = torch.split(leaf, self._sizes, dim=1)
@@ -86,27 +93,27 @@ class VectorizedEngine:
         logits = self._forward(parameters, x)
         losses = F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none").view(y.shape) * mask
         means = losses.sum(dim=1) / mask.sum(dim=1)
-        if not bool(means.isfinite().all()):
-            raise _diverged(step)
+        if not bool(means.detach().isfinite().all()):
+            row = int((~means.detach().isfinite()).nonzero()[0])
+            raise _diverged(work[group.order[row]].client.name, step)
         group.count(step, losses.detach(), (logits.detach().argmax(dim=2) == y) & (mask > 0), mask)
         (gradient,) = torch.autograd.grad(means.sum(), leaf)
         return gradient
 
-    def _updates(self, deltas: Tensor, group: _Group, work: Sequence[Work]) -> list[LocalUpdate]:
-        if not bool(deltas.isfinite().all()):
-            raise _diverged(group.most_steps)
-        found: dict[int, LocalUpdate] = {}
-        for row, place in enumerate(group.order):
-            pieces = torch.split(deltas[row], self._sizes)
-            found[place] = LocalUpdate(
-                client=work[place].client.name,
-                delta={n: p.view(shape) for n, p, shape in zip(self._names, pieces, self._shapes, strict=True)},
-                num_examples=group.num_examples[row],
-                num_steps=group.steps[row],
-                loss=float(group.loss[row] / group.seen[row]),
-                accuracy=float(group.hits[row] / group.seen[row]),
-            )
-        return [found[place] for place in range(len(work))]
+    def _updates(self, deltas: Tensor, group: _Group, work: Sequence[Work]) -> LocalUpdates:
+        finite = deltas.isfinite().all(dim=1)
+        if not bool(finite.all()):
+            place = group.order[int((~finite).nonzero()[0])]
+            raise _diverged(work[place].client.name, group.most_steps - 1)
+        row_of = torch.tensor(group.order).argsort()
+        rows = row_of.tolist()
+        return LocalUpdates(
+            deltas=deltas if rows == list(range(len(rows))) else deltas[row_of],
+            num_examples=[group.num_examples[row] for row in rows],
+            num_steps=[group.steps[row] for row in rows],
+            loss=(group.loss / group.seen)[row_of].tolist(),
+            accuracy=(group.hits / group.seen)[row_of].tolist(),
+        )
 
 
 @dataclass
@@ -228,9 +235,9 @@ def _total_steps(n: int, spec: TrainingSpec) -> int:
     return steps if spec.max_steps is None else min(steps, spec.max_steps)
 
 
-def _diverged(step: int) -> Refused:
+def _diverged(client: str, step: int) -> Refused:
     return Refused(
         ErrorCode.BAD_UPDATE,
-        f"a client's loss or weights are no longer finite after step {step}.",
+        f"{client}: loss or weights are no longer finite at step {step + 1}.",
         "lower the learning rate (training.learning_rate) or momentum; check that inputs are scaled to 0..1",
     )

@@ -22,7 +22,7 @@ pytestmark = [
 _TIMEOUT_S = 100
 
 
-@pytest.mark.parametrize("name", ["first_federation", "node_as_library"])
+@pytest.mark.parametrize("name", ["first_federation", "node_as_library", "simulation"])
 def test_a_tutorial_runs_from_top_to_bottom(name: str, tmp_path: Path) -> None:
     port = free_port()
     script = as_script(page(f"docs/tutorials/{name}.md")).replace("127.0.0.1:7860", f"127.0.0.1:{port}")
@@ -54,7 +54,7 @@ def test_a_tutorial_runs_from_top_to_bottom(name: str, tmp_path: Path) -> None:
 
 
 def test_the_pages_show_no_block_that_could_run_and_is_not_run() -> None:
-    for name in ("first_federation", "node_as_library"):
+    for name in ("first_federation", "node_as_library", "simulation"):
         languages = {block.language for block in blocks(page(f"docs/tutorials/{name}.md"))}
         assert languages <= {"bash", "python", "text"}
 

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from edge_client.membership import _capabilities
-from edge_client.work import proximal
 from federation.aggregation.compatibility import NOT_YET
 from federation.aggregation.methods import METHODS
 from federation.spec import AggregationSpec
@@ -23,7 +22,7 @@ from federation.spec import AggregationSpec
     ],
 )
 def test_a_node_takes_the_proximal_term_that_the_method_asks_for(rule: Any, options: dict[str, Any], mu: float) -> None:
-    assert proximal(AggregationSpec(rule=rule, options=options)) == mu
+    assert AggregationSpec(rule=rule, options=options).proximal == mu
 
 
 def test_a_node_knows_every_method_that_there_is_support_for() -> None:

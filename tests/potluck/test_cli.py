@@ -39,11 +39,11 @@ def test_help_names_every_command_and_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for command in ("demo", "serve", "join", "call", "validate", "token"):
+    for command in ("demo", "serve", "join", "call", "validate", "simulate", "aggregate", "token"):
         assert f"  {command} " in done.stdout
 
 
-@pytest.mark.parametrize("command", ["demo", "serve", "join", "call", "validate", "token"])
+@pytest.mark.parametrize("command", ["demo", "serve", "join", "call", "validate", "simulate", "aggregate", "token"])
 def test_every_command_explains_itself(command: str) -> None:
     result = CliRunner().invoke(app, [command, "--help"])
     assert result.exit_code == 0

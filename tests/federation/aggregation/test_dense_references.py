@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from federation.aggregation.blocks import Updates
+from federation.aggregation.files import FileUpdates
 from federation.aggregation.gram import gram, squared_distances, squared_distances_to
 from federation.layout import read_layout
 from tests.federation.aggregation import naive
@@ -96,7 +96,7 @@ def test_distances_of_small_deltas_keep_their_digits(std: float) -> None:
     rows = torch.from_numpy(std * np.random.default_rng(0).normal(size=(10, 40_000))).float()
     with Round(rows.numpy(), dtype=torch.float32) as small:
         paths = [each.path for each in small.contributions]
-        found = squared_distances(gram(Updates(paths, read_layout(small.base))))
+        found = squared_distances(gram(FileUpdates(paths, read_layout(small.base))))
         scores = [each.score for each in small.run("krum", options={"f": 2}).diagnoses]
     direct = np.array([[float(((a - b).double() ** 2).sum()) for b in rows.double()] for a in rows.double()])
     assert found == pytest.approx(direct, rel=1e-9, abs=0)
@@ -113,7 +113,7 @@ def test_blocks_hold_each_coordinate_once(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("federation.aggregation.blocks._MOST_COLUMNS", 256)
     rows = draw(0, 5, 1000)
     with Round(rows, dtype=torch.float32) as small:
-        updates = Updates([each.path for each in small.contributions], read_layout(small.base))
+        updates = FileUpdates([each.path for each in small.contributions], read_layout(small.base))
         blocks = [(each.name, each.start, each.values.copy()) for each in updates.blocks(np.float32)]
         whole = row_of(small.run("median").weights)
     assert [(name, start) for name, start, _ in blocks] == [

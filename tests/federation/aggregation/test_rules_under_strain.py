@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from federation.aggregation.blocks import Updates
+from federation.aggregation.files import FileUpdates
 from federation.errors import ErrorCode, Refused
 from federation.layout import read_layout
 from federation.weights import check_update, pack_update, to_bytes
@@ -149,7 +149,7 @@ def test_an_update_that_is_not_finite_never_reaches_the_model(rule: str, value: 
 def test_a_file_cut_short_while_it_is_read_is_refused() -> None:
     with Round(draw(0, 4, 50_000), dtype=torch.float32) as small:
         paths = [each.path for each in small.contributions]
-        blocks = Updates(paths, read_layout(small.base)).blocks()
+        blocks = FileUpdates(paths, read_layout(small.base)).blocks(np.float64)
         assert len(list(itertools.islice(blocks, 2))) == 2
         os.truncate(paths[2], 1000)
         with pytest.raises(Refused, match="002 ends before its tensors do") as caught:

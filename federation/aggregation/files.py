@@ -1,0 +1,126 @@
+"""Updates in files. For blocks they are read, not mapped: what was read does not stay in the process. At most 64 of
+them are open at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from federation.aggregation.blocks import Block, Float, empty_blocks
+from federation.aggregation.fold import Alignment, Sum, alignments, mapped, weighted_sum
+from federation.errors import ErrorCode, Refused
+from federation.layout import DTYPES, Layout, read_offsets
+from federation.weights import DELTA, check_layout, check_model
+
+_MOST_OPEN = 64
+
+
+class FileUpdates:
+    """Update files of one layout, in the order given.
+
+    Args:
+        paths: files of `<prefix><name>` tensors.
+        layout: of the global model, names without the prefix.
+        prefix: which of an update's tensors; `delta/` are the deltas.
+
+    Refuses (bad_update) a file of another layout.
+    """
+
+    def __init__(self, paths: Sequence[Path], layout: Layout, *, prefix: str = DELTA) -> None:
+        check_model(layout)
+        self.paths = list(paths)
+        self.layout = layout
+        self._prefix = prefix
+        for path in self.paths:
+            check_layout(path, layout, prefix=prefix)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @property
+    def names(self) -> list[str]:
+        """What to call each in a refusal."""
+        return [path.name for path in self.paths]
+
+    def blocks(self, dtype: Float) -> Iterator[Block]:
+        """See `Updates`."""
+        with _Files(self.paths) as files:
+            for block in empty_blocks(self.layout, len(self), dtype):
+                self._read(files, block)
+                yield block
+
+    def weighted_sum(self, weights: Sequence[float]) -> Sum:
+        """See `Updates`. Files are mapped one after the other: memory is one accumulator and one file's pages."""
+        heard = [(path, weight) for path, weight in zip(self.paths, weights, strict=True) if weight]
+        tensors = mapped([path for path, _ in heard], self.layout, prefix=self._prefix)
+        return weighted_sum(self.layout, tensors, [weight for _, weight in heard])
+
+    def alignments(self, total: Sum) -> list[Alignment]:
+        """See `Updates`."""
+        return list(alignments(mapped(self.paths, self.layout, prefix=self._prefix), total))
+
+    @cached_property
+    def _offsets(self) -> list[dict[str, int]]:
+        found = []
+        for path in self.paths:
+            offsets = read_offsets(path)
+            found.append({name: offsets[self._prefix + name] for name in self.layout})
+        return found
+
+    def _read(self, files: _Files, block: Block) -> None:
+        dtype = DTYPES[self.layout[block.name].dtype]
+        raw = bytearray(block.values.shape[1] * dtype.itemsize)
+        narrow = torch.frombuffer(raw, dtype=dtype)
+        for row in range(len(self)):
+            files.read_into(row, raw, self._offsets[row][block.name] + block.start * dtype.itemsize)
+            torch.from_numpy(block.values[row]).copy_(narrow)
+
+
+class _Files:
+    """Files to read from: all of them open while they are few, else each only for as long as it is read."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = paths
+        self._stack = ExitStack()
+        self._open: list[int] = []
+
+    def __enter__(self) -> _Files:
+        if len(self._paths) <= _MOST_OPEN:
+            with ExitStack() as stack:
+                for path in self._paths:
+                    self._open.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+                    stack.callback(os.close, self._open[-1])
+                self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+        self._open = []
+
+    def read_into(self, row: int, raw: bytearray, offset: int) -> None:
+        """Fills `raw` from file `row`."""
+        if self._open:
+            self._fill(self._open[row], raw, offset, row)
+            return
+        fd = os.open(self._paths[row], os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self._fill(fd, raw, offset, row)
+        finally:
+            os.close(fd)
+
+    def _fill(self, fd: int, raw: bytearray, offset: int, row: int) -> None:
+        left = memoryview(raw)
+        while left.nbytes:
+            count = os.preadv(fd, [left], offset)
+            if count == 0:
+                raise Refused(
+                    ErrorCode.BAD_UPDATE,
+                    f"{self._paths[row].name} ends before its tensors do.",
+                    "do not change files while they are aggregated",
+                )
+            left, offset = left[count:], offset + count

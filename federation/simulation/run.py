@@ -1,0 +1,290 @@
+"""Whole federations in one process: the same cohorts, seeds, rules and scores as of a server with nodes, no network."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from federation.aggregation.compatibility import problems
+from federation.aggregation.rules import Claim, Diagnosis, aggregate_updates
+from federation.aggregation.server_optimizer import State
+from federation.errors import ErrorCode, Refused
+from federation.evaluation import Evaluation, evaluate
+from federation.layout import layout_of
+from federation.rounds import Cohort, nodes_needed, select_cohort
+from federation.simulation.attacks import Attack, find_attack
+from federation.simulation.backdoor import trigger_set
+from federation.simulation.clients import LocalUpdates, Work
+from federation.simulation.engine import Engine, EngineName, suited_to
+from federation.simulation.gathering import Gathering
+from federation.simulation.loop import LoopEngine
+from federation.simulation.population import Population, attacked
+from federation.simulation.processes import ProcessesEngine
+from federation.simulation.vectorized import VectorizedEngine
+from federation.spec import CohortSpec, TaskSpec, derive_seed
+from federation.training import Stopped
+from federation.weights import Tensors, pack_update, to_bytes
+
+IN_MEMORY = 256 << 20
+"""Bytes of a round's updates that are kept in memory; more of them go to files."""
+
+
+@dataclass(frozen=True)
+class SimulatedRound:
+    """One round.
+
+    Attributes:
+        void: too few updates were within `aggregation.max_update_norm`; the model stayed as it was.
+        loss, accuracy, per_class_accuracy: of the new model on the test examples; None when it was not scored.
+        train_loss, train_accuracy: the clients' own, weighted by examples, each over its last epoch.
+        backdoor: share of patched test images that the model takes for the attackers' class.
+        seconds: of the whole round, scoring included.
+        bytes_down, bytes_up: what the models and updates would take as files.
+        participants: the clients that trained, in order; `refused`: those whose update was too long.
+        attackers: those of the participants that attack.
+        diagnoses: what the rule made of the update of each participant that was not refused; norms among it.
+        weights: the new global model.
+    """
+
+    round: int
+    void: bool
+    loss: float | None
+    accuracy: float | None
+    per_class_accuracy: list[float | None] | None
+    train_loss: float
+    train_accuracy: float
+    backdoor: float | None
+    seconds: float
+    bytes_down: int
+    bytes_up: int
+    participants: tuple[str, ...]
+    refused: tuple[str, ...]
+    attackers: tuple[str, ...]
+    diagnoses: list[Diagnosis]
+    weights: Tensors
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Where a round stands: how many of its clients have trained."""
+
+    round: int
+    done: int
+    clients: int
+
+
+def simulate(
+    spec: TaskSpec,
+    population: Population,
+    *,
+    engine: EngineName | None = None,
+    attack: str | None = None,
+    attackers: float = 0.0,
+    workers: int | None = None,
+    memory_bytes: int = IN_MEMORY,
+    folder: Path | None = None,
+    on_progress: Callable[[Trained], None] = lambda trained: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Iterator[SimulatedRound]:
+    """The rounds of a task, as they happen. All clients are at hand in every round, and none drops out.
+
+    Nothing but the task's seed is drawn from: the same call gives the same bits, with one kind of CPU, library
+    versions and number of threads. What the spec says of data, model and network is the population's matter.
+
+    Args:
+        engine: default: all clients at once for small models, else one after the other.
+        attack, attackers: what a share of all clients does; see `federation.simulation.attacks`.
+        workers: of the engine `processes`.
+        memory_bytes: of a round's updates; more of them go to files in `folder`.
+        on_progress: told whenever clients have trained.
+        should_stop: asked whenever clients have trained; the iterator then raises Stopped.
+
+    Raises:
+        Refused: for a spec that cannot work, at once; while it runs, as training and aggregation refuse.
+    """
+    chosen = None if attack is None else find_attack(attack)
+    if not 0 <= attackers <= 1:
+        raise Refused(ErrorCode.INVALID_ARGUMENT, f"attackers = {attackers:g} is no share.", "give a number 0..1")
+    spec = spec.model_copy(update={"cohort": _cohort(spec, len(population.clients))})
+    found = problems(spec)
+    if found:
+        raise Refused(
+            ErrorCode.INVALID_SPEC,
+            "; ".join(f"{each.field}: {each.problem}" for each in found) + ".",
+            "; ".join(each.mend for each in found),
+        )
+    population, names = attacked(population, chosen, attackers, spec.seed)
+    model = population.factory()
+    run = _Run(spec, population, chosen, names, memory_bytes, folder, on_progress, should_stop)
+    return run.rounds(engine or suited_to(model), workers)
+
+
+def _cohort(spec: TaskSpec, clients: int) -> CohortSpec:
+    """All clients are at hand and none is lost, so nobody is drawn in reserve, and what is wanted comes."""
+    if nodes_needed(spec.cohort) > clients:
+        raise Refused(
+            ErrorCode.INVALID_SPEC,
+            f"a round needs {nodes_needed(spec.cohort)} clients, and there are {clients}.",
+            "lower cohort.size, cohort.quorum or cohort.min_nodes, or simulate more clients",
+        )
+    cohort = select_cohort(spec.cohort, [str(place) for place in range(clients)], 0)
+    assert cohort is not None  # noqa: S101 - there are enough of them
+    quorum = spec.cohort.quorum
+    if quorum is None and spec.aggregation.max_update_norm is None:
+        quorum = cohort.wanted
+    return CohortSpec(size=cohort.wanted, quorum=quorum)
+
+
+class _Run:
+    def __init__(
+        self,
+        spec: TaskSpec,
+        population: Population,
+        attack: Attack | None,
+        attackers: frozenset[str],
+        memory_bytes: int,
+        folder: Path | None,
+        on_progress: Callable[[Trained], None],
+        should_stop: Callable[[], bool],
+    ) -> None:
+        self._spec = spec
+        self._population = population
+        self._attack = attack
+        self._attackers = attackers
+        self._memory_bytes = memory_bytes
+        self._folder = folder
+        self._on_progress = on_progress
+        self._should_stop = should_stop
+        self._place = {client.name: place for place, client in enumerate(population.clients)}
+        self._model = population.factory()
+        self._weights: Tensors = {name: t.detach().clone() for name, t in self._model.state_dict().items()}
+        self._layout = layout_of(self._weights)
+        self._sizes = len(to_bytes(self._weights)), len(pack_update(self._weights))
+        self._state: State = {}
+        planted = attack is not None and attack.name == "backdoor" and population.test is not None
+        self._triggers = trigger_set(population.test) if planted and population.test is not None else None
+
+    def rounds(self, name: EngineName, workers: int | None) -> Iterator[SimulatedRound]:
+        with ExitStack() as stack:
+            engine = self._engine(name, workers, stack)
+            for number in range(1, self._spec.rounds + 1):
+                yield self._round(engine, number)
+
+    def _engine(self, name: EngineName, workers: int | None, stack: ExitStack) -> Engine:
+        factory, pool, training = self._population.factory, self._population.pool, self._spec.training
+        proximal = self._spec.aggregation.proximal
+        match name:
+            case "loop":
+                return LoopEngine(factory, pool, training, proximal=proximal)
+            case "vectorized":
+                return VectorizedEngine(factory, pool, training, proximal=proximal)
+            case "processes":
+                return stack.enter_context(ProcessesEngine(factory, pool, training, proximal=proximal, workers=workers))
+
+    def _round(self, engine: Engine, number: int) -> SimulatedRound:
+        began, seed = time.perf_counter(), self._spec.seed
+        cohort = select_cohort(self._spec.cohort, self._place.keys(), derive_seed(seed, "cohort", number))
+        assert cohort is not None  # noqa: S101 - all clients are at hand, and they are enough
+        members = cohort.members
+        attackers = tuple(name for name in members if name in self._attackers)
+        with Gathering(len(members), self._layout, budget=self._memory_bytes, folder=self._folder) as gathering:
+            trained = self._train(engine, number, members, gathering)
+            self._forge(number, members, gathering)
+            kept = self._accepted(len(members), gathering)
+            diagnoses = self._aggregate(number, cohort, kept, trained, gathering)
+        scores, accepted = self._score(number), set(kept)
+        down, up = self._sizes
+        return SimulatedRound(
+            round=number,
+            void=len(kept) < cohort.quorum,
+            loss=scores.loss if scores else None,
+            accuracy=scores.accuracy if scores else None,
+            per_class_accuracy=scores.per_class_accuracy if scores else None,
+            train_loss=_mean(trained.loss, trained.num_examples),
+            train_accuracy=_mean(trained.accuracy, trained.num_examples),
+            backdoor=evaluate(self._model, self._triggers).accuracy if scores and self._triggers else None,
+            seconds=time.perf_counter() - began,
+            bytes_down=down * len(members),
+            bytes_up=up * len(members),
+            participants=members,
+            refused=tuple(name for place, name in enumerate(members) if place not in accepted),
+            attackers=attackers,
+            diagnoses=diagnoses,
+            weights=self._weights,
+        )
+
+    def _train(self, engine: Engine, number: int, members: tuple[str, ...], gathering: Gathering) -> LocalUpdates:
+        """Everything but the deltas, which go to `gathering`."""
+        seed, clients = self._spec.seed, self._population.clients
+        places = [self._place[name] for name in members]
+        work = [Work(clients[place], derive_seed(seed, "train", number, place)) for place in places]
+        trained = LocalUpdates.nothing()
+        for some in engine.train(self._weights, work):
+            gathering.take(some.deltas)
+            trained.count(some)
+            self._on_progress(Trained(number, len(trained), len(work)))
+            if self._should_stop():
+                raise Stopped
+        return trained
+
+    def _forge(self, number: int, members: tuple[str, ...], gathering: Gathering) -> None:
+        if self._attack is None or self._attack.forge is None:
+            return
+        if not gathering.in_memory:
+            raise Refused(
+                ErrorCode.INVALID_SPEC,
+                f"{self._attack.name} looks at all updates of a round, which are more than {self._memory_bytes} bytes.",
+                "choose a smaller cohort or model, or an attack on data",
+            )
+        mask = torch.tensor([name in self._attackers for name in members])
+        if not bool(mask.any()):
+            return
+        honest, own = gathering.rows[~mask], gathering.rows[mask]
+        generator = torch.Generator().manual_seed(derive_seed(self._spec.seed, "attack", number))
+        gathering.rows[mask] = self._attack.forge(honest if len(honest) else own, own, generator)
+
+    def _accepted(self, count: int, gathering: Gathering) -> list[int]:
+        """The updates within the norm bound."""
+        bound = self._spec.aggregation.max_update_norm
+        return list(range(count)) if bound is None else [p for p, norm in enumerate(gathering.norms()) if norm <= bound]
+
+    def _aggregate(
+        self, number: int, cohort: Cohort, kept: list[int], trained: LocalUpdates, gathering: Gathering
+    ) -> list[Diagnosis]:
+        """Makes the next model."""
+        if len(kept) < cohort.quorum:
+            return []
+        names = [cohort.members[place] for place in kept]
+        claims = [
+            Claim(name, name, trained.num_examples[place], trained.num_steps[place])
+            for place, name in zip(kept, names, strict=True)
+        ]
+        made = aggregate_updates(
+            self._spec.aggregation,
+            self._weights,
+            claims,
+            gathering.updates(kept, names),
+            training=self._spec.training,
+            state=self._state,
+            seed=derive_seed(self._spec.seed, "aggregate", number),
+        )
+        self._weights, self._state = made.weights, made.state
+        return made.diagnoses
+
+    def _score(self, number: int) -> Evaluation | None:
+        evaluation = self._spec.evaluation
+        due = number % evaluation.every == 0 or number == self._spec.rounds
+        if self._population.test is None or not evaluation.server or not due:
+            return None
+        self._model.load_state_dict(self._weights)
+        return evaluate(self._model, self._population.test)
+
+
+def _mean(values: list[float], counts: list[int]) -> float:
+    return math.fsum(v * n for v, n in zip(values, counts, strict=True)) / sum(counts)

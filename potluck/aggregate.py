@@ -1,0 +1,143 @@
+"""`potluck aggregate`: a rule applied to files, streaming: memory is about two models, whatever their number."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import torch
+import typer
+
+from federation.aggregation.compatibility import Cell, option_problems, refusals
+from federation.aggregation.files import FileUpdates
+from federation.aggregation.fold import zeros
+from federation.aggregation.methods import METHODS, Kind
+from federation.aggregation.rules import Aggregate, Claim, aggregate_updates
+from federation.errors import ErrorCode, Refused
+from federation.layout import DTYPES, Layout, read_layout, shown
+from federation.spec import AggregationSpec, Problem
+from federation.weights import DELTA, check_layout, check_model, chunks
+from potluck.pairs import pairs
+
+
+def run(files: Sequence[Path], out: Path, *, rule: str, weights: str | None, options: Iterable[str]) -> None:
+    """Write the aggregated tensors to `out`, named as in the files, and print what was done.
+
+    Raises:
+        Refused: for files that cannot be read or are unlike, for wrong counts and options, and as rules refuse.
+    """
+    torch.set_num_threads(1)
+    counts = _counts(weights, len(files))
+    layout, prefix = _layout_of(files)
+    spec = _spec(rule, pairs("--option", options), weighted=counts is not None, deltas=bool(prefix))
+    made = _aggregate(spec, files, layout, prefix, counts or [1] * len(files))
+    beside = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        with beside.open("wb") as sink:
+            sink.writelines(chunks({prefix + name: tensor for name, tensor in made.weights.items()}))
+        beside.replace(out)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        problem = f"{out} cannot be written: {error.strerror}."
+        raise Refused(ErrorCode.INVALID_ARGUMENT, problem, "give --out a path in a folder that is there") from None
+    _say(files, made, layout, prefix, rule, out)
+
+
+def _counts(weights: str | None, files: int) -> list[int] | None:
+    if weights is None:
+        return None
+    parts = [part.strip() for part in weights.split(",")]
+    if not all(part.isascii() and part.isdecimal() and int(part) > 0 for part in parts) or len(parts) != files:
+        raise Refused(
+            ErrorCode.BAD_COUNT,
+            f"--weights {weights} are not the example counts of {files} files.",
+            "give a whole number of at least 1 for each file, in their order, with commas between: 3,1",
+        )
+    return [int(part) for part in parts]
+
+
+def _layout_of(files: Sequence[Path]) -> tuple[Layout, str]:
+    """What every file holds: names without the prefix, and the prefix, which is empty for plain tensors."""
+    first, *others = files
+    with _about(first):
+        found = read_layout(first)
+        under = [name.startswith(DELTA) for name in found]
+        if any(under) and not all(under):
+            stray = next(name for name in found if not name.startswith(DELTA))
+            problem = f"some tensors are deltas ({DELTA}<name>), {shown(stray)} is not."
+            raise Refused(ErrorCode.BAD_UPDATE, problem, "give files of deltas alone, or of plain tensors alone")
+        prefix = DELTA if found and all(under) else ""
+        layout = {name.removeprefix(prefix): info for name, info in found.items()}
+        check_model(layout)
+    for path in others:
+        with _about(path, mend=f"give files with the names, shapes and dtypes of {first}"):
+            check_layout(path, layout, prefix=prefix)
+    return layout, prefix
+
+
+class _about:
+    """Puts the file's name into a refusal."""
+
+    def __init__(self, path: Path, mend: str | None = None) -> None:
+        self._path = path
+        self._mend = mend
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Refused):
+            raise Refused(error.code, f"{self._path}: {error.problem}", self._mend or error.mend) from None
+        if isinstance(error, OSError):
+            problem = f"{self._path} cannot be read: {error.strerror}."
+            raise Refused(ErrorCode.NOT_FOUND, problem, "correct the path") from None
+
+
+def _spec(rule: str, options: dict[str, int | float | bool | str], *, weighted: bool, deltas: bool) -> AggregationSpec:
+    if rule not in METHODS:
+        raise Refused(ErrorCode.INVALID_ARGUMENT, f"there is no rule {rule!r}.", f"use one of {', '.join(METHODS)}")
+    spec = AggregationSpec.model_validate(
+        {
+            "rule": rule,
+            "options": options,
+            "weighting": "examples" if weighted else "uniform",
+            "max_examples": 10**9,
+        }
+    )
+    found = refusals(Cell(spec.rule, spec.mixing, spec.weighting_or_default)) + option_problems(spec)
+    if weighted and METHODS[rule].robust:
+        found = [Problem(field="--weights", problem=f"{rule} counts heads", mend="leave --weights out")]
+    if rule == "fednova":
+        found.append(Problem(field="--rule", problem="fednova asks how many steps made each update", mend="use fedavg"))
+    if METHODS[rule].kind is Kind.OPTIMIZER and not deltas:
+        problem = f"{rule} takes a step along deltas, and these files hold plain tensors"
+        found.append(Problem(field="--rule", problem=problem, mend=f"give files of {DELTA}<name>, or use fedavg"))
+    if found:
+        raise Refused(
+            ErrorCode.INVALID_ARGUMENT,
+            "; ".join(f"{each.field}: {each.problem}" for each in found) + ".",
+            "; ".join(each.mend for each in found),
+        )
+    return spec
+
+
+def _aggregate(
+    spec: AggregationSpec, files: Sequence[Path], layout: Layout, prefix: str, counts: Sequence[int]
+) -> Aggregate:
+    claims = [
+        Claim(f"{place:09d}", str(path), count, 1)
+        for place, (path, count) in enumerate(zip(files, counts, strict=True))
+    ]
+    nothing = {name: tensor.to(DTYPES[layout[name].dtype]) for name, tensor in zeros(layout).items()}
+    return aggregate_updates(spec, nothing, claims, FileUpdates(files, layout, prefix=prefix))
+
+
+def _say(files: Sequence[Path], made: Aggregate, layout: Layout, prefix: str, rule: str, out: Path) -> None:
+    kind = f"deltas ({DELTA}<name>)" if prefix else "plain tensors"
+    for path, diagnosis in zip(files, made.diagnoses, strict=True):
+        weight = "" if diagnosis.weight is None else f"  weight {diagnosis.weight:.4g}"
+        reason = f"  {diagnosis.reason}" if diagnosis.reason else ""
+        typer.echo(f"{path}  norm {diagnosis.norm:.4g}{weight}{reason}")
+    values = sum(info.num_values for info in layout.values())
+    typer.echo(f"{rule} of {len(files)} files of {kind}: {len(layout)} tensors, {values:,} values in {out}")

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from federation.aggregation.rules import Contribution, aggregate
+from federation.spec import AggregationSpec
+from federation.weights import load, pack_update, to_bytes
+from potluck.cli import main
+
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    monkeypatch.chdir(tmp_path)
+
+    def potluck(*arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["potluck", "aggregate", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0)
+
+    return potluck
+
+
+def deltas(folder: Path, count: int, dtype: torch.dtype = torch.float32) -> list[str]:
+    generator = torch.Generator().manual_seed(0)
+    names = []
+    for place in range(count):
+        delta = {name: torch.randn(shape, generator=generator).to(dtype) for name, shape in (("w", (5, 3)), ("b", ()))}
+        names.append(f"{place}.safetensors")
+        (folder / names[-1]).write_bytes(pack_update(delta))
+    return names
+
+
+@pytest.mark.parametrize("rule", ["fedavg", "fedadam", "krum", "median"])
+def test_deltas_come_to_what_the_rule_makes_of_them(rule: str, run: Run, tmp_path: Path) -> None:
+    names = deltas(tmp_path, 7)
+    assert run("--rule", rule, "--out", "out.safetensors", *names) == 0
+    (tmp_path / "base").write_bytes(to_bytes({"w": torch.zeros(5, 3), "b": torch.zeros(())}))
+    spec = AggregationSpec.model_validate({"rule": rule, "weighting": "uniform"})
+    made = aggregate(spec, tmp_path / "base", [Contribution(n, "u", tmp_path / n, 1, 1) for n in names])
+    assert (tmp_path / "out.safetensors").read_bytes() == pack_update(made.weights)
+
+
+def test_weights_are_example_counts_in_the_files_order(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "z").write_bytes(to_bytes({"w": torch.tensor([4.0, 0.0])}))
+    (tmp_path / "a").write_bytes(to_bytes({"w": torch.tensor([0.0, 4.0])}))
+    assert run("--weights", "3,1", "--out", "out", "z", "a") == 0
+    assert load(tmp_path / "out")["w"].tolist() == [3.0, 1.0]
+    said = capsys.readouterr().out
+    assert "fedavg of 2 files of plain tensors: 1 tensors, 2 values in out" in said
+    assert "weight 0.75" in said
+
+
+def test_it_says_whom_a_rule_excludes_and_that_the_files_are_deltas(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = deltas(tmp_path, 5)
+    (tmp_path / "2.safetensors").write_bytes(pack_update({"w": torch.full((5, 3), 1e6), "b": torch.zeros(())}))
+    assert run("--rule", "multi_krum", "--option", "f=1", "--out", "out", *names) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert "excluded" in said[2]
+    assert said[-1].startswith("multi_krum of 5 files of deltas (delta/<name>): 2 tensors")
+
+
+def test_other_dtypes_are_kept(run: Run, tmp_path: Path) -> None:
+    assert run("--out", "out", *deltas(tmp_path, 3, torch.bfloat16)) == 0
+    assert load(tmp_path / "out")["delta/w"].dtype == torch.bfloat16
+
+
+def test_the_result_may_take_the_place_of_a_file(run: Run, tmp_path: Path) -> None:
+    names = deltas(tmp_path, 3)
+    assert run("--out", "other", *names) == 0
+    assert run("--out", names[0], *names) == 0
+    assert (tmp_path / names[0]).read_bytes() == (tmp_path / "other").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--rule", "mean", "0", "1"], "there is no rule 'mean'"),
+        (["--rule", "krum", "0", "1"], "krum has no answer for 2 updates"),
+        (["--rule", "krum", "--weights", "1,2", "0", "1"], "krum counts heads"),
+        (["--rule", "fednova", "0", "1"], "how many steps"),
+        (["--rule", "scaffold", "0", "1"], "control variates"),
+        (["--rule", "fedadam", "plain", "plain"], "plain tensors"),
+        (["--option", "f=1", "0", "1"], "fedavg has no option 'f'"),
+        (["--weights", "1", "0", "1"], "are not the example counts of 2 files"),
+        (["--weights", "1,-2", "0", "1"], "are not the example counts"),
+        (["--weights", "1,0.5", "0", "1"], "are not the example counts"),
+        (["0", "nowhere"], "nowhere cannot be read"),
+        (["nowhere"], "nowhere cannot be read"),
+        (["0", "plain"], "plain: tensor"),
+        (["0", "short"], "short: the safetensors file"),
+        (["mixed"], "'w' is not"),
+        (["whole"], "has no average"),
+        (["nan", "nan"], "not finite"),
+    ],
+)
+def test_what_cannot_be_aggregated_is_one_line_with_the_mend_and_leaves_no_file(
+    arguments: list[str], words: str, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("0", "1"):
+        (tmp_path / name).write_bytes(pack_update({"w": torch.ones(3)}))
+    (tmp_path / "plain").write_bytes(to_bytes({"w": torch.ones(3)}))
+    (tmp_path / "short").write_bytes(pack_update({"w": torch.ones(3)})[:-2])
+    (tmp_path / "mixed").write_bytes(to_bytes({"w": torch.ones(3), "delta/w": torch.ones(3)}))
+    (tmp_path / "whole").write_bytes(to_bytes({"w": torch.ones(3, dtype=torch.int64)}))
+    (tmp_path / "nan").write_bytes(pack_update({"w": torch.tensor([1.0, torch.nan])}))
+    before = sorted(tmp_path.iterdir())
+    assert run("--out", "out", *arguments) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert words in said
+    assert "Mend: " in said
+    assert said.count("\n") == 1
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_place_that_cannot_be_written_is_refused(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = deltas(tmp_path, 2)
+    assert run("--out", "no/folder/out", *names) == 1
+    assert "cannot be written" in capsys.readouterr().err
