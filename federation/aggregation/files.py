@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 
 from federation.aggregation.blocks import Block, Float, empty_blocks
-from federation.aggregation.fold import Alignment, Sum, alignments, mapped, weighted_sum
-from federation.errors import ErrorCode, Refused
+from federation.aggregation.fold import Alignment, Sum, alignments, weighted_sum
+from federation.aggregation.pieces import fill, in_files
 from federation.layout import DTYPES, Layout, read_offsets
 from federation.weights import DELTA, check_layout, check_model
 
@@ -55,14 +55,14 @@ class FileUpdates:
                 yield block
 
     def weighted_sum(self, weights: Sequence[float]) -> Sum:
-        """See `Updates`. Files are mapped one after the other: memory is one accumulator and one file's pages."""
+        """See `Updates`. Files are read one after the other: memory is one accumulator and one piece."""
         heard = [(path, weight) for path, weight in zip(self.paths, weights, strict=True) if weight]
-        tensors = mapped([path for path, _ in heard], self.layout, prefix=self._prefix)
-        return weighted_sum(self.layout, tensors, [weight for _, weight in heard])
+        updates = in_files([path for path, _ in heard], self.layout, prefix=self._prefix)
+        return weighted_sum(self.layout, updates, [weight for _, weight in heard])
 
     def alignments(self, total: Sum) -> list[Alignment]:
         """See `Updates`."""
-        return list(alignments(mapped(self.paths, self.layout, prefix=self._prefix), total))
+        return list(alignments(in_files(self.paths, self.layout, prefix=self._prefix), total))
 
     @cached_property
     def _offsets(self) -> list[dict[str, int]]:
@@ -105,22 +105,10 @@ class _Files:
     def read_into(self, row: int, raw: bytearray, offset: int) -> None:
         """Fills `raw` from file `row`."""
         if self._open:
-            self._fill(self._open[row], raw, offset, row)
+            fill(self._open[row], memoryview(raw), offset, self._paths[row].name)
             return
         fd = os.open(self._paths[row], os.O_RDONLY | os.O_CLOEXEC)
         try:
-            self._fill(fd, raw, offset, row)
+            fill(fd, memoryview(raw), offset, self._paths[row].name)
         finally:
             os.close(fd)
-
-    def _fill(self, fd: int, raw: bytearray, offset: int, row: int) -> None:
-        left = memoryview(raw)
-        while left.nbytes:
-            count = os.preadv(fd, [left], offset)
-            if count == 0:
-                raise Refused(
-                    ErrorCode.BAD_UPDATE,
-                    f"{self._paths[row].name} ends before its tensors do.",
-                    "do not change files while they are aggregated",
-                )
-            left, offset = left[count:], offset + count

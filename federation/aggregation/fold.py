@@ -9,14 +9,13 @@ from pathlib import Path
 
 import torch
 
+from federation.aggregation.pieces import Pieces, in_files
 from federation.errors import ErrorCode, Refused
 from federation.layout import DTYPES, Layout, read_layout, shown
-from federation.weights import DELTA, Tensors, check_layout, check_model, load, squared_norm
+from federation.weights import Tensors, check_model, load, squared_norm
 
 Sum = dict[str, torch.Tensor]
 """A delta on its way: by the model's names, in float32 at least."""
-
-_BLOCK = 1 << 18  # values, as many as a core's cache holds
 
 TINY, HUGE = 1e-30, 1e36
 """Sums of squares between the two were taken in float32 without loss; others want float64."""
@@ -25,24 +24,13 @@ TINY, HUGE = 1e-30, 1e36
 def fold(base: Path, updates: Sequence[Path], weights: Sequence[float]) -> dict[str, torch.Tensor]:
     """base + sum_i weights[i] * updates[i], in the base's dtypes; see `weighted_sum` and `step_from`."""
     layout = read_layout(base)
-    return step_from(load(base), weighted_sum(layout, mapped(updates, layout), weights))
+    return step_from(load(base), weighted_sum(layout, in_files(updates, layout), weights))
 
 
-def mapped(paths: Iterable[Path], model: Layout, *, prefix: str = DELTA) -> Iterator[Tensors]:
-    """The updates in files of `<prefix><name>`, one mapped after the other.
-
-    Refuses (bad_update) an update of another layout than the model's.
-    """
-    for path in paths:
-        check_layout(path, model, prefix=prefix)
-        tensors = load(path)
-        yield {name: tensors[prefix + name] for name in model}
-
-
-def weighted_sum(model: Layout, updates: Iterable[Tensors], weights: Sequence[float]) -> Sum:
+def weighted_sum(model: Layout, updates: Iterable[Pieces], weights: Sequence[float]) -> Sum:
     """sum_i weights[i] * updates[i], in the order given and in float32 at least.
 
-    Memory is one accumulator beside what the updates take: those of `mapped`, one file's pages.
+    Memory is one accumulator beside what the updates take: those in files, one piece.
 
     Args:
         model: layout of the global model.
@@ -53,9 +41,10 @@ def weighted_sum(model: Layout, updates: Iterable[Tensors], weights: Sequence[fl
         raise ValueError(f"weights must be finite, not {list(weights)}")
     check_model(model)
     total = zeros(model)
-    for delta, weight in zip(updates, weights, strict=True):
-        for name, tensor in total.items():
-            tensor.add_(delta[name], alpha=weight)
+    flat = {name: tensor.view(-1) for name, tensor in total.items()}
+    for pieces, weight in zip(updates, weights, strict=True):
+        for name, start, values in pieces:
+            _beside(flat[name], start, values).add_(values, alpha=weight)
     return total
 
 
@@ -84,22 +73,26 @@ class Alignment:
     cosine: float
 
 
-def alignments(updates: Iterable[Tensors], total: Sum) -> Iterator[Alignment]:
+def alignments(updates: Iterable[Pieces], total: Sum) -> Iterator[Alignment]:
     """Every update beside `total`, one after the other."""
     length = math.sqrt(sum(squared_norm(tensor) for tensor in total.values()))
-    for delta in updates:
+    flat = {name: tensor.reshape(-1) for name, tensor in total.items()}
+    for pieces in updates:
         square, dot = 0.0, 0.0
-        for name, tensor in total.items():
-            mine, flat = delta[name].reshape(-1), tensor.reshape(-1)
-            for start in range(0, flat.numel(), _BLOCK):
-                part, beside = mine[start : start + _BLOCK].to(flat.dtype), flat[start : start + _BLOCK]
+        for name, start, values in pieces:
+            beside = _beside(flat[name], start, values)
+            part = values.to(beside.dtype)
+            one, other = float(part.dot(part)), float(part.dot(beside))
+            if not (TINY < one < HUGE and TINY < length * length < HUGE):
+                part, beside = part.double(), beside.double()
                 one, other = float(part.dot(part)), float(part.dot(beside))
-                if not (TINY < one < HUGE and TINY < length * length < HUGE):
-                    part, beside = part.double(), beside.double()
-                    one, other = float(part.dot(part)), float(part.dot(beside))
-                square, dot = square + one, dot + other
+            square, dot = square + one, dot + other
         norm = math.sqrt(square)
         yield Alignment(norm, dot / (norm * length) if norm * length > 0 else 0.0)
+
+
+def _beside(flat: torch.Tensor, start: int, values: torch.Tensor) -> torch.Tensor:
+    return flat if len(values) == len(flat) else flat[start : start + len(values)]
 
 
 def _accumulator(dtype: str) -> torch.dtype:

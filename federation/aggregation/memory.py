@@ -10,6 +10,7 @@ import torch
 
 from federation.aggregation.blocks import Block, Float, empty_blocks
 from federation.aggregation.fold import Alignment, Sum, weighted_sum
+from federation.aggregation.pieces import in_memory
 from federation.layout import Layout, layout_of
 from federation.weights import Tensors, check_model
 
@@ -54,7 +55,7 @@ class MemoryUpdates:
     def weighted_sum(self, weights: Sequence[float]) -> Sum:
         """See `Updates`."""
         heard = [(row, weight) for row, weight in zip(self._rows(), weights, strict=True) if weight]
-        return weighted_sum(self.layout, [row for row, _ in heard], [weight for _, weight in heard])
+        return weighted_sum(self.layout, in_memory([row for row, _ in heard]), [weight for _, weight in heard])
 
     def alignments(self, total: Sum) -> list[Alignment]:
         """See `Updates`; a block at a time, in float64."""
