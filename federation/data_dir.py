@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -33,6 +33,8 @@ class Address:
     url: str
     pid: int
     certificate: Path | None = None
+    local: str | None = None
+    """Where this machine itself had better dial, when that is another URL."""
 
 
 @contextmanager
@@ -42,7 +44,7 @@ def sole_owner(data_dir: Path) -> Iterator[None]:
         if not data_dir.exists():
             data_dir.mkdir(parents=True, mode=0o700)
             (data_dir / ".gitignore").write_text("*\n")  # the key in it is nothing to commit by accident
-        lock = (data_dir / _LOCK_FILE).open("a+")
+        lock = _private(data_dir / _LOCK_FILE)
     except OSError as error:
         raise Refused(
             ErrorCode.INVALID_ARGUMENT,
@@ -58,6 +60,7 @@ def sole_owner(data_dir: Path) -> Iterator[None]:
                 f"{data_dir} belongs to a server that runs as process {pid}{_at_its_address(data_dir, pid)}.",
                 "stop that server, or give this one another --data-dir",
             )
+        remove_address(data_dir)  # of one that was killed; a bridge must not take it for ours
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
@@ -74,13 +77,17 @@ def is_owned(data_dir: Path) -> bool:
         return False
 
 
-def write_address(data_dir: Path, url: str, certificate: Path | None = None) -> None:
+def write_address(data_dir: Path, url: str, certificate: Path | None = None, local: str | None = None) -> None:
     """Says where the server of this directory is, which is this process."""
     told = {"url": url, "pid": os.getpid()}
     if certificate is not None:
         told["certificate"] = str(certificate.resolve())
+    if local is not None and local != url:
+        told["local"] = local
     draft = data_dir / f".{ADDRESS_FILE}"
-    draft.write_text(json.dumps(told))
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump(told, file)
     draft.replace(data_dir / ADDRESS_FILE)
 
 
@@ -88,15 +95,65 @@ def read_address(data_dir: Path) -> Address | None:
     """Where a server said that it is; a killed one may have left the file behind."""
     try:
         told = json.loads((data_dir / ADDRESS_FILE).read_text())
-        certificate = told.get("certificate")
-        return Address(str(told["url"]), int(told["pid"]), Path(certificate) if certificate else None)
+        certificate, local = told.get("certificate"), told.get("local")
+        return Address(
+            str(told["url"]),
+            int(told["pid"]),
+            Path(certificate) if certificate else None,
+            str(local) if local else None,
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def owners_address(data_dir: Path) -> Address | None:
+    """Where the server is that runs on this directory now; None: none does, or none that accepts connections yet.
+
+    Whoever is told a secret on the strength of this can rely on it: nobody but this user could hold the lock or write
+    the address, and the process that holds the one wrote the other.
+
+    Raises:
+        Refused: another user could be behind that address.
+    """
+    address = read_address(data_dir)
+    if address is None or not is_owned(data_dir):
+        return None
+    try:
+        for file in (data_dir / _LOCK_FILE, data_dir / ADDRESS_FILE):
+            _refuse_what_others_hold(file)
+        pid = (data_dir / _LOCK_FILE).read_text().strip()
+    except OSError:
+        return None
+    return address if pid == str(address.pid) else None
 
 
 def remove_address(data_dir: Path) -> None:
     """Says that nobody listens any more."""
     (data_dir / ADDRESS_FILE).unlink(missing_ok=True)
+
+
+def _private(path: Path) -> IO[str]:
+    """Opens a file that no other user can open: one who may read it could lock it."""
+    file = os.fdopen(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600), "a+")
+    with suppress(PermissionError):  # an older one, of another user: whom it matters to looks again
+        os.fchmod(file.fileno(), 0o600)
+    return file
+
+
+def _refuse_what_others_hold(path: Path) -> None:
+    found = path.stat()
+    if found.st_uid != os.geteuid():
+        raise Refused(
+            ErrorCode.FORBIDDEN,
+            f"{path} belongs to another user (uid {found.st_uid}), so the server may be a stranger's.",
+            "run this as the user that the server runs as",
+        )
+    if found.st_mode & 0o077:
+        raise Refused(
+            ErrorCode.FORBIDDEN,
+            f"{path} is open to other users (mode {found.st_mode & 0o777:03o}), so the server may be a stranger's.",
+            "start the server anew, which makes the file private, on a file system that knows modes",
+        )
 
 
 def _take(file: IO[str]) -> bool:

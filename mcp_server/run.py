@@ -41,6 +41,7 @@ _ANSWERS_S = 0.5
 """Seconds of these in which long polls are answered before their streams end."""
 _THREADS_S = 0.5
 """Seconds that it then gives threads, which cannot be called back."""
+_LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with
 
 
 def serve(settings: Settings, wire: Wire | None = None, token: str | None = None) -> None:
@@ -135,7 +136,9 @@ class _Server(uvicorn.Server):
         if self._told_to_stop.is_set():  # before uvicorn listened for it; once started, it stops in order
             asyncio.get_running_loop().call_soon(self.handle_exit, signal.SIGTERM, None)
         elif not self.should_exit:
-            write_address(self._settings.data_dir, self._url, self._settings.ssl_certfile)
+            port = sockets[0].getsockname()[1] if sockets else self._settings.port
+            local = local_url(self._settings, port)
+            write_address(self._settings.data_dir, self._url, self._settings.ssl_certfile, local)
             show = sys.stderr.isatty()
             print(greeting(self._settings, self._url, self._token, show_token=show), file=sys.stderr, flush=True)
 
@@ -180,7 +183,15 @@ def greeting(settings: Settings, url: str, token: str | None, *, show_token: boo
 
 def base_url(settings: Settings, port: int) -> str:
     """The URL that clients are given: the bound address, or this machine's name when bound to all."""
-    host = socket.gethostname() if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared with
+    return _url(settings, socket.gethostname() if settings.host in _LOOPBACK_OF else settings.host, port)
+
+
+def local_url(settings: Settings, port: int) -> str:
+    """The URL for this machine itself: loopback when bound to all, for its name may lead elsewhere, or nowhere."""
+    return _url(settings, _LOOPBACK_OF.get(settings.host, settings.host), port)
+
+
+def _url(settings: Settings, host: str, port: int) -> str:
     host = f"[{host}]" if ":" in host else host
     return f"{'https' if settings.ssl_certfile else 'http'}://{host}:{port}{settings.base_path}"
 

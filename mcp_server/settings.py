@@ -33,7 +33,7 @@ class Settings(LimitSettings):
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=7860, ge=0, le=65_535, description="Port to listen on; 0: a free one.")
     data_dir: Path = Field(default=Path("potluck-data"), description="Database, blobs and keys; one server each.")
-    open: bool = Field(default=False, description="Every caller may do everything. Loopback only.")
+    open: bool = Field(default=False, description="Every caller may do everything. Loopback only, no proxy.")
     allow_host: Names = Field(default=[], description="Further host names that clients may use.")
     allow_origin: Origins = Field(default=[], description="Web origins whose pages may call, e.g. https://a.example.")
     ssl_certfile: Path | None = Field(default=None, description="TLS certificate chain (PEM).")
@@ -67,6 +67,13 @@ class Settings(LimitSettings):
                 f"--conformance offers tools that are there for test suites alone; it is refused on {self.host}. "
                 "Mend: listen on 127.0.0.1, or leave --conformance out"
             )
+        for flag in ("open", "conformance"):
+            for sign in ("base_path", "trusted_proxies"):
+                if getattr(self, flag) and getattr(self, sign):
+                    raise ValueError(
+                        f"--{flag} is refused together with {sign}: that is a server behind a proxy, which others can "
+                        f"reach though it listens on loopback. Mend: leave --{flag} out, or {sign}"
+                    )
         if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
             raise ValueError("TLS needs both ssl_certfile and ssl_keyfile")
         return self

@@ -15,9 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx2
-from mcp_types import CONNECTION_CLOSED, INVALID_REQUEST, PARSE_ERROR
+from mcp_types import CONNECTION_CLOSED, INTERNAL_ERROR, INVALID_REQUEST
 
-from mcp_server.stdio.headers import PLAIN, ModernHeaders, modern_version
+from mcp_server.stdio.answers import LOST, TOO_LARGE, messages, problem_of, too_large
+from mcp_server.stdio.headers import PLAIN, ModernHeaders, modern_version, part
+from mcp_server.stdio.reading import Malformed, is_id, read_message
+from mcp_server.stdio.reopening import reopen
 from mcp_server.stdio.session import SESSION_ID, Session
 from mcp_server.stdio.upstream import Gone, Upstream
 from mcp_server.stdio.wire import Wire
@@ -26,13 +29,16 @@ log = logging.getLogger(__name__)
 
 _AGAIN_S = 1.0
 """Seconds between looks for a server that went away."""
-_LOST = "the server's answer was lost on the way. Mend: call again; a repeated call changes nothing twice"
 
 
 @dataclass(frozen=True)
 class _Pending:
     task: asyncio.Task[None]
     modern: bool
+
+
+class _TooLarge(Exception):
+    """More than the server takes at once."""
 
 
 class Bridge:
@@ -58,20 +64,18 @@ class Bridge:
 
     async def _take(self, line: str) -> None:
         try:
-            message = json.loads(line)
-        except ValueError:
-            await self._fail(None, "this line is not JSON. Mend: one message a line", PARSE_ERROR)
+            message = read_message(line)
+        except Malformed as malformed:
+            await self._fail(malformed.request_id, str(malformed), malformed.code)
             return
-        if not isinstance(message, dict):
-            await self._fail(None, "this is no JSON-RPC message. Mend: one object a line, no batches", INVALID_REQUEST)
-            return
-        method, request_id = message.get("method"), message.get("id")
-        if not isinstance(method, str) or request_id is None:
+        request_id = message.get("id")
+        if "method" not in message or request_id is None:
             await self._notify(message)
             return
-        if method == "initialize":
-            self._session.forget_ids()
-            await self._request(message)
+        if message["method"] == "initialize":
+            async with self._reviving:  # nobody else opens a session meanwhile
+                self._session.forget_ids()
+                await self._request(message)
             return
         task = asyncio.create_task(self._request(message))
         self._pending[request_id] = pending = _Pending(task, modern_version(message) is not None)
@@ -84,42 +88,53 @@ class Bridge:
     async def _notify(self, message: dict[str, Any]) -> None:
         """A notification, or an answer to a question of the server's."""
         if message.get("method") == "notifications/cancelled":
-            pending = self._pending.get((message.get("params") or {}).get("requestId"))
+            cancelled = part(message, "params").get("requestId")
+            pending = self._pending.get(cancelled) if is_id(cancelled) else None
             if pending is not None and pending.modern:
                 pending.task.cancel()  # which closes the response: over HTTP, that is how one cancels
                 return
         if modern_version(message) is not None or not self._session.opened:
             return  # in the modern era nothing else goes this way
+        what = message.get("method", "an answer")
         try:
-            async with self._exchange(message):
-                pass
+            async with self._exchange(message) as response:
+                if not response.is_success:
+                    await response.aread()
+                    log.warning("the server did not take %s: %s", what, problem_of(response))
         except (Gone, httpx2.TransportError) as error:
-            log.warning("%s did not reach the server: %s", message.get("method", "an answer"), error)
+            log.warning("%s did not reach the server: %s", what, error)
+        except Exception:
+            log.exception("%s could not be passed on", what)
         if message.get("method") == "notifications/initialized" and self._following is None:
             self._following = asyncio.create_task(self._follow())
 
     async def _request(self, message: dict[str, Any]) -> None:
-        """Asks the server, and passes on whatever it says until its answer; a lost server is an error to the host."""
-        request_id = message["id"]
-        if modern_version(message) is None:
-            self._session.note_request(message)
+        """Asks the server, and passes on whatever it says until its answer; the host gets exactly one."""
+        answered = False
         try:
+            if modern_version(message) is None:
+                self._session.note_request(message)
             async with self._exchange(message) as response:
-                answered = False
-                async for text in _messages(response):
+                async for text in messages(response):
                     answered = await self._pass_on(text, message, response) or answered
-                if not answered:
-                    await self._fail(request_id, _problem(response), CONNECTION_CLOSED)
+                problem, code = problem_of(response), CONNECTION_CLOSED
+        except _TooLarge:
+            problem, code = TOO_LARGE, INVALID_REQUEST
         except Gone as gone:
-            await self._fail(request_id, str(gone), CONNECTION_CLOSED)
+            problem, code = str(gone), CONNECTION_CLOSED
         except httpx2.TransportError:
-            await self._fail(request_id, _LOST, CONNECTION_CLOSED)
+            problem, code = LOST, CONNECTION_CLOSED
+        except Exception as error:  # whatever it is, a host that hears nothing waits for ever
+            log.exception("%s could not be passed on", message["method"])
+            problem, code = f"this could not be passed on: {error!r}. Mend: look into the log", INTERNAL_ERROR
+        if not answered:
+            await self._fail(message["id"], problem, code)
 
     async def _pass_on(self, text: str, request: dict[str, Any], response: httpx2.Response) -> bool:
         """Whether `text`, which the host has now, was the answer to `request`."""
         told = json.loads(text)
         if not isinstance(told, dict) or told.get("jsonrpc") != "2.0":
-            return False  # an HTTP error of the server's own, which `_problem` words
+            return False  # an HTTP error of the server's own, which `problem_of` words
         answer = "method" not in told
         if answer and request["method"] == "initialize":
             self._session.note_handshake(response.headers.get(SESSION_ID), told)
@@ -135,6 +150,8 @@ class Bridge:
     async def _exchange(self, message: dict[str, Any]) -> AsyncIterator[httpx2.Response]:
         """Posts a message; a session that the server does not know (any more) is opened anew first."""
         version, content = modern_version(message), json.dumps(message)
+        if too_large(content):
+            raise _TooLarge
         if version is not None:
             async with self._upstream.stream(
                 "POST", "/mcp", headers=self._modern.of(message, version), content=content
@@ -142,6 +159,8 @@ class Bridge:
                 yield response
             return
         for final in (False, True):
+            if self._session.lost and message.get("method") != "initialize":
+                await self._revive(None)
             stale = self._session.id
             async with self._upstream.stream(
                 "POST", "/mcp", headers=PLAIN | self._session.headers(), content=content
@@ -157,37 +176,33 @@ class Bridge:
             if self._session.id != stale:
                 return
             log.info("the server was started anew; opening the session again")
-            self._session.forget_ids()
-            opening, *others = self._session.replay()
-            async with self._upstream.stream("POST", "/mcp", headers=PLAIN, content=json.dumps(opening)) as response:
-                async for text in _messages(response):
-                    told = json.loads(text)
-                    if told.get("id") == opening["id"]:
-                        self._session.note_handshake(response.headers.get(SESSION_ID), told)
-            for each in [{"jsonrpc": "2.0", "method": "notifications/initialized"}, *others]:
-                headers = PLAIN | self._session.headers()
-                async with self._upstream.stream("POST", "/mcp", headers=headers, content=json.dumps(each)) as response:
-                    await response.aread()
+            await reopen(self._session, self._upstream)
             self._revived.set()
 
     async def _follow(self) -> None:
         """Passes on what the server says unasked in a session of the older era, across its restarts."""
         missed = False
         while True:
-            stale = self._session.id
             self._revived.clear()
-            with suppress(Gone, httpx2.TransportError):
+            try:
+                if self._session.lost:
+                    await self._revive(None)
+                stale = self._session.id
                 headers = {"accept": "text/event-stream"} | self._session.headers()
                 async with self._upstream.stream("GET", "/mcp", headers=headers) as response:
                     if response.status_code == httpx2.codes.OK:
                         for notice in self._session.notices_that_may_be_lost() if missed else ():
                             await self._wire.write(notice)
                         missed = True
-                        async for text in _messages(response):
+                        async for text in messages(response):
                             await self._wire.write(text)
                 if response.status_code == httpx2.codes.NOT_FOUND:
                     await self._revive(stale)
                     continue
+            except (Gone, httpx2.TransportError) as error:
+                log.debug("the stream of notices ended: %s", error)
+            except Exception:  # notices go on, whatever came with one of them
+                log.exception("the stream of notices broke")
             with suppress(TimeoutError):
                 async with asyncio.timeout(_AGAIN_S):
                     await self._revived.wait()
@@ -208,26 +223,3 @@ class Bridge:
                 async with asyncio.timeout(2), self._upstream.stream("DELETE", "/mcp", headers=self._session.headers()):
                     pass
         await self._upstream.close()
-
-
-async def _messages(response: httpx2.Response) -> AsyncIterator[str]:
-    """The JSON texts of a response, be it one or a stream of them."""
-    if response.headers.get("content-type", "").startswith("text/event-stream"):
-        async for event in httpx2.EventSource(response, max_event_size=None):
-            if event.data:
-                yield event.data
-        return
-    body = (await response.aread()).decode(errors="replace")
-    with suppress(ValueError):
-        json.loads(body)
-        yield body
-
-
-def _problem(response: httpx2.Response) -> str:
-    """Why there is no answer, from an HTTP error of the server's own where there is one."""
-    if response.is_success:
-        return _LOST
-    with suppress(ValueError, KeyError, TypeError, httpx2.StreamError):
-        error = response.json()["error"]
-        return f"{error['code']}: {error['problem'].rstrip('.')}. Mend: {error['mend']}"
-    return f"the server answered with HTTP status {response.status_code}. Mend: look into its log"

@@ -20,7 +20,7 @@ PLAIN = {"accept": "application/json, text/event-stream", "content-type": "appli
 
 def modern_version(message: dict[str, Any]) -> str | None:
     """The revision that a message of the modern era names; None for the older era."""
-    meta = _part(_part(message, "params"), "_meta")
+    meta = part(part(message, "params"), "_meta")
     version = meta.get(PROTOCOL_VERSION_META_KEY)
     return version if isinstance(version, str) else None
 
@@ -33,22 +33,23 @@ class ModernHeaders:
 
     def learn(self, answer: dict[str, Any]) -> None:
         """Looks at an answer to `tools/list`."""
-        for tool in _part(answer, "result").get("tools") or []:
+        for tool in part(answer, "result").get("tools") or []:
             if repeated := x_mcp_header_map(tool.get("inputSchema")):
                 self._repeated[str(tool.get("name"))] = repeated
 
     def of(self, message: dict[str, Any], version: str) -> dict[str, str]:
         """The headers of one request."""
-        method, params = str(message["method"]), _part(message, "params")
+        method, params = str(message["method"]), part(message, "params")
         headers = PLAIN | {MCP_PROTOCOL_VERSION_HEADER: version, MCP_METHOD_HEADER: method}
         name = params.get(NAME_BEARING_METHODS.get(method, ""))
         if isinstance(name, str):
             headers[MCP_NAME_HEADER] = encode_header_value(name)
         if method == "tools/call" and (repeated := self._repeated.get(str(name))):
-            headers |= mcp_param_headers(repeated, _part(params, "arguments"))
+            headers |= mcp_param_headers(repeated, part(params, "arguments"))
         return headers
 
 
-def _part(message: dict[str, Any], key: str) -> dict[str, Any]:
-    part = message.get(key)
-    return part if isinstance(part, dict) else {}
+def part(message: dict[str, Any], key: str) -> dict[str, Any]:
+    """The object under `key`; an empty one where there is none."""
+    found = message.get(key)
+    return found if isinstance(found, dict) else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -35,7 +36,7 @@ async def serve_wire(wire: Wire, server: MCPServer, state: Potluck, who: Who) ->
         who: the host's identity, asked for with every message, so that a token's end is felt at once.
     """
     low = server._lowlevel_server
-    incoming, outgoing = cast(Any, _Incoming(wire, who)), cast(Any, _Outgoing(wire))
+    incoming, outgoing = cast(Any, _Incoming(wire, who)), cast(Any, _Outgoing(wire, who))
     async with stdio_server(incoming, outgoing) as (read, write):
         await serve_dual_era_loop(
             low, read, write, lifespan_state=state, init_options=low.create_initialization_options()
@@ -96,10 +97,14 @@ class _Incoming:
 class _Outgoing:
     """What the SDK's transport takes for standard output."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, who: Who) -> None:
         self._wire = wire
+        self._who = who
 
     async def write(self, text: str) -> None:
+        """Writes a message. One that answers nothing is for the holder of a token that lasts, as over HTTP."""
+        if "method" in json.loads(text) and await self._who() is None:
+            return
         await self._wire.write(text)
 
     async def flush(self) -> None:

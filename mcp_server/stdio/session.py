@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from mcp_server.stdio.headers import part
+
 SESSION_ID = "mcp-session-id"
 PROTOCOL_VERSION = "mcp-protocol-version"
 
@@ -24,10 +26,14 @@ class Session:
         """Whether the host shook hands."""
         return self._opening is not None
 
+    @property
+    def lost(self) -> bool:
+        """Whether the host shook hands, yet no server has a session for it."""
+        return self.opened and self.id is None
+
     def headers(self) -> dict[str, str]:
         """What every later request carries."""
-        pairs = {SESSION_ID: self.id, PROTOCOL_VERSION: self._version}
-        return {name: value for name, value in pairs.items() if value is not None}
+        return session_headers(self.id, self._version)
 
     def forget_ids(self) -> None:
         """A new handshake begins."""
@@ -35,7 +41,7 @@ class Session:
 
     def note_request(self, message: dict[str, Any]) -> None:
         """Remembers what a new server would have to be told."""
-        params = message.get("params") or {}
+        params = part(message, "params")
         match message["method"]:
             case "initialize":
                 self._opening = params
@@ -48,8 +54,11 @@ class Session:
 
     def note_handshake(self, session_id: str | None, answer: dict[str, Any]) -> None:
         """The server answered `initialize`."""
-        self.id = session_id
-        self._version = (answer.get("result") or {}).get("protocolVersion")
+        self.use(session_id, part(answer, "result").get("protocolVersion"))
+
+    def use(self, session_id: str | None, version: str | None) -> None:
+        """From now on, requests belong to this session of the server's."""
+        self.id, self._version = session_id, version
 
     def replay(self) -> list[dict[str, Any]]:
         """The requests that make a new server's session like the old one, `initialize` first."""
@@ -63,3 +72,9 @@ class Session:
         """For each subscription, the notice that makes the host read again: changes during the gap told nobody."""
         method = "notifications/resources/updated"
         return [json.dumps({"jsonrpc": "2.0", "method": method, "params": {"uri": uri}}) for uri in self.uris]
+
+
+def session_headers(session_id: str | None, version: str | None) -> dict[str, str]:
+    """How a request says which session it belongs to."""
+    pairs = {SESSION_ID: session_id, PROTOCOL_VERSION: version}
+    return {name: value for name, value in pairs.items() if value is not None}

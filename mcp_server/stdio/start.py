@@ -7,7 +7,7 @@ import logging
 import signal
 import time
 
-from federation.data_dir import Occupied, is_owned, read_address
+from federation.data_dir import Occupied, is_owned, owners_address
 from federation.errors import ErrorCode, Refused
 from mcp_server.keys import operator_token
 from mcp_server.logs import configure
@@ -27,7 +27,7 @@ def run_stdio(settings: Settings, wire: Wire, token: str | None) -> None:
     """Serves the host on `wire` from the server that runs on the data directory; if none does, by becoming it.
 
     Raises:
-        Refused: no server answers, and none can be started here.
+        Refused: no server answers, and none can be started here; or another user may be behind the one that does.
     """
     configure(settings.log_format, settings.log_level)
     deadline = time.monotonic() + _START_S
@@ -35,7 +35,7 @@ def run_stdio(settings: Settings, wire: Wire, token: str | None) -> None:
         if not is_owned(settings.data_dir):
             if _served(settings, wire, token):
                 return
-        elif read_address(settings.data_dir) is not None:
+        elif owners_address(settings.data_dir) is not None:
             log.info("a server runs on %s: relaying to it", settings.data_dir)
             asyncio.run(_bridge(settings, wire, token))
             return
