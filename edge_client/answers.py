@@ -16,6 +16,9 @@ from federation.errors import ErrorCode, Refused
 STAND_INS = ("Server returned an error response", "Not Found", "Session terminated")
 """What the SDK says instead of an HTTP error status without a JSON-RPC body; the status itself tells more."""
 MISFIT = "check that server and client fit together"
+LATER = {ErrorCode.BUSY, ErrorCode.RATE_LIMITED, ErrorCode.STORAGE_FULL}
+"""Refusals that time mends."""
+_LATER_STATUS = {429: ErrorCode.RATE_LIMITED, 503: ErrorCode.BUSY, 507: ErrorCode.STORAGE_FULL}
 
 
 class Lost(ConnectionError):
@@ -43,10 +46,12 @@ def refusal_in(body: Any) -> Refused | None:
     try:
         error = body["error"]
         code, problem, mend = str(error["code"]), str(error["problem"]), str(error["mend"])
-    except (KeyError, TypeError):
+        after = error.get("retry_after_s")
+    except (KeyError, TypeError, AttributeError):
         return None
+    known = isinstance(after, int | float) and after >= 0
     try:
-        return Refused(ErrorCode(code), problem, mend)
+        return Refused(ErrorCode(code), problem, mend, retry_after_s=float(after) if known else None)
     except ValueError:  # a newer server's code
         return Refused(ErrorCode.INVALID_ARGUMENT, f"{code}: {problem}", mend)
 
@@ -64,12 +69,12 @@ def meaning(error: BaseException, *, status: int | None, known: bool) -> Excepti
         parts = [meaning(part, status=status, known=known) for part in error.exceptions]
         meant = next((part for part in parts if not isinstance(part, Lost)), parts[0])
     elif isinstance(error, httpx2.HTTPStatusError):
-        meant = _meaning_of_status(error.response.status_code, known)
+        meant = _over_mcp(error.response.status_code, known)
     elif _distrusts(error):
         mend = "check the URL; pass --ca-file with the certificate that signed the server's, if you trust it"
         meant = Refused(ErrorCode.FORBIDDEN, "the server's certificate is not trusted.", mend)
     elif isinstance(error, MCPError) and error.message in STAND_INS and status is not None:
-        meant = _meaning_of_status(status, known)
+        meant = _over_mcp(status, known)
     elif isinstance(error, MCPError) and error.code in (CONNECTION_CLOSED, REQUEST_TIMEOUT):
         meant = Lost(error.message)
     elif isinstance(error, MCPError):
@@ -86,13 +91,44 @@ def _distrusts(error: BaseException) -> bool:
     return isinstance(error, ssl.SSLCertVerificationError) or (below is not None and _distrusts(below))
 
 
-def _meaning_of_status(status: int, known: bool) -> Exception:
-    if status >= 500 or status in (408, 425, 429) or (status == 404 and known):
+def _over_mcp(status: int, known: bool) -> Exception:
+    """Of an answer to MCP only the status is seen. What is told "later" without a word on when is asked again."""
+    meant = meaning_of_status(status, known=known)
+    return Lost(meant.problem) if isinstance(meant, Refused) and meant.code in LATER else meant
+
+
+def meaning_of_status(
+    status: int, *, known: bool = False, said: Refused | None = None, retry_after_s: float | None = None
+) -> Lost | Refused:
+    """What an HTTP error status means, on every path: the status first, whatever the body says.
+
+    Args:
+        status: 400 or above.
+        known: as in `meaning`.
+        said: Potluck's own refusal in the body, if there is one.
+        retry_after_s: the header `Retry-After`, if there is one.
+
+    Returns:
+        `Lost` for troubles that pass; a refusal in `LATER` where the server wants to be asked again later; else the
+        refusal that stands.
+    """
+    if status == 429 or (status in _LATER_STATUS and (said is not None or retry_after_s is not None)):
+        problem, mend = (
+            (said.problem, said.mend) if said else (f"the server is too busy ({status}).", "try again later")
+        )
+        code = said.code if said is not None and said.code in LATER else _LATER_STATUS[status]
+        after = retry_after_s if said is None or said.retry_after_s is None else said.retry_after_s
+        return Refused(code, problem, mend, retry_after_s=after)
+    if status >= 500 or status in (408, 425) or (status == 404 and known):
         return Lost(f"HTTP status {status}")
+    if status == 401:
+        mend = "pass --token or set POTLUCK_TOKEN; an operator gets one with `potluck token`"
+        return Refused(ErrorCode.UNAUTHORIZED, said.problem if said else "the server wants a valid token.", mend)
+    return said or _refusal_of(status)
+
+
+def _refusal_of(status: int) -> Refused:
     match status:
-        case 401:
-            mend = "pass --token or set POTLUCK_TOKEN; an operator gets one with `potluck token`"
-            return Refused(ErrorCode.FORBIDDEN, "the server wants a valid token.", mend)
         case 403 | 421:
             mend = "use the address that the server printed, or start it with --allow-host and this host's name"
             return Refused(ErrorCode.FORBIDDEN, f"the server does not answer to this address ({status}).", mend)

@@ -96,8 +96,17 @@ class Checkpoints:
 
 def identity(
     assignment: Mapping[str, Any], share: Share, *, node_id: str, seed: int, threads: int
-) -> dict[str, str | int]:
+) -> dict[str, str | int | None]:
     """All that the bits of an update depend on; a checkpoint is good where every part of it is the same."""
+    return work_of(assignment, share, node_id=node_id, seed=seed) | {
+        "threads": threads,
+        "library": f"torch {torch.__version__}",
+        "machine": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
+    }
+
+
+def work_of(assignment: Mapping[str, Any], share: Share, *, node_id: str, seed: int) -> dict[str, str | int | None]:
+    """Which work an update is; a finished one is good where this is the same, wherever it was made."""
     spec = json.dumps(assignment["spec"], sort_keys=True)
     return {
         "node_id": node_id,
@@ -107,8 +116,6 @@ def identity(
         "base_sha256": str(assignment["model"]["sha256"]),
         "spec_sha256": hashlib.sha256(spec.encode()).hexdigest(),
         "examples_sha256": share.fingerprint,
+        "partition_index": assignment.get("partition_index"),
         "seed": seed,
-        "threads": threads,
-        "library": f"torch {torch.__version__}",
-        "machine": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
     }

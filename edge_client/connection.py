@@ -103,7 +103,7 @@ class Connection:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._door = door
-        self._patience_s = patience_s
+        self.patience_s = patience_s
         self._on_lost = on_lost
         self._on_back = on_back
         self._pauses = pauses
@@ -141,7 +141,7 @@ class Connection:
             try:
                 answer = await self._once(question)
             except Lost as lost:
-                if self._patience_s is not None and paused + pause > self._patience_s:
+                if self.patience_s is not None and paused + pause > self.patience_s:
                     raise
                 if self._on_lost:
                     self._on_lost(str(lost), pause)

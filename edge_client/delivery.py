@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
+from edge_client.answers import LATER
 from edge_client.events import Tell
 from edge_client.heartbeat import Heartbeat
 from edge_client.membership import Membership
@@ -26,8 +29,16 @@ MISSED = {
     ErrorCode.WRONG_STATE,
 }
 """Refusals that end a round's work for this node, not its membership."""
-MAY_PASS = {ErrorCode.FENCED, ErrorCode.FORBIDDEN, ErrorCode.BAD_NODE_TOKEN, ErrorCode.INTERNAL}
-"""Refusals that end this process and say nothing about the update: the next process brings it again."""
+CONDEMNED = MISSED | {ErrorCode.BAD_UPDATE, ErrorCode.BAD_COUNT}
+"""Refusals of the update itself: nobody wants it. After any other it is kept, and the next process brings it again."""
+ENDING = LATER | {
+    ErrorCode.FENCED,
+    ErrorCode.UNAUTHORIZED,
+    ErrorCode.FORBIDDEN,
+    ErrorCode.BAD_NODE_TOKEN,
+    ErrorCode.INTERNAL,
+}
+"""Refusals of this process, whatever it brings."""
 
 
 class Delivery:
@@ -45,23 +56,24 @@ class Delivery:
         self._inline_max = inline_max
         self.rounds = self.examples = self.steps = 0
 
-    async def store(self, update: Update) -> None:
-        """Put a finished update on disk. Where that fails it is still in memory, and sent from there."""
-        facts = {**update.facts, "node_id": self._member.node_id}
+    async def store(self, update: Update, work: Mapping[str, Any]) -> None:
+        """Put a finished update on disk, as that of `work`. Where that fails it is sent from memory."""
+        facts = {**work, **update.facts}
         kept = await asyncio.to_thread(self._state.write, UPDATE, facts, [update.payload])
         reach("node_update_stored")
         if kept:
             self._state.remove(TRAINING)
 
-    async def stored(self, task_id: str) -> Update | None:
-        """The update of an earlier process for which no receipt has come."""
-        expected = {"node_id": self._member.node_id, "task_id": task_id}
+    async def stored(self, work: Mapping[str, Any]) -> Update | None:
+        """The update of an earlier process for which no receipt has come; one of other work than `work` is removed."""
+        expected = {"node_id": self._member.node_id, **work}
         found = await asyncio.to_thread(self._state.read, UPDATE, expected)
         if found is None:
             return None
         facts, payload = found
         try:
-            return Update(payload=payload, **{name: value for name, value in facts.items() if name != "node_id"})
+            names = {field.name for field in fields(Update)}
+            return Update(payload=payload, **{name: value for name, value in facts.items() if name in names})
         except TypeError as error:  # written by another release
             self._state.refuse(UPDATE, str(error))
             return None
@@ -72,12 +84,12 @@ class Delivery:
         Repeating it, in this process or a later one, brings the same receipt and changes nothing.
 
         Raises:
-            Refused: the server does not want it, with the reason; it is forgotten unless that says nothing about it.
+            Refused: the server does not want it, with the reason; it is forgotten where that is the update's fault.
         """
         try:
             answer = await self._bring(update, heartbeat)
         except Refused as refused:
-            if refused.code not in MAY_PASS:
+            if refused.code in CONDEMNED:
                 self._state.remove(UPDATE)
             raise
         reach("node_receipt_received")

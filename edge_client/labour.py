@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from edge_client.answers import Lost
-from edge_client.checkpoints import Checkpoints, identity
-from edge_client.data import Shares
-from edge_client.delivery import MAY_PASS, Delivery
+from edge_client.checkpoints import Checkpoints, identity, work_of
+from edge_client.data import Share, Shares
+from edge_client.delivery import ENDING, Delivery
 from edge_client.events import Tell
 from edge_client.heartbeat import Heartbeat
 from edge_client.membership import Membership
@@ -67,7 +67,10 @@ class Labour:
 
     async def settle(self, assignment: dict[str, Any]) -> None:
         """See to the update that an earlier process finished: its receipt may have got lost, or its round may wait."""
-        update = await self._delivery.stored(str(assignment["task_id"]))
+        expected = {
+            name: assignment[name] for name in ("task_id", "partition_index") if assignment.get(name) is not None
+        }
+        update = await self._delivery.stored(expected)
         if update is None:
             return
         self._tell("resumed", f"round {update.round}: its update was finished before", round=update.round)
@@ -77,7 +80,7 @@ class Labour:
         try:
             await self._delivery.deliver(update)
         except Refused as refused:
-            if refused.code in MAY_PASS:
+            if refused.code in ENDING:
                 raise
             self._tell("skipped", f"round {update.round} went on without this node: {refused.problem}")
 
@@ -88,10 +91,14 @@ class Labour:
         update, self._finished = self._finished, None
         spec = parse_spec(assignment["spec"])
         async with self._heartbeat(assignment, spec) as heartbeat:
-            if update is None or not update.answers(assignment):
+            share = await self._shares.of(spec, assignment.get("partition_index"))
+            seed = self._seed(assignment, spec)
+            # Every example is hashed for it.
+            mine = await asyncio.to_thread(work_of, assignment, share, node_id=self._member.node_id, seed=seed)
+            if update is None or not update.answers(assignment) or not await self._delivery.stored(mine):
                 self._tell("round", f"round {self.round}: training from model version {version}", round=self.round)
-                update = await self._trained(assignment, spec, heartbeat)
-                await self._delivery.store(update)
+                update = await self._trained(assignment, spec, share, heartbeat)
+                await self._delivery.store(update, mine)
             return await self._delivery.deliver(update, heartbeat)
 
     async def evaluate(self, assignment: dict[str, Any]) -> bool:
@@ -116,12 +123,14 @@ class Labour:
         """The round wants no more of this node: what it kept for it is of no use."""
         self._state.remove(TRAINING)
 
-    async def _trained(self, assignment: dict[str, Any], spec: TaskSpec, heartbeat: Heartbeat) -> Update:
+    def _seed(self, assignment: dict[str, Any], spec: TaskSpec) -> int:
+        index = assignment.get("partition_index")
+        return derive_seed(spec.seed, "train", self.round, self._member.node_id if index is None else index)
+
+    async def _trained(self, assignment: dict[str, Any], spec: TaskSpec, share: Share, heartbeat: Heartbeat) -> Update:
         model_file = await heartbeat.unless_stopped(self._lanes.download(assignment["model"], self._state.models))
         reach("node_model_downloaded")
-        index = assignment.get("partition_index")
-        share = await self._shares.of(spec, index)
-        seed = derive_seed(spec.seed, "train", self.round, self._member.node_id if index is None else index)
+        seed = self._seed(assignment, spec)
         loop, on_progress = asyncio.get_running_loop(), self._progress_into(heartbeat)
 
         def on_resumed(progress: Progress) -> None:

@@ -8,16 +8,16 @@ import platform
 from collections.abc import Callable
 from typing import Any
 
-from edge_client.connection import Connection, delays
+from edge_client.answers import LATER
+from edge_client.connection import Connection
 from edge_client.identity import Identity
+from edge_client.patience import Patience
 from federation.aggregation.compatibility import NOT_YET
 from federation.aggregation.methods import METHODS
 from federation.errors import ErrorCode, Refused
 from federation.identity import handshake_message
 from resources.models.catalogue import models
 
-LATER = {ErrorCode.BUSY, ErrorCode.RATE_LIMITED, ErrorCode.STORAGE_FULL}
-"""Refusals that time mends."""
 FAILURES = 6
 """How often a call may meet a failure inside the server before the node gives up; every call is safe to repeat."""
 
@@ -75,7 +75,8 @@ class Membership:
         With `once`, a server that is out of reach is `Lost` at once: what is said every few seconds is not repeated.
 
         Raises:
-            Refused: FENCED when another process came with the same key; and whatever else waiting does not mend.
+            Refused: FENCED when another process came with the same key; whatever else waiting does not mend; and what
+                it did not mend within the connection's patience.
             Lost: the server was out of reach for longer than the connection's patience.
         """
         token = self._token
@@ -99,17 +100,15 @@ class Membership:
     async def _patiently(
         self, tool: str, arguments: dict[str, Any], *, timeout: float = 60.0, once: bool = False
     ) -> dict[str, Any]:
-        failures = 0
-        for pause in delays(first_s=1.0):
+        failures, patience = 0, Patience(self.connection.patience_s, self._on_wait)
+        while True:
             try:
                 return await self.connection.call(tool, arguments, timeout=timeout, once=once)
             except Refused as refused:
                 failures += refused.code is ErrorCode.INTERNAL
                 if refused.code not in LATER and not (refused.code is ErrorCode.INTERNAL and failures <= FAILURES):
                     raise
-                self._on_wait(refused.problem, pause)
-            await asyncio.sleep(pause)
-        raise AssertionError("pauses are endless")
+                await patience.wait(refused)
 
 
 def _capabilities() -> dict[str, Any]:

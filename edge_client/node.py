@@ -52,7 +52,7 @@ class Node:
         state_dir: where the model, checkpoints and the finished update are kept for the next process; default: beside
             `key`, else in the user's cache folder.
         checkpoint_s: seconds between two checkpoints of the training; 0: one after every step.
-        patience_s: how long to go on trying to reach a lost server; None: for ever.
+        patience_s: how long to go on asking a server that is lost, or says "later"; None: for ever.
         on_event: called on the event loop's thread with everything that happens.
     """
 
@@ -171,7 +171,14 @@ class Node:
         raw = self._lane == "auto" and terms["lanes"]["raw"]
         chunk_max = int(terms["lanes"]["chunk_max_bytes"])
         base = self.endpoint.url
-        return Lanes(member.connection, member.call, http if raw else None, base, chunk_max_bytes=chunk_max)
+        return Lanes(
+            member.connection,
+            member.call,
+            http if raw else None,
+            base,
+            chunk_max_bytes=chunk_max,
+            patience_s=self._patience_s,
+        )
 
     async def _labour(
         self, member: Membership, terms: dict[str, Any], state: StateFolder, lanes: Lanes, delivery: Delivery

@@ -20,6 +20,8 @@ from federation.part import sync_folder, write_all
 
 MAGIC = b"potluck-state-1\n"
 MAX_FACTS = 1 << 20
+UNFINISHED = ".new"
+"""How the name of a file ends that is being written."""
 _DIGEST = hashlib.sha256().digest_size
 
 
@@ -33,7 +35,7 @@ def write_sealed(path: Path, facts: Mapping[str, Any], payload: Iterable[bytes |
     Raises:
         OSError: the disk would not take it; what was at `path` is still there.
     """
-    fresh = path.with_name(f"{path.name}.new")
+    fresh = path.with_name(path.name + UNFINISHED)
     digest = hashlib.sha256()
     file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
@@ -74,4 +76,10 @@ def read_sealed(path: Path) -> tuple[dict[str, Any], bytes] | None:
         digest.update(piece)
     if digest.digest() != seal or head[0] != MAGIC:
         raise Damaged("it is not as it was written")
-    return json.loads(head[1]), payload
+    try:
+        facts = json.loads(head[1])
+    except (ValueError, RecursionError):
+        raise Damaged("its facts are no JSON, or too long") from None
+    if not isinstance(facts, dict):
+        raise Damaged("its facts are no object")
+    return facts, payload

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_client.sealed import Damaged, read_sealed, write_sealed
+from edge_client.sealed import UNFINISHED, Damaged, read_sealed, write_sealed
 from federation.errors import ErrorCode, Refused
 from federation.part import FULL
 from resources.datasets.cache import cache_folder
@@ -134,6 +134,9 @@ def open_state(
         mend = "stop the other node, or give this one a key of its own (--key)"
         raise Refused(ErrorCode.FENCED, f"another process is this node and keeps its state in {path}.", mend)
     _sweep(root, path)
+    for half in path.glob(f"*{UNFINISHED}"):  # of a process that was killed while it wrote
+        with suppress(OSError):
+            half.unlink()
     folder = StateFolder(path, on_trouble)
     try:
         yield folder

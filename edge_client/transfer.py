@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 import httpx2
 
-from edge_client.answers import refusal_in
+from edge_client.answers import LATER, Lost, meaning_of_status, refusal_in
 from edge_client.connection import Connection, delays
-from edge_client.membership import LATER
+from edge_client.patience import Patience
 from federation.errors import ErrorCode, Refused
 from federation.fault_points import reach
 from federation.part import FULL
@@ -42,6 +42,8 @@ class Lanes:
         http: a client for the raw lane, None to go in-band at once.
         base: what the server's relative URLs are relative to.
         chunk_max_bytes: the most that one chunk may carry before base64.
+        patience_s: how long one transfer waits for a server that says "later", in seconds; None: for ever.
+        sleep: replaced in tests.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Lanes:
         base: str,
         *,
         chunk_max_bytes: int,
+        patience_s: float | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._connection = connection
@@ -59,6 +62,7 @@ class Lanes:
         self._http = http
         self._base = base
         self._chunk = chunk_max_bytes
+        self._patience_s = patience_s
         self._sleep = sleep
         self._failures = 0
         self.bytes_up = 0
@@ -86,8 +90,7 @@ class Lanes:
             path.unlink()  # the disk has spoilt it
         part = _Part(unfinished, size)
         for final in (False, True):
-            if not (self.raw and await self._download_raw(str(model["url"]), sha256, part)):
-                await self._download_inband(sha256, part)
+            await self._fetch(str(model["url"]), sha256, part)
             if part.held == size and await asyncio.to_thread(_sha256, part.path) == sha256:
                 return part.path.rename(path)
             part.restart()
@@ -99,11 +102,26 @@ class Lanes:
             "check the server's disk, and any proxy between it and this node",
         )
 
+    async def _fetch(self, url: str, sha256: str, part: _Part) -> None:
+        patience = self._patience()
+        while True:
+            try:
+                if not (self.raw and await self._download_raw(url, sha256, part)):
+                    await self._download_inband(sha256, part)
+                return
+            except Refused as refused:
+                if refused.code not in LATER - {ErrorCode.STORAGE_FULL}:  # the disk that is full is this node's
+                    raise
+                await patience.wait(refused)
+
+    def _patience(self) -> Patience:
+        return Patience(self._patience_s, sleep=self._sleep)
+
     async def _download_raw(self, url: str, sha256: str, part: _Part) -> bool:
         try:
             return await self._try_raw(lambda http: self._get(http, url, part), lambda: self._read_piece(sha256, part))
         except Refused as refused:
-            if refused.code in (ErrorCode.HASH_MISMATCH, ErrorCode.STORAGE_FULL):
+            if refused.code in LATER | {ErrorCode.HASH_MISMATCH}:
                 raise
             return False  # the URL's day is over, say; the blob itself can still be asked for by its hash
 
@@ -116,7 +134,7 @@ class Lanes:
         async with http.stream("GET", f"{self._base}/{url.lstrip('/')}", headers=headers) as response:
             if response.status_code not in (200, 206):
                 await response.aread()
-                raise _refusal(response)
+                raise _verdict(response)
             if response.status_code == 200:
                 part.restart()
             async for chunk in response.aiter_bytes():
@@ -144,7 +162,7 @@ class Lanes:
         Raises:
             Refused: the server does not want it, with the reason.
         """
-        failures, pauses = 0, delays(first_s=1.0)
+        failures, patience = 0, self._patience()
         while True:
             answer = await self._call("begin_upload", begin)
             reach("node_upload_announced")
@@ -158,10 +176,11 @@ class Lanes:
                 return str(answer["upload_id"])
             except Refused as refused:
                 if refused.code in LATER:  # a full disk, say: until there is room, or the round is over
-                    await self._sleep(next(pauses))
+                    await patience.wait(refused)
                     continue
                 failures += 1
-                again = (ErrorCode.UPLOAD_GONE, ErrorCode.OFFSET_GAP, ErrorCode.HASH_MISMATCH)
+                again = {ErrorCode.UPLOAD_GONE, ErrorCode.UPLOAD_INCOMPLETE}
+                again |= {ErrorCode.OFFSET_GAP, ErrorCode.HASH_MISMATCH}
                 if refused.code not in again or failures == ATTEMPTS:
                     raise
 
@@ -169,7 +188,7 @@ class Lanes:
         headers = {"Content-Length": str(len(payload)), "Content-Type": "application/octet-stream"}
         response = await http.put(f"{self._base}/{url.lstrip('/')}", content=_pieces(payload), headers=headers)
         if response.status_code not in (200, 201):
-            raise _refusal(response)
+            raise _verdict(response)
         self.bytes_up += len(payload)
 
     async def _upload_inband(self, begun: Mapping[str, Any], payload: bytes) -> None:
@@ -199,7 +218,7 @@ class Lanes:
             except NoLane:
                 self._failures = 2
                 return False
-            except httpx2.TransportError as error:
+            except (httpx2.TransportError, Lost) as error:
                 await self._sleep(pause)
                 if isinstance(error, httpx2.ConnectError):
                     await until_back()
@@ -266,13 +285,15 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _refusal(response: httpx2.Response) -> Exception:
+def _verdict(response: httpx2.Response) -> Exception:
+    """What an error status means here: a refusal that stands is Potluck's own, or there is no such lane."""
     try:
-        refused = refusal_in(response.json())
-    except ValueError:
-        refused = None
-    if refused is not None:
-        return refused
-    if response.status_code in (502, 503, 504):
-        return httpx2.RemoteProtocolError(f"HTTP status {response.status_code}")
-    return NoLane(f"HTTP status {response.status_code}")
+        said = refusal_in(response.json())
+    except (ValueError, RecursionError):
+        said = None
+    after = response.headers.get("Retry-After", "")
+    retry_after_s = float(after) if after.isascii() and after.isdigit() else None
+    meant = meaning_of_status(response.status_code, said=said, retry_after_s=retry_after_s)
+    if said is None and isinstance(meant, Refused) and meant.code not in LATER:
+        return NoLane(f"HTTP status {response.status_code}")
+    return meant

@@ -12,6 +12,7 @@ class ErrorCode(StrEnum):
     INVALID_ARGUMENT = "invalid_argument"
     INVALID_SPEC = "invalid_spec"
     NOT_FOUND = "not_found"
+    UNAUTHORIZED = "unauthorized"
     FORBIDDEN = "forbidden"
     BAD_SIGNATURE = "bad_signature"
     BAD_CHALLENGE = "bad_challenge"

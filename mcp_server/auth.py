@@ -110,8 +110,8 @@ class AuthMiddleware:
     async def _turn_away(self, scope: Scope, receive: Receive, send: Send, address: str, header: str | None) -> None:
         guess = header is not None and self._callers.is_guess(_parts(header)[1])
         wait = self._rates.failures.wait(address) if guess else 0.0
-        code = "rate_limited" if wait else "unauthorized"
-        self._audit.note(Call("nobody", "", address, route_of(scope), code))
+        code = ErrorCode.RATE_LIMITED if wait else ErrorCode.UNAUTHORIZED
+        self._audit.note(Call("nobody", "", address, route_of(scope), code.value))
         if guess and not wait:
             self._rates.failures.count(address)
         if wait:
@@ -182,8 +182,6 @@ def _identity(token_id: str, access: Access) -> AccessToken:
 def _unauthorized(*, wrong: bool) -> JSONResponse:
     problem = "the bearer token is wrong, revoked or expired" if wrong else "this server demands a bearer token"
     mend = "send `Authorization: Bearer <token>`; an operator issues tokens with issue_token"
-    return JSONResponse(
-        {"error": {"code": "unauthorized", "problem": problem, "mend": mend}},
-        status_code=401,
-        headers={"WWW-Authenticate": f'Bearer error="invalid_token", error_description="{problem}"'},
-    )
+    response = answer(Refused(ErrorCode.UNAUTHORIZED, f"{problem}.", mend))
+    response.headers["WWW-Authenticate"] = f'Bearer error="invalid_token", error_description="{problem}"'
+    return response

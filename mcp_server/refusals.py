@@ -10,6 +10,7 @@ from starlette.types import Scope
 from federation.errors import ErrorCode, Refused
 
 STATUS = {
+    ErrorCode.UNAUTHORIZED: 401,
     ErrorCode.BAD_SIGNATURE: 403,
     ErrorCode.FORBIDDEN: 403,
     ErrorCode.NOT_FOUND: 404,

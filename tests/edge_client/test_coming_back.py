@@ -150,6 +150,84 @@ async def test_an_update_that_the_server_finds_wrong_is_not_brought_again(tmp_pa
     assert kinds(events) == ["joined", "round", "submitted", "finished"]
 
 
+@pytest.mark.parametrize(
+    "code", [ErrorCode.UNAUTHORIZED, ErrorCode.INVALID_ARGUMENT, ErrorCode.NOT_FOUND, ErrorCode.UPLOAD_INCOMPLETE]
+)
+async def test_a_refusal_that_is_not_the_updates_fault_leaves_it_for_the_next_process(
+    tmp_path: Path, code: ErrorCode
+) -> None:
+    def answer(tool: str, arguments: dict[str, Any]) -> None:
+        if tool == "submit_update" and not fine:
+            raise Refused(code, "not now.", "start again")
+
+    fine: list[bool] = []
+    server, events = FakeServer(rounds=1, answer=answer), list[Event]()
+    with pytest.raises(Refused, match="not now"):
+        await node_of(server, tmp_path, []).run()
+    fine.append(True)
+    await node_of(server, tmp_path, events).run()
+    assert kinds(events) == ["joined", "resumed", "submitted", "finished"]
+
+
+@pytest.mark.parametrize("status", [408, 401])
+async def test_an_upload_that_is_cut_off_or_turned_away_does_not_cost_the_update(tmp_path: Path, status: int) -> None:
+    server, events, puts = FakeServer(rounds=1, inline_max=100), list[Event](), []
+    lane = server.raw_lane
+
+    def once(request: httpx2.Request) -> httpx2.Response:
+        if request.method == "PUT":
+            puts.append(request)
+            if len(puts) == 1:
+                code = {408: "invalid_argument", 401: "unauthorized"}[status]
+                error = {"code": code, "problem": "no.", "mend": "mend it"}
+                return httpx2.Response(status, json={"error": error})
+        return lane(request)
+
+    server.raw_lane = once  # type: ignore[method-assign]
+    if status == 401:
+        with pytest.raises(Refused, match="unauthorized"):
+            await node_of(server, tmp_path, []).run()
+        expected = ["joined", "resumed", "submitted", "finished"]
+    else:
+        expected = ["joined", "round", "submitted", "finished"]
+    await node_of(server, tmp_path, events).run()
+    assert kinds(events) == expected
+    assert len(server.updates) == 1
+
+
+async def test_an_update_of_one_share_is_never_brought_as_that_of_another(tmp_path: Path) -> None:
+    calm = FakeServer(rounds=1)
+    await node_of(calm, tmp_path / "calm", [], index=5).run()
+    await left_undelivered(server := FakeServer(rounds=1), tmp_path, index=0)
+    events = list[Event]()
+    await node_of(server, tmp_path, events, index=5).run()
+    assert kinds(events) == ["joined", "trouble", "round", "submitted", "finished"]
+    assert "its partition_index is 0, not 5" in next(event.text for event in events if event.kind == "trouble")
+    assert server.updates[0]["payload"] == calm.updates[0]["payload"]
+
+
+async def test_an_update_to_another_spec_is_not_brought(tmp_path: Path) -> None:
+    await left_undelivered(server := FakeServer(rounds=1), tmp_path)
+    longer(server, epochs=2)
+    events = list[Event]()
+    await node_of(server, tmp_path, events).run()
+    assert kinds(events) == ["joined", "resumed", "trouble", "round", "submitted", "finished"]
+    assert "its spec_sha256 is" in next(event.text for event in events if event.kind == "trouble")
+
+
+async def left_undelivered(server: FakeServer, tmp_path: Path, **options: Any) -> None:
+    """A first life that ended with a finished update on disk."""
+
+    def answer(tool: str, arguments: dict[str, Any]) -> None:
+        if tool == "submit_update":
+            raise Refused(ErrorCode.FENCED, "another process has this key.", "stop one of them")
+
+    calm, server.answer = server.answer, answer
+    with pytest.raises(Refused, match="fenced"):
+        await node_of(server, tmp_path, [], **options).run()
+    server.answer = calm
+
+
 async def test_a_model_that_is_there_is_not_downloaded_again_unless_the_disk_has_spoilt_it(tmp_path: Path) -> None:
     def answer(tool: str, arguments: dict[str, Any]) -> None:
         if tool == "submit_update":

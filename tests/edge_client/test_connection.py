@@ -11,7 +11,7 @@ import pytest
 from mcp import Client, MCPError
 from mcp_types import CONNECTION_CLOSED, INTERNAL_ERROR, INVALID_PARAMS
 
-from edge_client.answers import Lost, meaning, refusal_in
+from edge_client.answers import LATER, Lost, meaning, meaning_of_status, refusal_in
 from edge_client.connection import Connection, delays
 from edge_client.endpoint import Endpoint
 from federation.errors import ErrorCode, Refused
@@ -139,6 +139,22 @@ def test_an_error_status_says_what_it_means() -> None:
     assert isinstance(judged(404, known=True), Lost)
     assert isinstance(judged(503), Lost)
     assert isinstance(judged(400), Refused)
+    assert judged(401).code is ErrorCode.UNAUTHORIZED  # type: ignore[attr-defined]
+    for status in (408, 425, 429, 502, 503, 504):
+        assert isinstance(judged(status), Lost)
+
+
+@pytest.mark.parametrize("status", [408, 425, 502, 503, 504])
+def test_a_status_that_passes_is_believed_before_the_body(status: int) -> None:
+    said = Refused(ErrorCode.BAD_UPDATE, "it is bad.", "train again")
+    meant = meaning_of_status(status, said=said)
+    assert isinstance(meant, Lost) or meant.code in LATER
+
+
+def test_a_refusal_keeps_the_servers_word_on_when_to_come_again() -> None:
+    error = {"code": "rate_limited", "problem": "too many.", "mend": "wait", "retry_after_s": 3.5}
+    assert getattr(refusal_in({"error": error}), "retry_after_s", None) == 3.5
+    assert getattr(refusal_in({"error": error | {"retry_after_s": "soon"}}), "retry_after_s", 0) is None
 
 
 def test_a_certificate_that_does_not_verify_is_not_tried_again() -> None:

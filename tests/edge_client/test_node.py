@@ -172,3 +172,14 @@ async def test_the_wrong_data_set_is_refused_before_training(tmp_path: Path) -> 
 async def test_a_path_that_is_not_there_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="neither a file or folder"):
         Node("http://server.test", "t-1", data=str(tmp_path / "nothing"))
+
+
+async def test_a_node_that_is_only_ever_told_later_ends_with_its_patience(tmp_path: Path) -> None:
+    def answer(tool: str, arguments: dict[str, Any]) -> None:
+        raise Refused(ErrorCode.BUSY, "the database is locked.", "try again")
+
+    server, events = FakeServer(answer=answer), list[Event]()
+    with pytest.raises(Refused, match="locked") as caught:
+        await node_of(server, tmp_path, events, patience_s=0.1).run()
+    assert caught.value.code is ErrorCode.BUSY
+    assert len(server.calls) == 1

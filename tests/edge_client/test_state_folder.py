@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from edge_client import sealed
-from edge_client.sealed import Damaged, read_sealed, write_sealed
+from edge_client.sealed import MAGIC, MAX_FACTS, Damaged, read_sealed, write_sealed
 from edge_client.state_folder import KEEP_S, StateFolder, open_state, state_root
 from federation import fault_points
 from federation.errors import ErrorCode, Refused
@@ -87,6 +88,30 @@ def test_what_a_crash_left_half_written_is_not_in_the_way(tmp_path: Path) -> Non
         assert folder.read("training", {}) is None
         assert folder.write("training", {}, [b"whole"])
         assert not (folder.path / "training.new").exists()
+    assert not told
+
+
+@pytest.mark.parametrize(
+    "facts", [b"[1]", b"no json", b"\xff", b"[" * 100_000, b'{"x": "' + b"y" * MAX_FACTS + b'"}'], ids=range(5)
+)
+def test_a_whole_file_whose_facts_are_no_object_is_damaged_all_the_same(tmp_path: Path, facts: bytes) -> None:
+    whole = MAGIC + facts + b"\npayload"
+    with opened(tmp_path) as (folder, told):
+        (folder.path / "update").write_bytes(whole + hashlib.sha256(whole).digest())
+        with pytest.raises(Damaged, match="its facts are no"):
+            read_sealed(folder.path / "update")
+        assert folder.read("update", {}) is None
+    assert len(told) == 1
+
+
+def test_what_a_killed_process_left_half_written_goes_when_the_folder_is_opened(tmp_path: Path) -> None:
+    with opened(tmp_path) as (folder, _):
+        folder.write("update", {}, [b"whole"])
+        for name in ("training.new", "update.new"):
+            (folder.path / name).write_bytes(b"half")
+    with opened(tmp_path) as (folder, told):
+        assert sorted(path.name for path in folder.path.iterdir()) == ["about.json", "lock", "model", "update"]
+        assert folder.read("update", {}) == ({}, b"whole")
     assert not told
 
 
