@@ -122,7 +122,8 @@ def meaning_of_status(
     if status >= 500 or status in (408, 425) or (status == 404 and known):
         return Lost(f"HTTP status {status}")
     if status == 401:
-        mend = "pass --token or set POTLUCK_TOKEN; an operator gets one with `potluck token`"
+        mend = "give a token of this server (--token, POTLUCK_TOKEN), or none where none is asked for; "
+        mend += "an operator gets one with `potluck token`"
         return Refused(ErrorCode.UNAUTHORIZED, said.problem if said else "the server wants a valid token.", mend)
     return said or _refusal_of(status)
 

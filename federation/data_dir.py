@@ -54,12 +54,7 @@ def sole_owner(data_dir: Path) -> Iterator[None]:
     with lock as file:
         if not _take(file):
             file.seek(0)
-            pid = file.read().strip() or "unknown"
-            raise Occupied(
-                ErrorCode.BUSY,
-                f"{data_dir} belongs to a server that runs as process {pid}{_at_its_address(data_dir, pid)}.",
-                "stop that server, or give this one another --data-dir",
-            )
+            raise _occupied(data_dir, file.read())
         remove_address(data_dir)  # of one that was killed; a bridge must not take it for ours
         file.truncate(0)
         file.write(str(os.getpid()))
@@ -75,6 +70,12 @@ def is_owned(data_dir: Path) -> bool:
             return not _locked(file, fcntl.LOCK_SH)
     except OSError:
         return False
+
+
+def check_free(data_dir: Path) -> None:
+    """Refuses what `sole_owner` would refuse, without taking the directory: before a second server tries the port."""
+    if is_owned(data_dir):
+        raise _occupied(data_dir, (data_dir / _LOCK_FILE).read_text())
 
 
 def write_address(data_dir: Path, url: str, certificate: Path | None = None, local: str | None = None) -> None:
@@ -171,6 +172,15 @@ def _locked(file: IO[str] | IO[bytes], kind: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def _occupied(data_dir: Path, said: str) -> Occupied:
+    pid = said.strip() or "unknown"
+    return Occupied(
+        ErrorCode.BUSY,
+        f"{data_dir} belongs to a server that runs as process {pid}{_at_its_address(data_dir, pid)}.",
+        "stop that server, or give this one another --data-dir",
+    )
 
 
 def _at_its_address(data_dir: Path, pid: str) -> str:

@@ -20,7 +20,7 @@ from sse_starlette.sse import AppStatus
 from federation.coordinator.federation import Federation, open_federation
 from federation.coordinator.notices import Notices
 from federation.coordinator.ports import Limits
-from federation.data_dir import remove_address, write_address
+from federation.data_dir import check_free, remove_address, write_address
 from federation.errors import ErrorCode, Refused
 from federation.tokens import FIRST_OPERATOR, Role
 from mcp_server.app import build_app
@@ -92,6 +92,7 @@ def _leave(workers: ThreadPoolExecutor, exit_code: int) -> None:
 
 async def _serve(settings: Settings, told_to_stop: threading.Event, wire: Wire | None, host_token: str | None) -> None:
     workload = Workload()
+    check_free(settings.data_dir)
     with listen(settings, anywhere=wire is not None and "port" not in settings.model_fields_set) as listener:
         async with open_federation(
             settings.data_dir,

@@ -63,9 +63,11 @@ def test_a_server_that_cannot_start_says_why_in_one_line(flags: tuple[str, ...],
     assert "Traceback" not in ran.stderr
 
 
-def test_a_second_server_on_a_data_directory_is_refused_by_the_first_ones_process(machine: Machine) -> None:
+@pytest.mark.parametrize("port", ["0", "the same"])
+def test_a_second_server_on_a_data_directory_is_refused_by_the_first_ones_process(machine: Machine, port: str) -> None:
     machine.start_server()
-    ran = potluck("serve", "--port", "0", "--data-dir", str(machine.data_dir))
+    port = machine.url.rpartition(":")[2] if port == "the same" else port
+    ran = potluck("serve", "--port", port, "--data-dir", str(machine.data_dir))
     assert ran.returncode == 1
     assert f"runs as process {machine.children.pid(machine.server)} at {machine.url}." in ran.stderr
     assert httpx2.get(f"{machine.url}/healthz").status_code == 200
