@@ -34,8 +34,9 @@ def reduce_across(updates: Updates, reduce: Reduce, mixing: Wide | None = None) 
     """
     total = zeros(updates.layout)
     squares, dots, length = np.zeros(len(updates)), np.zeros(len(updates)), 0.0
+    room = _Room()
     for block in updates.blocks(np.float64 if mixing is not None else exact_dtype(updates.layout)):
-        answer = reduce(_ordered(block.values if mixing is None else mixing @ block.values))
+        answer = reduce(room.ordered(block.values if mixing is None else room.mixed(mixing, block.values)))
         flat = total[block.name].reshape(-1)
         flat[block.start : block.start + len(answer)] = torch.from_numpy(answer).to(flat.dtype)
         square, dot, size = _products(block.values, answer)
@@ -46,11 +47,30 @@ def reduce_across(updates: Updates, reduce: Reduce, mixing: Wide | None = None) 
     return Across(total, [Alignment(math.sqrt(s), float(c)) for s, c in zip(squares, cosines, strict=True)])
 
 
-def _ordered(values: Values) -> Values:
-    """Rows [n, c] as sorted columns [c, n], in memory of their own."""
-    ordered = torch.from_numpy(values).t().contiguous().numpy()  # NumPy's own transposition takes thrice as long
-    ordered.sort(axis=1)
-    return ordered
+class _Room:
+    """Memory for a block's mixtures and its sorted columns, used again for the next block."""
+
+    def __init__(self) -> None:
+        self._mixed: Wide = np.empty(0)
+        self._ordered = torch.empty(0)
+
+    def mixed(self, mixing: Wide, values: Values) -> Values:
+        """mixing @ values, [m, c]."""
+        shape = (len(mixing), values.shape[1])
+        if self._mixed.size < math.prod(shape):
+            self._mixed = np.empty(math.prod(shape))
+        return np.matmul(mixing, values, out=self._mixed[: math.prod(shape)].reshape(shape))
+
+    def ordered(self, values: Values) -> Values:
+        """Rows [n, c] as sorted columns [c, n]."""
+        rows = torch.from_numpy(values)
+        if self._ordered.numel() < rows.numel():
+            self._ordered = torch.empty(rows.numel(), dtype=rows.dtype)
+        columns = self._ordered[: rows.numel()].view(rows.shape[1], rows.shape[0])
+        columns.copy_(rows.t())  # NumPy's own transposition takes thrice as long
+        ordered: Values = columns.numpy()
+        ordered.sort(axis=1)
+        return ordered
 
 
 def _products(values: Values, answer: Wide) -> tuple[Wide, Wide, float]:
