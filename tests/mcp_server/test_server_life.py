@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -16,6 +17,7 @@ from federation.coordinator.federation import open_federation
 from federation.errors import ErrorCode, Refused
 from mcp_server import run
 from mcp_server.logs import configure
+from mcp_server.run import local_url
 from mcp_server.settings import Settings
 from resources.workload import Workload
 from tests.mcp_server.raw_node import RawNode, cohort, packed
@@ -51,6 +53,22 @@ def test_open_is_refused_wherever_others_could_reach_it(host: str) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "localhost", "::1"])
 def test_open_is_granted_on_loopback(host: str) -> None:
     assert Settings(open=True, host=host).open
+
+
+@pytest.mark.parametrize("flag", ["open", "conformance"])
+@pytest.mark.parametrize("proxy", [{"base_path": "/fed"}, {"trusted_proxies": ["127.0.0.1"]}])
+def test_what_is_for_loopback_only_is_refused_behind_a_proxy(flag: str, proxy: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=rf"--{flag} is refused together with {next(iter(proxy))}.*Mend"):
+        Settings(**{flag: True}, **proxy)
+    assert not getattr(Settings(**proxy), flag)
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("192.0.2.7", "192.0.2.7"), ("pot.example", "pot.example")],
+)
+def test_a_server_bound_to_all_addresses_is_dialled_on_loopback_by_its_own_machine(host: str, local: str) -> None:
+    assert local_url(Settings(host=host, base_path="/fed"), 7860) == f"http://{local}:7860/fed"
 
 
 async def test_what_was_acknowledged_is_there_after_a_restart(tmp_path: Path) -> None:
