@@ -30,7 +30,7 @@ HANDSHAKES = 8  # at once
 
 
 class Vanished(Exception):
-    """The node is gone, for now; in which round."""
+    """Ends one life of a node, in the round that it names; a later round begins another."""
 
     def __init__(self, round_number: int) -> None:
         super().__init__(f"in round {round_number}")

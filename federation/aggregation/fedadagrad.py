@@ -1,8 +1,6 @@
-"""FedAdagrad: Reddi et al. 2021, "Adaptive Federated Optimization", ICLR, arXiv:2003.00295, Algorithm 2.
+"""FedAdagrad: Reddi et al. 2021, arXiv:2003.00295, Algorithm 2 (see fedopt.py) with
 
-    m <- β₁ m + (1 - β₁) Δ,   v <- v + Δ²,   w <- w + η m / (√v + τ)
-
-v starts at τ², as the paper asks; there is no correction of the bias of the first rounds.
+v <- v + Δ²
 """
 
 from __future__ import annotations
@@ -11,23 +9,14 @@ from dataclasses import dataclass
 
 import torch
 
+from federation.aggregation.fedopt import FedOpt
 
-@dataclass(frozen=True)
-class FedAdagrad:
-    """η and τ are the server's learning rate and its degree of adaptivity."""
 
-    eta: float = 0.01
+@dataclass(frozen=True, kw_only=True)
+class FedAdagrad(FedOpt):
+    """FedAdagrad's second moment."""
+
     beta1: float = 0.0
-    tau: float = 1e-3
 
-    slots = ("m", "v")
-
-    def start(self, slot: str) -> float:
-        """Momentum at rest, v at τ²."""
-        return self.tau**2 if slot == "v" else 0.0
-
-    def step(self, delta: torch.Tensor, slots: dict[str, torch.Tensor]) -> torch.Tensor:
-        """η m / (√v + τ)."""
-        momentum = slots["m"].mul_(self.beta1).add_(delta, alpha=1 - self.beta1)
-        slots["v"].addcmul_(delta, delta)
-        return momentum.mul(self.eta).div_(slots["v"].sqrt().add_(self.tau))
+    def second_moment(self, v: torch.Tensor, delta: torch.Tensor) -> None:
+        v.addcmul_(delta, delta)

@@ -1,8 +1,6 @@
-"""FedYogi: Reddi et al. 2021, "Adaptive Federated Optimization", ICLR, arXiv:2003.00295, Algorithm 2.
+"""FedYogi: Reddi et al. 2021, arXiv:2003.00295, Algorithm 2 (see fedopt.py) with
 
-    m <- β₁ m + (1 - β₁) Δ,   v <- v - (1 - β₂) Δ² sign(v - Δ²),   w <- w + η m / (√v + τ)
-
-v starts at τ², as the paper asks; there is no correction of the bias of the first rounds.
+v <- v - (1 - β₂) Δ² sign(v - Δ²)
 """
 
 from __future__ import annotations
@@ -11,25 +9,15 @@ from dataclasses import dataclass
 
 import torch
 
+from federation.aggregation.fedopt import FedOpt
 
-@dataclass(frozen=True)
-class FedYogi:
-    """η and τ are the server's learning rate and its degree of adaptivity."""
 
-    eta: float = 0.01
-    beta1: float = 0.9
+@dataclass(frozen=True, kw_only=True)
+class FedYogi(FedOpt):
+    """FedYogi's second moment."""
+
     beta2: float = 0.99
-    tau: float = 1e-3
 
-    slots = ("m", "v")
-
-    def start(self, slot: str) -> float:
-        """Momentum at rest, v at τ²."""
-        return self.tau**2 if slot == "v" else 0.0
-
-    def step(self, delta: torch.Tensor, slots: dict[str, torch.Tensor]) -> torch.Tensor:
-        """η m / (√v + τ)."""
-        momentum = slots["m"].mul_(self.beta1).add_(delta, alpha=1 - self.beta1)
+    def second_moment(self, v: torch.Tensor, delta: torch.Tensor) -> None:
         square = delta * delta
-        slots["v"].sub_((slots["v"] - square).sign_().mul_(square), alpha=1 - self.beta2)
-        return momentum.mul(self.eta).div_(slots["v"].sqrt().add_(self.tau))
+        v.sub_((v - square).sign_().mul_(square), alpha=1 - self.beta2)
