@@ -49,7 +49,7 @@ class SimulatedRound:
         participants: the clients that trained, in order; `refused`: those whose update was too long.
         attackers: those of the participants that attack.
         diagnoses: what the rule made of the update of each participant that was not refused; norms among it.
-        weights: the new global model.
+        weights, state: the new global model, and the server optimiser's state that belongs to it.
     """
 
     round: int
@@ -68,6 +68,19 @@ class SimulatedRound:
     attackers: tuple[str, ...]
     diagnoses: list[Diagnosis]
     weights: Tensors
+    state: State
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a simulation goes on: the last round that is over, its model and the server optimiser's state.
+
+    A round depends on nothing else of those before it, so the rounds to come are the same bits as without a break.
+    """
+
+    round: int
+    weights: Tensors
+    state: State
 
 
 @dataclass(frozen=True)
@@ -89,6 +102,7 @@ def simulate(
     workers: int | None = None,
     memory_bytes: int = IN_MEMORY,
     folder: Path | None = None,
+    start: Start | None = None,
     on_progress: Callable[[Trained], None] = lambda trained: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[SimulatedRound]:
@@ -102,6 +116,7 @@ def simulate(
         attack, attackers: what a share of all clients does; see `federation.simulation.attacks`.
         workers: of the engine `processes`.
         memory_bytes: of a round's updates; more of them go to files in `folder`.
+        start: where to go on; default: at the first round, with the population's initial weights.
         on_progress: told whenever clients have trained.
         should_stop: asked whenever clients have trained; the iterator then raises Stopped.
 
@@ -122,7 +137,8 @@ def simulate(
     population, names = attacked(population, chosen, attackers, spec.seed)
     model = population.factory()
     run = _Run(spec, population, chosen, names, memory_bytes, folder, on_progress, should_stop)
-    return run.rounds(engine or suited_to(model), workers)
+    first = 1 if start is None else run.resume(start)
+    return run.rounds(engine or suited_to(model), workers, first)
 
 
 def _cohort(spec: TaskSpec, clients: int) -> CohortSpec:
@@ -170,10 +186,22 @@ class _Run:
         planted = attack is not None and attack.name == "backdoor" and population.test is not None
         self._triggers = trigger_set(population.test) if planted and population.test is not None else None
 
-    def rounds(self, name: EngineName, workers: int | None) -> Iterator[SimulatedRound]:
+    def resume(self, start: Start) -> int:
+        """Takes up what `start` left; the number of the round that follows it."""
+        if layout_of(start.weights) != self._layout:
+            raise Refused(
+                ErrorCode.INVALID_ARGUMENT,
+                "the model to go on from has other tensors than the task's.",
+                "go on from a round of the same task",
+            )
+        self._weights = {name: tensor.detach().clone() for name, tensor in start.weights.items()}
+        self._state = start.state
+        return start.round + 1
+
+    def rounds(self, name: EngineName, workers: int | None, first: int) -> Iterator[SimulatedRound]:
         with ExitStack() as stack:
             engine = self._engine(name, workers, stack)
-            for number in range(1, self._spec.rounds + 1):
+            for number in range(first, self._spec.rounds + 1):
                 yield self._round(engine, number)
 
     def _engine(self, name: EngineName, workers: int | None, stack: ExitStack) -> Engine:
@@ -217,6 +245,7 @@ class _Run:
             attackers=attackers,
             diagnoses=diagnoses,
             weights=self._weights,
+            state=self._state,
         )
 
     def _train(self, engine: Engine, number: int, members: tuple[str, ...], gathering: Gathering) -> LocalUpdates:

@@ -18,7 +18,7 @@ from federation.errors import ErrorCode, Refused
 from federation.evaluation import evaluate
 from federation.rounds import select_cohort
 from federation.simulation.population import Population
-from federation.simulation.run import SimulatedRound, Trained, simulate
+from federation.simulation.run import SimulatedRound, Start, Trained, simulate
 from federation.spec import CohortSpec, derive_seed
 from federation.training import Examples, Stopped, train
 from federation.weights import Tensors, pack_update, subtract, to_bytes
@@ -101,6 +101,22 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(engine: Any) 
 def test_processes_end_at_the_loops_very_model() -> None:
     spread = run(of={"rounds": 2}, engine="processes", workers=1)
     assert [digest(each.weights) for each in spread] == [digest(each.weights) for each in run(engine="loop")[:2]]
+
+
+@pytest.mark.parametrize("rule", ["fedavg", "fedadam"])
+def test_a_simulation_that_was_broken_off_goes_on_to_the_same_bits(rule: str) -> None:
+    of = {"aggregation": {"rule": rule}, "cohort": {"fraction": 0.5}, "rounds": 4}
+    undisturbed = run(of=of)
+    stopped = undisturbed[1]
+    went_on = run(of=of, start=Start(stopped.round, stopped.weights, stopped.state))
+    assert [(each.round, digest(each.weights)) for each in went_on] == [
+        (each.round, digest(each.weights)) for each in undisturbed[2:]
+    ]
+
+
+def test_a_simulation_does_not_go_on_from_another_tasks_model() -> None:
+    with pytest.raises(Refused, match="other tensors"):
+        run(start=Start(1, {"weight": torch.zeros(2)}, {}))
 
 
 def test_it_learns_and_says_what_it_did() -> None:
