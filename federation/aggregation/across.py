@@ -1,16 +1,18 @@
-"""Coordinate-wise rules over all updates: block after block, each coordinate's values sorted."""
+"""One pass over all updates, block after block: what a rule makes of them, and each update beside it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from federation.aggregation.blocks import Updates, Values, Wide, check_finite, exact_dtype
-from federation.aggregation.fold import HUGE, TINY, Alignment, Sum, zeros
+from federation.aggregation.fold import HUGE, TINY, Alignment, Sum, check_weights, zeros
+
+_COLUMNS = 32_768  # of a sum's blocks, of which nothing is sorted: fewer would cost more in calls than caches give back
 
 Reduce = Callable[[Values], Wide]
 """From sorted rows [c, m] to one value each, [c]."""
@@ -32,19 +34,59 @@ def reduce_across(updates: Updates, reduce: Reduce, mixing: Wide | None = None) 
 
     Refuses (bad_update) updates that hold NaN or infinity.
     """
-    total = zeros(updates.layout)
-    squares, dots, length = np.zeros(len(updates)), np.zeros(len(updates)), 0.0
+    total, beside = zeros(updates.layout), _Beside(len(updates))
     room = _Room()
     for block in updates.blocks(np.float64 if mixing is not None else exact_dtype(updates.layout)):
         answer = reduce(room.ordered(block.values if mixing is None else room.mixed(mixing, block.values)))
         flat = total[block.name].reshape(-1)
         flat[block.start : block.start + len(answer)] = torch.from_numpy(answer).to(flat.dtype)
-        square, dot, size = _products(block.values, answer)
-        squares, dots, length = squares + square, dots + dot, length + size
-    check_finite(squares, updates)
-    scale = np.sqrt(squares) * math.sqrt(length)
-    cosines = np.divide(dots, scale, out=np.zeros_like(dots), where=scale > 0)
-    return Across(total, [Alignment(math.sqrt(s), float(c)) for s, c in zip(squares, cosines, strict=True)])
+        beside.count(block.values, answer)
+    check_finite(beside.squares, updates)
+    return Across(total, beside.alignments())
+
+
+def sum_across(updates: Updates, weights: Sequence[float]) -> Across:
+    """sum_i weights[i] * updates[i] to the bits of `Updates.weighted_sum`, each update read once for sum and diagnosis.
+
+    Updates that are too many to lie side by side are read twice, one after the other.
+
+    Args:
+        weights: finite factors, one for each update.
+    """
+    if not updates.side_by_side:
+        delta = updates.weighted_sum(weights)
+        return Across(delta, list(updates.alignments(delta)))
+    check_weights(weights)
+    total, beside = zeros(updates.layout), _Beside(len(updates))
+    for block in updates.blocks(exact_dtype(updates.layout), columns=_COLUMNS):
+        flat = total[block.name].reshape(-1)[block.start : block.start + block.values.shape[1]]
+        for row, weight in zip(torch.from_numpy(block.values).to(flat.dtype), weights, strict=True):
+            if weight:
+                flat.add_(row, alpha=weight)
+        beside.count(block.values, flat.numpy())
+    return Across(total, beside.alignments())
+
+
+class _Beside:
+    """Norms of all updates and their cosines to the answer, while the blocks go by."""
+
+    def __init__(self, count: int) -> None:
+        self.squares = np.zeros(count)
+        self._dots = np.zeros(count)
+        self._length = 0.0
+
+    def count(self, values: Values, answer: Values) -> None:
+        """The next block: `values` [n, c] of the updates, `answer` [c]."""
+        squares, dots, size = _products(values, answer)
+        self.squares += squares
+        self._dots += dots
+        self._length += size
+
+    def alignments(self) -> list[Alignment]:
+        """Of every update."""
+        scale = np.sqrt(self.squares) * math.sqrt(self._length)
+        cosines = np.divide(self._dots, scale, out=np.zeros_like(self._dots), where=np.isfinite(scale) & (scale > 0))
+        return [Alignment(math.sqrt(s), float(c)) for s, c in zip(self.squares, cosines, strict=True)]
 
 
 class _Room:
@@ -73,14 +115,15 @@ class _Room:
         return ordered
 
 
-def _products(values: Values, answer: Wide) -> tuple[Wide, Wide, float]:
+def _products(values: Values, answer: Values) -> tuple[Wide, Wide, float]:
     """Of each row its square and its product with the answer, and the answer's square: as the rows are where float32
-    can hold the result, else in float64."""
-    size = float(answer @ answer)
+    can hold the result, else in float64. Not finite where values are not."""
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        squares = np.einsum("nc,nc->n", values, values).astype(np.float64)
-    narrow = (squares > TINY) & (squares < HUGE)
-    if narrow.all() and TINY < size < HUGE:
-        return squares, (values @ answer.astype(values.dtype)).astype(np.float64), size
-    wide = values.astype(np.float64)
-    return np.einsum("nc,nc->n", wide, wide), wide @ answer, size
+        exact = answer.astype(np.float64)
+        size = float(exact @ exact)
+        squares = np.vecdot(values, values).astype(np.float64)
+        narrow = (squares > TINY) & (squares < HUGE)
+        if narrow.all() and TINY < size < HUGE:
+            return squares, (values @ answer.astype(values.dtype, copy=False)).astype(np.float64), size
+        wide = values.astype(np.float64)
+        return np.vecdot(wide, wide), wide @ exact, size

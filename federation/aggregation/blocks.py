@@ -19,7 +19,7 @@ from federation.errors import ErrorCode, Refused
 from federation.layout import Layout
 
 _BUDGET = 16 << 20  # bytes of one block; rules make two more of its size
-_MOST_COLUMNS = 16_384  # more would leave a core's cache
+COLUMNS = 16_384  # more would leave a core's cache
 
 Wide = NDArray[np.float64]
 Values = NDArray[np.floating[Any]]
@@ -52,10 +52,16 @@ class Updates(Protocol):
         """What to call each update in a refusal."""
         ...
 
+    @property
+    def side_by_side(self) -> bool:
+        """Whether all of them a block at a time are as quickly read as one after the other."""
+        ...
+
     def __len__(self) -> int: ...
 
-    def blocks(self, dtype: Float) -> Iterator[Block]:
-        """Every coordinate once, tensors by name, coordinates in row-major order, as `dtype`."""
+    def blocks(self, dtype: Float, *, columns: int = COLUMNS) -> Iterator[Block]:
+        """Every coordinate once, tensors by name, coordinates in row-major order, as `dtype`; at most `columns` of them
+        in a block."""
         ...
 
     def weighted_sum(self, weights: Sequence[float]) -> Sum:
@@ -72,9 +78,9 @@ def exact_dtype(layout: Layout) -> Float:
     return np.float64 if any(info.dtype == "F64" for info in layout.values()) else np.float32
 
 
-def empty_blocks(layout: Layout, count: int, dtype: Float) -> Iterator[Block]:
+def empty_blocks(layout: Layout, count: int, dtype: Float, columns: int) -> Iterator[Block]:
     """The blocks of `count` updates, to be filled; all are views of one piece of memory."""
-    columns = max(256, min(_MOST_COLUMNS, _BUDGET // (8 * max(1, count))))
+    columns = max(256, min(columns, _BUDGET // (8 * max(1, count))))
     memory: Values = np.empty((count, columns), dtype)
     for name, info in sorted(layout.items()):
         for start in range(0, info.num_values, columns):

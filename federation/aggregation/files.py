@@ -11,13 +11,14 @@ from pathlib import Path
 
 import torch
 
-from federation.aggregation.blocks import Block, Float, empty_blocks
+from federation.aggregation.blocks import COLUMNS, Block, Float, empty_blocks
 from federation.aggregation.fold import Alignment, Sum, alignments, weighted_sum
 from federation.aggregation.pieces import fill, in_files
 from federation.layout import DTYPES, Layout, read_offsets
 from federation.weights import DELTA, check_layout, check_model
 
 _MOST_OPEN = 64
+_SIDE_BY_SIDE = 256  # with more of them blocks get so narrow that opening files again and again costs more
 
 
 class FileUpdates:
@@ -47,10 +48,15 @@ class FileUpdates:
         """What to call each in a refusal."""
         return [path.name for path in self.paths]
 
-    def blocks(self, dtype: Float) -> Iterator[Block]:
+    @property
+    def side_by_side(self) -> bool:
+        """See `Updates`."""
+        return len(self) <= _SIDE_BY_SIDE
+
+    def blocks(self, dtype: Float, *, columns: int = COLUMNS) -> Iterator[Block]:
         """See `Updates`."""
         with _Files(self.paths) as files:
-            for block in empty_blocks(self.layout, len(self), dtype):
+            for block in empty_blocks(self.layout, len(self), dtype, columns):
                 self._read(files, block)
                 yield block
 
@@ -74,18 +80,23 @@ class FileUpdates:
 
     def _read(self, files: _Files, block: Block) -> None:
         dtype = DTYPES[self.layout[block.name].dtype]
-        raw = bytearray(block.values.shape[1] * dtype.itemsize)
-        narrow = torch.frombuffer(raw, dtype=dtype)
+        rows, skip = torch.from_numpy(block.values), block.start * dtype.itemsize
+        if rows.dtype == dtype:
+            for row, values in enumerate(block.values):
+                files.read_into(row, values.data.cast("B"), self._offsets[row][block.name] + skip)
+            return
+        narrow = torch.empty(rows.shape[1], dtype=dtype)
+        raw = narrow.view(torch.uint8).numpy().data
         for row in range(len(self)):
-            files.read_into(row, raw, self._offsets[row][block.name] + block.start * dtype.itemsize)
-            torch.from_numpy(block.values[row]).copy_(narrow)
+            files.read_into(row, raw, self._offsets[row][block.name] + skip)
+            rows[row].copy_(narrow)
 
 
 class _Files:
     """Files to read from: all of them open while they are few, else each only for as long as it is read."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
-        self._paths = paths
+        self._paths = [str(path) for path in paths]
         self._stack = ExitStack()
         self._open: list[int] = []
 
@@ -102,13 +113,13 @@ class _Files:
         self._stack.close()
         self._open = []
 
-    def read_into(self, row: int, raw: bytearray, offset: int) -> None:
+    def read_into(self, row: int, raw: memoryview, offset: int) -> None:
         """Fills `raw` from file `row`."""
         if self._open:
-            fill(self._open[row], memoryview(raw), offset, self._paths[row].name)
+            fill(self._open[row], raw, offset, self._paths[row])
             return
         fd = os.open(self._paths[row], os.O_RDONLY | os.O_CLOEXEC)
         try:
-            fill(fd, memoryview(raw), offset, self._paths[row].name)
+            fill(fd, raw, offset, self._paths[row])
         finally:
             os.close(fd)

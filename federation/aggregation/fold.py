@@ -9,10 +9,10 @@ from pathlib import Path
 
 import torch
 
-from federation.aggregation.pieces import Pieces, in_files
+from federation.aggregation.pieces import Pieces, in_files, in_memory
 from federation.errors import ErrorCode, Refused
 from federation.layout import DTYPES, Layout, read_layout, shown
-from federation.weights import Tensors, check_model, load, squared_norm
+from federation.weights import Tensors, check_model, squared_norm
 
 Sum = dict[str, torch.Tensor]
 """A delta on its way: by the model's names, in float32 at least."""
@@ -24,7 +24,7 @@ TINY, HUGE = 1e-30, 1e36
 def fold(base: Path, updates: Sequence[Path], weights: Sequence[float]) -> dict[str, torch.Tensor]:
     """base + sum_i weights[i] * updates[i], in the base's dtypes; see `weighted_sum` and `step_from`."""
     layout = read_layout(base)
-    return step_from(load(base), weighted_sum(layout, in_files(updates, layout), weights))
+    return step_from(base, weighted_sum(layout, in_files(updates, layout), weights))
 
 
 def weighted_sum(model: Layout, updates: Iterable[Pieces], weights: Sequence[float]) -> Sum:
@@ -37,8 +37,7 @@ def weighted_sum(model: Layout, updates: Iterable[Pieces], weights: Sequence[flo
         updates: deltas by the model's names, one for each weight.
         weights: finite factors.
     """
-    if not all(math.isfinite(weight) for weight in weights):
-        raise ValueError(f"weights must be finite, not {list(weights)}")
+    check_weights(weights)
     check_model(model)
     total = zeros(model)
     flat = {name: tensor.view(-1) for name, tensor in total.items()}
@@ -48,16 +47,32 @@ def weighted_sum(model: Layout, updates: Iterable[Pieces], weights: Sequence[flo
     return total
 
 
-def step_from(base: Tensors, delta: Sum) -> dict[str, torch.Tensor]:
-    """base + delta, in the base's dtypes; `delta` is used up, `base` is left as it is.
+def step_from(base: Tensors | Path, delta: Sum) -> dict[str, torch.Tensor]:
+    """base + delta, in the base's dtypes; `delta` is used up, `base` is left as it is. One in a file is never in memory
+    as a whole.
 
     The base is added last: many small steps do not drown in a large weight, and a bfloat16 model is rounded once.
     Refuses (bad_update) a result that is not finite.
     """
-    for name, tensor in base.items():
-        delta[name] = delta[name].add_(tensor).to(tensor.dtype)
+    if isinstance(base, Path):
+        layout = read_layout(base)
+        dtypes = {name: DTYPES[info.dtype] for name, info in layout.items()}
+        [pieces] = in_files([base], layout, prefix="")
+    else:
+        dtypes = {name: tensor.dtype for name, tensor in base.items()}
+        [pieces] = in_memory([base])
+    for name, start, values in pieces:
+        _beside(delta[name].view(-1), start, values).add_(values)
+    for name, dtype in dtypes.items():
+        delta[name] = delta[name].to(dtype)
         _check_finite(name, delta[name])
     return delta
+
+
+def check_weights(weights: Sequence[float]) -> None:
+    """Refuses (ValueError) factors that are not finite."""
+    if not all(math.isfinite(weight) for weight in weights):
+        raise ValueError(f"weights must be finite, not {list(weights)}")
 
 
 def zeros(model: Layout) -> Sum:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
-from federation.aggregation.blocks import Block, Float, empty_blocks
+from federation.aggregation.blocks import COLUMNS, Block, Float, empty_blocks
 from federation.aggregation.fold import Alignment, Sum, weighted_sum
 from federation.aggregation.pieces import in_memory
 from federation.layout import Layout, layout_of
@@ -42,12 +42,17 @@ class MemoryUpdates:
     def __len__(self) -> int:
         return len(self.names)
 
-    def blocks(self, dtype: Float) -> Iterator[Block]:
+    @property
+    def side_by_side(self) -> bool:
+        """See `Updates`."""
+        return True
+
+    def blocks(self, dtype: Float, *, columns: int = COLUMNS) -> Iterator[Block]:
         """See `Updates`."""
         flat = {
             name: tensor.flatten(1) if tensor.dim() > 1 else tensor[:, None] for name, tensor in self._stacked.items()
         }
-        for block in empty_blocks(self.layout, len(self), dtype):
+        for block in empty_blocks(self.layout, len(self), dtype, columns):
             width = block.values.shape[1]
             torch.from_numpy(block.values).copy_(flat[block.name][:, block.start : block.start + width])
             yield block

@@ -48,14 +48,14 @@ def in_memory(updates: Iterable[Tensors]) -> Iterator[Pieces]:
         yield [Piece(name, 0, tensor.reshape(-1)) for name, tensor in tensors.items()]
 
 
-def fill(fd: int, raw: memoryview, offset: int, name: str) -> None:
-    """Fills `raw` from a file's `offset`; refuses (bad_update) one that ends before, by `name`."""
+def fill(fd: int, raw: memoryview, offset: int, path: str | Path) -> None:
+    """Fills `raw` from a file's `offset`; refuses (bad_update) one that ends before."""
     while raw.nbytes:
         count = os.preadv(fd, [raw], offset)
         if count == 0:
             raise Refused(
                 ErrorCode.BAD_UPDATE,
-                f"{name} ends before its tensors do.",
+                f"{Path(path).name} ends before its tensors do.",
                 "do not change files while they are aggregated",
             )
         raw, offset = raw[count:], offset + count
@@ -72,7 +72,7 @@ def _of_file(path: Path, model: Layout, prefix: str) -> Iterator[Piece]:
             for start in range(0, info.num_values, PIECE):
                 count = min(PIECE, info.num_values - start)
                 raw = memory[: count * dtype.itemsize]
-                fill(fd, raw, offsets[prefix + name] + start * dtype.itemsize, path.name)
+                fill(fd, raw, offsets[prefix + name] + start * dtype.itemsize, path)
                 yield Piece(name, start, torch.frombuffer(raw, dtype=dtype))
     finally:
         os.close(fd)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from federation.aggregation import bulyan, fednova, krum, mixing
-from federation.aggregation.across import Reduce, reduce_across
+from federation.aggregation.across import Reduce, reduce_across, sum_across
 from federation.aggregation.blocks import Updates, Wide
 from federation.aggregation.centered_clipping import centered_clipping
 from federation.aggregation.fedadagrad import FedAdagrad
@@ -37,7 +37,7 @@ from federation.aggregation.weighting import shares
 from federation.errors import ErrorCode, Refused
 from federation.layout import read_layout
 from federation.spec import AggregationSpec, TrainingSpec
-from federation.weights import Tensors, load
+from federation.weights import Tensors
 
 _OPTIMIZERS = {"fedavgm": FedAvgM, "fedadagrad": FedAdagrad, "fedadam": FedAdam, "fedyogi": FedYogi}
 
@@ -131,12 +131,12 @@ def aggregate(
     """
     ordered = _in_order(contributions)
     updates = FileUpdates([each.path for each in ordered], read_layout(base))
-    return aggregate_updates(spec, load(base), ordered, updates, training=training, state=state, seed=seed)
+    return aggregate_updates(spec, base, ordered, updates, training=training, state=state, seed=seed)
 
 
 def aggregate_updates(
     spec: AggregationSpec,
-    base: Tensors,
+    base: Tensors | Path,
     claims: Sequence[_Claimed],
     updates: Updates,
     *,
@@ -147,7 +147,7 @@ def aggregate_updates(
     """As `aggregate`, for updates wherever they are, to the same bits.
 
     Args:
-        base: the global model; it is left as it is.
+        base: the global model, or its file; it is left as it is.
         claims: one for each of `updates`, in (node_id, upload_id) order.
     """
     if _in_order(claims) != list(claims) or len(claims) != len(updates):
@@ -161,8 +161,8 @@ def aggregate_updates(
         direction = _by_distance(method, options, updates, spec, seed, parts)
     else:
         weights = _mean_weights(spec, claims, options, training)
-        total = updates.weighted_sum(weights)
-        direction = _Direction(total, updates.alignments(total), np.array(weights))
+        total = sum_across(updates, weights)
+        direction = _Direction(total.delta, total.alignments, np.array(weights))
     delta, moved = direction.delta, State()
     if method.kind is Kind.OPTIMIZER:
         delta, moved = take_step(_OPTIMIZERS[spec.rule](**options.model_dump()), delta, state or {})

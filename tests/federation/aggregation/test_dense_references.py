@@ -109,12 +109,11 @@ def test_distances_to_a_weighted_sum_are_those_to_the_vector() -> None:
     assert squared_distances_to(rows @ rows.T, v) == pytest.approx(expected)
 
 
-def test_blocks_hold_each_coordinate_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("federation.aggregation.blocks._MOST_COLUMNS", 256)
+def test_blocks_hold_each_coordinate_once() -> None:
     rows = draw(0, 5, 1000)
     with Round(rows, dtype=torch.float32) as small:
         updates = FileUpdates([each.path for each in small.contributions], read_layout(small.base))
-        blocks = [(each.name, each.start, each.values.copy()) for each in updates.blocks(np.float32)]
+        blocks = [(each.name, each.start, each.values.copy()) for each in updates.blocks(np.float32, columns=256)]
         whole = row_of(small.run("median").weights)
     assert [(name, start) for name, start, _ in blocks] == [
         ("a.scalar", 0), ("b.rest", 0), ("b.rest", 256), ("b.rest", 512), ("b.rest", 768)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from federation.aggregation.across import sum_across
 from federation.aggregation.compatibility import Cell, cells, refusals
 from federation.aggregation.files import FileUpdates
 from federation.aggregation.memory import MemoryUpdates
@@ -102,3 +103,31 @@ def test_an_update_in_memory_that_is_not_finite_never_reaches_the_model(rule: st
     with pytest.raises(Refused) as caught:
         aggregate_updates(AggregationSpec.model_validate({"rule": rule}), {"w": torch.zeros(3)}, claims, updates)
     assert caught.value.code is ErrorCode.BAD_UPDATE
+
+
+@pytest.mark.parametrize("side_by_side", [256, 2], ids=["read once", "read twice"])
+def test_a_sum_over_blocks_is_the_sum_of_one_update_after_the_other(
+    side_by_side: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("federation.aggregation.files._SIDE_BY_SIDE", side_by_side)
+    monkeypatch.setattr("federation.aggregation.across._COLUMNS", 256)
+    generator = torch.Generator().manual_seed(3)
+    deltas = [
+        {
+            "narrow": torch.randn(700, generator=generator).bfloat16(),
+            "usual": torch.randn(30, 20, generator=generator),
+            "wide": torch.randn(300, generator=generator, dtype=torch.float64),
+        }
+        for _ in range(5)
+    ]
+    for i, delta in enumerate(deltas):
+        (tmp_path / str(i)).write_bytes(pack_update(delta))
+    files = FileUpdates([tmp_path / str(i) for i in range(5)], layout_of(deltas[0]))
+    weights = [0.3, 0.0, 0.2, -0.1, 0.6]
+    found = sum_across(files, weights)
+    assert same_bits(found.delta, files.weighted_sum(weights))
+    flat = torch.stack([torch.cat([tensor.double().reshape(-1) for tensor in delta.values()]) for delta in deltas])
+    total = torch.tensor(weights, dtype=torch.float64) @ flat
+    for row, each in zip(flat, found.alignments, strict=True):
+        assert each.norm == pytest.approx(float(row.norm()), rel=1e-6)
+        assert each.cosine == pytest.approx(float(row @ total / row.norm() / total.norm()), abs=1e-6)
