@@ -117,13 +117,15 @@ class _Room:
 
 def _products(values: Values, answer: Values) -> tuple[Wide, Wide, float]:
     """Of each row its square and its product with the answer, and the answer's square: as the rows are where float32
-    can hold the result, else in float64. Not finite where values are not."""
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        exact = answer.astype(np.float64)
-        size = float(exact @ exact)
-        squares = np.vecdot(values, values).astype(np.float64)
-        narrow = (squares > TINY) & (squares < HUGE)
-        if narrow.all() and TINY < size < HUGE:
-            return squares, (values @ answer.astype(values.dtype, copy=False)).astype(np.float64), size
-        wide = values.astype(np.float64)
-        return np.vecdot(wide, wide), wide @ exact, size
+    can hold the result, else in float64. Not finite where values are not.
+
+    By torch, for NumPy's BLAS wakes threads for a row as long as these, and they wait for one another.
+    """
+    rows, column = torch.from_numpy(values), torch.from_numpy(answer)
+    size = float(torch.linalg.vector_norm(column, dtype=torch.float64)) ** 2
+    with np.errstate(over="ignore"):
+        squares = torch.linalg.vector_norm(rows, dim=1).double().square().numpy()
+    if ((squares > TINY) & (squares < HUGE)).all() and TINY < size < HUGE:
+        return squares, rows.mv(column.to(rows.dtype)).double().numpy(), size
+    rows, column = rows.double(), column.double()
+    return torch.linalg.vector_norm(rows, dim=1).square().numpy(), rows.mv(column).numpy(), size
