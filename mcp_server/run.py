@@ -55,7 +55,7 @@ def serve(settings: Settings, wire: Wire | None = None, token: str | None = None
         Occupied: another server owns the data directory.
         Refused: the port is taken, or the token is not valid.
     """
-    import torch
+    from federation.threads import use_threads
 
     preset = settings.operator_token
     configure(settings.log_format, settings.log_level, [] if preset is None else [preset.get_secret_value()])
@@ -64,7 +64,7 @@ def serve(settings: Settings, wire: Wire | None = None, token: str | None = None
     # database is closed. And a signal that comes before uvicorn listens for it is not to be lost.
     told_to_stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: told_to_stop.set())
-    torch.set_num_threads(settings.torch_threads)
+    use_threads(settings.torch_threads)
     workers = ThreadPoolExecutor(thread_name_prefix="worker")
     with asyncio.Runner(loop_factory=uvicorn.Config("", loop="auto", log_config=None).get_loop_factory()) as runner:
         runner.get_loop().set_default_executor(workers)

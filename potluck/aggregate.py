@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import torch
 import typer
 
 from federation.aggregation.compatibility import Cell, option_problems, refusals
@@ -17,6 +16,7 @@ from federation.aggregation.rules import Aggregate, Claim, aggregate_updates
 from federation.errors import ErrorCode, Refused
 from federation.layout import DTYPES, Layout, read_layout, shown
 from federation.spec import AggregationSpec, Problem
+from federation.threads import use_threads
 from federation.weights import DELTA, check_layout, check_model, chunks
 from potluck.pairs import pairs
 
@@ -27,7 +27,7 @@ def run(files: Sequence[Path], out: Path, *, rule: str, weights: str | None, opt
     Raises:
         Refused: for files that cannot be read or are unlike, for wrong counts and options, and as rules refuse.
     """
-    torch.set_num_threads(1)
+    use_threads(1)
     counts = _counts(weights, len(files))
     layout, prefix = _layout_of(files)
     spec = _spec(rule, pairs("--option", options), weighted=counts is not None, deltas=bool(prefix))

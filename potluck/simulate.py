@@ -8,13 +8,13 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import torch
 import typer
 
 from federation.errors import ErrorCode, Refused
 from federation.simulation.engine import EngineName
 from federation.simulation.run import SimulatedRound, simulate
 from federation.spec import TaskSpec, parse_spec
+from federation.threads import use_threads
 from potluck.live_table import human_bytes
 from potluck.pairs import pairs
 from resources.simulate import population_of
@@ -36,7 +36,7 @@ def run(
     as_json: bool,
 ) -> None:
     """Print the rounds of the task in `raw`, whose options are lists of key=value, and a summary."""
-    torch.set_num_threads(threads)
+    use_threads(threads)
     spec = _spec(raw)
     began = time.perf_counter()
     rounds = simulate(spec, population_of(spec), engine=engine, attack=attack, attackers=attackers, workers=workers)

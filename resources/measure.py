@@ -95,10 +95,11 @@ def _step(spec: TaskSpec, memory_bytes: int) -> Measured:
     """Build the model and train it on one random batch. Runs in the child."""
     import torch
 
+    from federation.threads import use_threads
     from federation.training import Examples, train
     from resources.workload import Workload
 
-    torch.set_num_threads(1)
+    use_threads(1)
     workload = Workload()
     needed = workload.estimate(spec).memory_bytes
     if needed > memory_bytes:

@@ -25,6 +25,7 @@ from federation.simulation.clients import LocalUpdates, Work
 from federation.simulation.engine import ModelFactory, check_float32
 from federation.simulation.loop import LoopEngine
 from federation.spec import TrainingSpec
+from federation.threads import use_threads
 from federation.training import Examples
 from federation.weights import Tensors, load, to_bytes
 
@@ -106,7 +107,7 @@ class ProcessesEngine:
 
 def _start(folder: Path, factory: ModelFactory, spec: TrainingSpec, proximal: float) -> None:
     global _engine  # noqa: PLW0603 - the worker's own
-    torch.set_num_threads(1)
+    use_threads(1)
     x, y = np.load(folder / "x.npy", mmap_mode="c"), np.load(folder / "y.npy", mmap_mode="c")
     _engine = LoopEngine(factory, Examples(torch.from_numpy(x), torch.from_numpy(y)), spec, proximal=proximal)
 
