@@ -19,7 +19,7 @@ METHODS: Mapping[str, Mapping[str, float]] = {
 }
 ALPHAS = (0.5, 0.1)
 LEARNING_RATE = 0.05
-ROUNDS = 14
+ROUNDS = 12
 SCORINGS = 3
 PUBLISHED = {
     "fedavg": ("62.47 ± 0.43", "80.45"),

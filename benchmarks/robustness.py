@@ -20,7 +20,7 @@ RULES = (
     ("geometric_median", "none"),
     ("centered_clipping", "none"),
     ("trimmed_mean", "nnm"),
-    ("krum", "nnm"),
+    ("multi_krum", "nnm"),
 )
 ATTACKS = ("none", "gaussian", "alie", "min_max", "sign_flip")
 SHARE = 0.2

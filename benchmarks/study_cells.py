@@ -31,6 +31,8 @@ from resources.simulate import population_of
 _ROOT = Path(__file__).parents[1]
 _DECIDES = ("federation", "resources")
 """The packages whose code a result depends on."""
+_FROM_THE_FIRST = frozenset({"scaffold"})
+"""Rules whose clients keep something that no round's model has: they start again unless they are over."""
 _TOLD_EVERY_S = 60
 
 
@@ -190,6 +192,8 @@ def kept(cell: Cell, folder: Path) -> tuple[list[Row], Start | None]:
     except (FileNotFoundError, SafetensorError):
         return [], None
     rows = [Row(**each) for each in told]
+    if cell.spec.aggregation.rule in _FROM_THE_FIRST and not Outcome(cell, rows).over:
+        return [], None
     parts: dict[str, Any] = {each.name: {} for each in fields(Start) if each.name != "round"}
     for name, tensor in tensors.items():
         *path, last = json.loads(name)
