@@ -26,8 +26,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.report import NotMeasured, machine
-from benchmarks.study_cells import Cell, Outcome, advance, kept
+from benchmarks.study_cells import Cell, Outcome
 from benchmarks.study_estimate import Pace, Paces, kind, makespan, paces, seconds
+from benchmarks.study_rounds import advance, kept
 from federation.errors import Refused
 
 STATE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "potluck-bench" / "studies"

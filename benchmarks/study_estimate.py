@@ -12,7 +12,8 @@ from functools import partial
 
 import torch
 
-from benchmarks.study_cells import Cell, channels_last
+from benchmarks.study_cells import Cell
+from benchmarks.study_rounds import channels_last
 from federation.errors import Refused
 from federation.evaluation import evaluate
 from federation.rounds import select_cohort

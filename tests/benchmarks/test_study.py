@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import study_cells
+from benchmarks import study_cells, study_rounds
 from benchmarks.__main__ import STUDIES
 from benchmarks.report import NotMeasured
 from benchmarks.study import Study, markdown, need_data, report, run
-from benchmarks.study_cells import Cell, Outcome, advance, kept
+from benchmarks.study_cells import Cell, Outcome
 from benchmarks.study_estimate import Pace, kind, makespan, seconds
+from benchmarks.study_rounds import advance, kept
 from federation.spec import parse_spec
 from federation.weights import to_bytes
 
@@ -68,14 +69,14 @@ def study(*cells: Cell) -> Study:
 def after_rounds(monkeypatch: pytest.MonkeyPatch, count: int) -> Callable[[], float]:
     """A clock that shows the deadline once so many rounds are kept."""
     done = 0
-    keep = study_cells.keep
+    keep = study_rounds.keep
 
     def counted(*what: Any) -> None:
         nonlocal done
         keep(*what)
         done += 1
 
-    monkeypatch.setattr(study_cells, "keep", counted)
+    monkeypatch.setattr(study_rounds, "keep", counted)
     return lambda: FOREVER + 1 if done >= count else 0.0
 
 
@@ -92,7 +93,7 @@ def test_an_interrupted_cell_goes_on_to_the_same_bits(
     if whole.problem and aggregation["rule"] == "scaffold":
         pytest.skip(whole.problem)
     with monkeypatch.context() as patch:
-        patch.setattr(study_cells, "time", FakeTime(after_rounds(patch, 2)))
+        patch.setattr(study_rounds, "time", FakeTime(after_rounds(patch, 2)))
         part = advance(small, tmp_path / "parts", FOREVER)
     assert (len(part.rows), part.over, part.state) == (2, False, "stopped after 2 of 4 rounds")
     rest = advance(small, tmp_path / "parts", FOREVER)
@@ -119,7 +120,7 @@ class FakeTime:
 
 def test_a_cell_that_is_over_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = advance(cell(), tmp_path, FOREVER)
-    monkeypatch.setattr(study_cells, "simulate", None)
+    monkeypatch.setattr(study_rounds, "simulate", None)
     assert advance(cell(), tmp_path, FOREVER).rows == first.rows
 
 
@@ -195,7 +196,7 @@ def test_a_study_stops_at_its_time_with_a_table_of_what_there_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(study_cells, "time", FakeTime(after_rounds(patch, 1)))
+        patch.setattr(study_rounds, "time", FakeTime(after_rounds(patch, 1)))
         advance(cell(), tmp_path, FOREVER)
     assert run(study(cell()), arguments(tmp_path, minutes=0.0), "python -m small") == 0
     said = capsys.readouterr().out
