@@ -6,7 +6,7 @@ PIP := $(BIN)/pip install --disable-pip-version-check
 TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-fast lint bench conformance clean
+.PHONY: help demo serve test test-fast lint bench studies conformance clean
 
 help:  ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,6 +33,9 @@ lint: .venv/installed-dev  ## Check style, types and who imports whom
 
 bench: .venv/installed-dev  ## Run the benchmarks, quickly (ARGS=--full: the figures that count)
 	$(BIN)/python -m benchmarks $(or $(ARGS),--quick)
+
+studies: .venv/installed-dev  ## Run the learning studies, up to half an hour each (ARGS=--quick: do they work)
+	$(BIN)/python -m benchmarks --studies $(ARGS)
 
 conformance: .venv/installed-dev  ## Run the official MCP suites and print their verdict (ARGS=--write keeps it in docs/)
 	$(BIN)/python -m benchmarks.conformance $(ARGS)

@@ -1,24 +1,24 @@
 """Every benchmark, one after the other, each in a process of its own, and one table of the bars at the end.
 
     python -m benchmarks [--quick] [--only NAME …] [--without NAME …] [--json FILE]
+    python -m benchmarks --studies [--quick]
 
 A benchmark that fails does not keep the others from running; the exit code is then 1. Bars that are not met do not
-change the exit code: on a busy machine they need not be.
+change the exit code: on a busy machine they need not be. Studies of what is learned take up to half an hour each, and
+are no part of the ordinary run.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from benchmarks.bars import BARS
-from benchmarks.report import Report, verdicts
+from benchmarks.report import Report, machine, verdicts
 
 NAMES = (
     "round_latency",
@@ -31,6 +31,7 @@ NAMES = (
     "churn",
     "flower_rounds",
 )
+STUDIES = ("mcmahan", "flute_lr", "robustness", "heterogeneity")
 LONGEST_S = 3600
 
 
@@ -49,10 +50,10 @@ def run_one(name: str, quick: bool, folder: Path) -> Report | None:
     return Report.from_json(json.loads(file.read_text()))
 
 
-def machine() -> str:
-    """What the figures were taken on."""
-    load = ", ".join(f"{each:.2f}" for each in os.getloadavg())
-    return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, load {load}"
+def run_studies(quick: bool) -> int:
+    """Every study with its own defaults, its table printed as it comes; 1 when one failed."""
+    commands = [[sys.executable, "-m", f"benchmarks.{name}", *(["--quick"] if quick else [])] for name in STUDIES]
+    return max(int(subprocess.run(command, check=False).returncode != 0) for command in commands)
 
 
 def main() -> int:
@@ -64,7 +65,10 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("--without", nargs="+", choices=NAMES, default=(), metavar="NAME")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures there")
+    parser.add_argument("--studies", action="store_true", help=f"instead: {', '.join(STUDIES)}")
     arguments = parser.parse_args()
+    if arguments.studies:
+        return run_studies(arguments.quick)
     before = machine()
     chosen = [name for name in NAMES if name in arguments.only and name not in arguments.without]
     with tempfile.TemporaryDirectory(prefix="potluck-bench-") as folder:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
+import platform
 import statistics
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -81,6 +83,12 @@ class Report:
         """What `as_json` made."""
         figures = [Figure(each["what"], tuple(each["values"]), each["unit"]) for each in raw["figures"]]
         return cls(raw["name"], figures, dict(raw["judged"]), list(raw["remarks"]))
+
+
+def machine() -> str:
+    """What the figures were taken on."""
+    load = ", ".join(f"{each:.2f}" for each in os.getloadavg())
+    return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, load {load}"
 
 
 def verdicts(judged: dict[str, float]) -> str:
