@@ -29,6 +29,8 @@ NAMES = (
     "idle_nodes",
     "checkpoint_cost",
     "churn",
+    "rules",
+    "simulation_speed",
     "flower_rounds",
 )
 LONGEST_S = 3600
