@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import statistics
 import sys
 import tempfile
 from collections.abc import Callable
@@ -28,7 +29,7 @@ from typing import Any
 from benchmarks import flower_home, pfl_home
 from benchmarks.contender import ONE_THREAD, outcome
 from benchmarks.digits_workload import write
-from benchmarks.report import NotMeasured, Report, command, number, percentile, spread
+from benchmarks.report import NotMeasured, Report, command, number, spread
 
 PATIENCE_S = 600.0
 OURS = "Potluck, vectorized"
@@ -123,7 +124,7 @@ def _tell(report: Report, counts: list[int], seen: dict[tuple[int, Way], list[di
     for clients in counts:
         mine = {way: runs for (count, way), runs in seen.items() if count == clients}
         default = next(way for way in mine if way.name == OURS)
-        usual = percentile(_seconds(mine[default]), 0.5)
+        usual = statistics.median(_seconds(mine[default]))
         for way, runs in mine.items():
             name, seconds, cpu = f"{clients} clients, {way.name}", _seconds(runs), [each["cpu"] for each in runs]
             ratio = report.add(f"{name}: a round", seconds, "s") / usual
