@@ -74,11 +74,15 @@ class FileUpdates:
 
     def _read(self, files: _Files, block: Block) -> None:
         dtype = DTYPES[self.layout[block.name].dtype]
-        raw = bytearray(block.values.shape[1] * dtype.itemsize)
-        narrow = torch.frombuffer(raw, dtype=dtype)
-        for row in range(len(self)):
-            files.read_into(row, raw, self._offsets[row][block.name] + block.start * dtype.itemsize)
-            torch.from_numpy(block.values[row]).copy_(narrow)
+        as_it_is = torch.from_numpy(block.values).dtype == dtype
+        raw = memoryview(bytearray(0 if as_it_is else block.values.shape[1] * dtype.itemsize))
+        for row, values in enumerate(block.values):
+            offset = self._offsets[row][block.name] + block.start * dtype.itemsize
+            if as_it_is:
+                files.read_into(row, memoryview(values).cast("B"), offset)
+                continue
+            files.read_into(row, raw, offset)
+            torch.from_numpy(values).copy_(torch.frombuffer(raw, dtype=dtype))
 
 
 class _Files:
@@ -102,13 +106,13 @@ class _Files:
         self._stack.close()
         self._open = []
 
-    def read_into(self, row: int, raw: bytearray, offset: int) -> None:
+    def read_into(self, row: int, raw: memoryview, offset: int) -> None:
         """Fills `raw` from file `row`."""
         if self._open:
-            fill(self._open[row], memoryview(raw), offset, self._paths[row].name)
+            fill(self._open[row], raw, offset, self._paths[row].name)
             return
         fd = os.open(self._paths[row], os.O_RDONLY | os.O_CLOEXEC)
         try:
-            fill(fd, memoryview(raw), offset, self._paths[row].name)
+            fill(fd, raw, offset, self._paths[row].name)
         finally:
             os.close(fd)
