@@ -29,6 +29,8 @@ NAMES = (
     "idle_nodes",
     "checkpoint_cost",
     "churn",
+    "rules",
+    "simulation_speed",
     "flower_rounds",
 )
 STUDIES = ("mcmahan", "flute_lr", "robustness", "heterogeneity")

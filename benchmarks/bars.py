@@ -37,5 +37,11 @@ BARS: dict[str, Bar] = {
     "noop": Bar("tools/call of a no-op, CPU, against the bare SDK", "ratio", 1.2, 1.1),
     "idle": Bar("an idle node", "KiB", 200, 150),
     "checkpoints": Bar("a node's time that goes into checkpoints, mnist_cnn", "%", 5, 1),
+    "simulated_100": Bar("a simulated round, digits MLP, all of 100 clients", "s", 0.02, 0.012),
+    "simulated_1000": Bar("a simulated round, digits MLP, all of 1,000 clients", "s", 0.2, 0.13),
+    "simulated_memory": Bar("memory of the process that simulates them", "GB", 0.6, 0.6),
+    "trimmed_mean": Bar("trimmed mean, 50 updates of 10 MB", "CPU-s", 0.6, 0.4),
+    "krum": Bar("Krum, 50 updates of 10 MB", "CPU-s", 0.35, 0.25),
+    "rules_flat": Bar("memory that those two add from 8 updates to all", "MB", 32, 16),
     "churn": Bar("rounds of 200 nodes, 30 % vanishing, over at their deadline", "share", 1, 1, more_is_better=True),
 }

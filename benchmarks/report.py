@@ -37,12 +37,14 @@ class Figure:
 
 @dataclass
 class Report:
-    """What one benchmark found. `judged` maps names of `BARS` to values."""
+    """What one benchmark found. `judged` maps names of `BARS` to values; `comparison` is a table of the figures, its
+    head first, for benchmarks that set contenders side by side."""
 
     name: str
     figures: list[Figure] = field(default_factory=list)
     judged: dict[str, float] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
+    comparison: list[list[str]] = field(default_factory=list)
 
     def add(self, what: str, values: float | Iterable[float], unit: str) -> float:
         """Keeps a figure; answers its median."""
@@ -61,13 +63,20 @@ class Report:
         """Something that a reader of the figures has to know."""
         self.remarks.append(text)
 
+    def compare(self, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Shows the figures as this table instead of one below the other."""
+        self.comparison = [list(head), *map(list, rows)]
+
     def text(self) -> str:
         """All of it, for people."""
-        rows = [
+        rows: list[Sequence[str]] = [
             (f.what, number(f.median), number(min(f.values)), number(max(f.values)), str(len(f.values)), f.unit)
             for f in self.figures
         ]
-        parts = [f"== {self.name}", table(("what", "median", "min", "max", "n", "unit"), rows)]
+        head: Sequence[str] = ("what", "median", "min", "max", "n", "unit")
+        if self.comparison:
+            head, rows = self.comparison[0], list(self.comparison[1:])
+        parts = [f"== {self.name}", table(head, rows)]
         if self.judged:
             parts.append(verdicts(self.judged))
         parts += [f"  {remark}" for remark in self.remarks]
@@ -76,13 +85,15 @@ class Report:
     def as_json(self) -> dict[str, Any]:
         """All of it, for programs."""
         figures = [{"what": f.what, "unit": f.unit, "values": f.values} for f in self.figures]
-        return {"name": self.name, "figures": figures, "judged": self.judged, "remarks": self.remarks}
+        return {"name": self.name, "figures": figures, "judged": self.judged, "remarks": self.remarks} | (
+            {"comparison": self.comparison} if self.comparison else {}
+        )
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> Self:
         """What `as_json` made."""
         figures = [Figure(each["what"], tuple(each["values"]), each["unit"]) for each in raw["figures"]]
-        return cls(raw["name"], figures, dict(raw["judged"]), list(raw["remarks"]))
+        return cls(raw["name"], figures, dict(raw["judged"]), list(raw["remarks"]), raw.get("comparison", []))
 
 
 def machine() -> str:
@@ -122,6 +133,12 @@ def number(value: float) -> str:
     if value == 0 or abs(value) >= 100:
         return f"{value:.0f}"
     return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
+
+
+def spread(values: Sequence[float]) -> str:
+    """The median, with the least and the most behind it where there are several."""
+    several = f" ({number(min(values))}–{number(max(values))})" if len(values) > 1 else ""
+    return number(statistics.median(values)) + several
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -1,116 +1,146 @@
-"""What each rule costs on a round of synthetic updates: CPU seconds and how much the peak of memory grows.
+"""What each rule costs on a round of synthetic updates, in CPU seconds and memory, beside Flower's implementations.
 
-    python -m benchmarks.rules [--quick] [--updates 50] [--megabytes 10] [--repeats 3] [--rule krum …]
+    python -m benchmarks.rules [--quick] [--updates 50] [--megabytes 10] [--repeats 5] [--rules all] [--json FILE]
 
 Updates are drawn once into a temporary folder, and lie in the page cache. Each rule runs in a process of its own, with
-one thread, first on 8 updates and then on all; the least CPU time of the repeats counts, and of memory what the whole
-round takes above the 8 (flat: less than a block's few copies). A bar that is missed is marked.
+one thread, Potluck's and Flower's in turn; the first call on all updates does not count, of the others the median does.
+Potluck reads the updates from their files, block after block, and tells of each update how it stands to the result:
+both are in its time. Flower's strategies (`aggregate_train` of the message API) are handed replies that are in memory:
+reading and making those is not in its time. Memory is the peak above what the process held before; Flower's is given
+above the replies, and with them. Flat: what the whole round takes above 8 updates.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import subprocess
+import statistics
 import sys
 import tempfile
-import time
 from pathlib import Path
+from typing import Any
 
-import torch
+from benchmarks import flower_home
+from benchmarks.contender import ONE_THREAD, outcome
+from benchmarks.report import NotMeasured, Report, command, number, spread
 
-BARS = {"trimmed_mean": (0.6, 0.4), "krum": (0.35, 0.25)}  # CPU seconds on 50 updates of 10 MB: bar, goal
-ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+FEW = 8
+PATIENCE_S = 600.0
 PAIRS = [
     ("fedavg", "none"), ("fednova", "none"), ("fedavgm", "none"), ("fedadagrad", "none"), ("fedadam", "none"),
     ("fedyogi", "none"), ("krum", "none"), ("multi_krum", "none"), ("geometric_median", "none"),
     ("centered_clipping", "none"), ("norm_clipping", "none"), ("median", "none"), ("trimmed_mean", "none"),
     ("bulyan", "none"), ("krum", "nnm"), ("trimmed_mean", "nnm"), ("trimmed_mean", "bucketing"),
 ]  # fmt: skip
+OPTIMISERS = ("fedavgm", "fedadagrad", "fedadam", "fedyogi")
+FLOWERS = ("fedavg", *OPTIMISERS, "krum", "multi_krum", "median", "trimmed_mean", "bulyan")
+JUDGED = ("krum", "trimmed_mean")
+HEAD = (
+    "rule",
+    "CPU-s (range)",
+    "memory, MB",
+    "grown, MB",
+    "Flower CPU-s (range)",
+    "memory, MB",
+    "with replies",
+    "CPU ×",
+)
 
 
 def draw(folder: Path, updates: int, megabytes: int) -> None:
-    """A base of zeros and normal deltas of one large tensor and one small, float32."""
+    """A base of zeros and normal deltas of one large tensor and one small, float32; and tiny ones to warm up on."""
+    import torch
+
     from federation.weights import pack_update, to_bytes
 
     generator = torch.Generator().manual_seed(0)
     rows = max(1, megabytes * 250_000 // 500)
     (folder / "base").write_bytes(to_bytes({"weight": torch.zeros(rows, 500), "bias": torch.zeros(500)}))
+    tiny = {"weight": torch.randn(1, 500, generator=generator), "bias": torch.randn(500, generator=generator)}
+    (folder / "tiny-base").write_bytes(to_bytes(tiny))
+    (folder / "tiny-update").write_bytes(pack_update(tiny))
     for i in range(updates):
         weight = 1e-3 * torch.randn(rows, 500, generator=generator)
         delta = {"weight": weight, "bias": torch.randn(500, generator=generator)}
         (folder / f"{i:04d}").write_bytes(pack_update(delta))
 
 
-def measure(folder: Path, rule: str, mixing: str, updates: int, repeats: int) -> dict[str, float]:
-    """In this process: the rule on 8 updates, then `repeats` times on all."""
-    from federation.aggregation.rules import Contribution, aggregate
-    from federation.spec import AggregationSpec, TrainingSpec
-
-    torch.set_num_threads(1)
-    spec = AggregationSpec.model_validate({"rule": rule, "mixing": mixing})
-    contributions = [Contribution(f"node-{i:04d}", "u", folder / f"{i:04d}", 100, 4) for i in range(updates)]
-
-    def run(count: int) -> tuple[float, float]:
-        cpu, wall = time.process_time(), time.perf_counter()
-        aggregate(spec, folder / "base", contributions[:count], training=TrainingSpec())
-        return time.process_time() - cpu, time.perf_counter() - wall
-
-    run(min(8, updates))
-    few = _peak_mb()
-    times = [run(updates) for _ in range(repeats)]
-    peak = _peak_mb()
-    return {
-        "cpu_s": min(cpu for cpu, _ in times),
-        "wall_s": min(wall for _, wall in times),
-        "grown_mb": peak - few,
-        "peak_mb": peak,
-    }
-
-
-def _peak_mb() -> float:
-    """Of this program alone; getrusage would tell the peak of the process that started it, if that was higher."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return float("nan")
-    return int(next(line for line in status.read_text().splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
-
-
-def main() -> None:
-    """Print a table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--updates", type=int, default=50)
-    parser.add_argument("--megabytes", type=int, default=10)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help="10 updates of 2 MB")
-    parser.add_argument("--rule", action="append", help="only this rule; may be given several times")
-    parser.add_argument("--child", nargs=3, metavar=("FOLDER", "RULE", "MIXING"), help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.child:
-        folder, rule, mixing = arguments.child
-        print(json.dumps(measure(Path(folder), rule, mixing, arguments.updates, arguments.repeats)))
-        return
-    updates, megabytes = (10, 2) if arguments.quick else (arguments.updates, arguments.megabytes)
-    torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory(prefix="potluck-rules-") as folder:
-        draw(Path(folder), updates, megabytes)
-        print(f"{updates} updates of {megabytes} MB, one thread, least of {arguments.repeats}")
-        print(f"{'rule':<18} {'mixing':<10} {'CPU s':>7} {'wall s':>7} {'grown MB':>9} {'peak MB':>8}")
+def run(arguments: argparse.Namespace) -> Report:
+    """Every rule, and Flower's where it has it."""
+    report = Report(f"rules, {arguments.updates} updates of {arguments.megabytes} MB, one thread")
+    home = _flower(arguments, report)
+    wanted = arguments.rules.split(",")
+    rows, grown = [], []
+    with tempfile.TemporaryDirectory(prefix="potluck-bench-") as name:
+        folder = Path(name)
+        draw(folder, arguments.updates, arguments.megabytes)
         for rule, mixing in PAIRS:
-            if arguments.rule and rule not in arguments.rule:
+            if wanted != ["all"] and rule not in wanted:
                 continue
-            command = [sys.executable, "-m", "benchmarks.rules", "--child", folder, rule, mixing]
-            command += ["--updates", str(updates), "--repeats", str(arguments.repeats)]
-            done = subprocess.run(command, env=os.environ | ONE_THREAD, stdout=subprocess.PIPE, check=True)
-            found = json.loads(done.stdout)
-            line = f"{rule:<18} {mixing:<10} {found['cpu_s']:7.3f} {found['wall_s']:7.3f} "
-            line += f"{found['grown_mb']:9.1f} {found['peak_mb']:8.1f}"
-            if mixing == "none" and rule in BARS and not arguments.quick:
-                bar, goal = BARS[rule]
-                line += f"  bar {bar}{' MISSED' if found['cpu_s'] > bar else ''}, goal {goal}"
-            print(line, flush=True)
+            ours = _ours(rule, mixing, folder, arguments)
+            theirs = None
+            if home is not None and mixing == "none" and rule in FLOWERS:
+                try:
+                    theirs = _theirs(home, rule, folder, arguments)
+                except NotMeasured as problem:
+                    report.remark(f"Flower's {rule} was not measured: {problem}")
+            rows.append(_row(report, rule if mixing == "none" else f"{rule} after {mixing}", ours, theirs))
+            if mixing == "none" and rule in JUDGED:
+                report.judge(rule, statistics.median(ours["cpu"]))
+                grown.append(ours["grown"] / 1e6)
+            if theirs and rule not in OPTIMISERS and abs(ours["length"] / theirs["length"] - 1) > 1e-3:
+                report.remark(f"{rule}: the results differ, of lengths {ours['length']:.6g} and {theirs['length']:.6g}")
+    if grown:
+        report.judge("rules_flat", max(grown))
+    report.compare(HEAD, rows)
+    report.remark("Flower holds all updates in memory, as its servers do; Potluck streams them from files")
+    return report
+
+
+def _flower(arguments: argparse.Namespace, report: Report) -> Path | None:
+    if arguments.flower == "none":
+        report.remark("Flower was left out, as asked")
+        return None
+    try:
+        return flower_home.install(Path(arguments.flower))
+    except NotMeasured as problem:
+        report.remark(f"not measured: {problem}")
+        return None
+
+
+def _ours(rule: str, mixing: str, folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    line = [sys.executable, "-m", "benchmarks.rules_measured", rule, mixing, str(folder)]
+    return outcome([*line, str(arguments.updates), str(arguments.repeats)], ONE_THREAD, PATIENCE_S)
+
+
+def _theirs(home: Path, rule: str, folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    f = min(max(1, arguments.updates // 5), (arguments.updates - 3) // 4 if rule == "bulyan" else arguments.updates)
+    line = [str(home / "bin" / "python"), "-m", "benchmarks.flower_rules", rule, str(folder)]
+    environment = {**ONE_THREAD, "FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
+    return outcome([*line, str(arguments.updates), str(arguments.repeats), str(f)], environment, PATIENCE_S)
+
+
+def _row(report: Report, name: str, ours: dict[str, Any], theirs: dict[str, Any] | None) -> list[str]:
+    """Keeps the figures; answers the table's line."""
+    cpu = report.add(f"{name}: CPU", ours["cpu"], "CPU-s")
+    above = report.add(f"{name}: memory above the process", ours["above"] / 1e6, "MB")
+    grown = report.add(f"{name}: memory above {FEW} updates", ours["grown"] / 1e6, "MB")
+    row = [name, spread(ours["cpu"]), number(above), number(grown)]
+    if theirs is None:
+        return [*row, "–", "–", "–", "–"]
+    flowers = report.add(f"{name}: CPU, Flower {flower_home.VERSION}", theirs["cpu"], "CPU-s")
+    alone = report.add(f"{name}: memory above the replies, Flower", theirs["above"] / 1e6, "MB")
+    replies = report.add(f"{name}: memory with the replies, Flower", theirs["together_with_inputs"] / 1e6, "MB")
+    ratio = report.add(f"{name}: Flower / Potluck, CPU", flowers / cpu, "ratio")
+    return [*row, spread(theirs["cpu"]), number(alone), number(replies), number(ratio)]
 
 
 if __name__ == "__main__":
-    main()
+    command(
+        run,
+        __doc__ or "",
+        updates=(50, 10, "updates"),
+        megabytes=(10, 2, "size of each"),
+        repeats=(5, 2, "calls that count"),
+        rules=("all", "all", "names of rules, with commas between them"),
+        flower=(str(flower_home.HOME), str(flower_home.HOME), "virtual environment of Flower, or none"),
+    )

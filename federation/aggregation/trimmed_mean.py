@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
-from federation.aggregation.blocks import Values, Wide
+from federation.aggregation.blocks import Values, Wide, row_means
 
 
 def trimmed(n: int, beta: float) -> int:
@@ -19,4 +17,4 @@ def trimmed_mean(ordered: Values, beta: float) -> Wide:
     """The mean of what is left of each row. Rows, [c, n], are sorted."""
     n = ordered.shape[1]
     drop = trimmed(n, beta)
-    return np.asarray(ordered[:, drop : n - drop].mean(axis=1, dtype=np.float64))
+    return row_means(ordered[:, drop : n - drop])

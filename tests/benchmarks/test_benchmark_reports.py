@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.bars import BARS
-from benchmarks.report import NotMeasured, Report, command, number, percentile, table, verdicts
+from benchmarks.report import NotMeasured, Report, command, number, percentile, spread, table, verdicts
 from benchmarks.wire import events
 
 DOCS = Path(__file__).parents[2] / "docs" / "benchmarks.md"
@@ -68,6 +68,20 @@ def test_the_text_shows_spread_verdict_and_remarks() -> None:
     assert lines[3].split() == ["a", "round", "0.200", "0.100", "0.300", "3", "s"]
     assert lines[-2].endswith("bar")
     assert lines[-1].strip() == "noisy"
+
+
+def test_a_comparison_stands_in_the_text_instead_of_the_figures_and_survives_json() -> None:
+    report = Report("x")
+    report.add("one, a round", [0.5], "s")
+    report.compare(("contender", "s"), [("one", "0.500"), ("other", "–")])
+    again = Report.from_json(json.loads(json.dumps(report.as_json())))
+    assert again == report
+    assert [line.split() for line in again.text().splitlines()[3:]] == [["one", "0.500"], ["other", "–"]]
+
+
+def test_a_spread_is_told_where_there_is_one() -> None:
+    assert spread([1, 2, 4]) == "2.00 (1.00–4.00)"
+    assert spread([2]) == "2.00"
 
 
 def test_verdicts_name_bar_and_goal() -> None:

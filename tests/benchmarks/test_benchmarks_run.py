@@ -27,6 +27,8 @@ SMALL = {
     "noop_call": "--calls 2 --batches 1",
     "idle_nodes": "--nodes 6 --window 0.1 --settle 0.1",
     "checkpoint_cost": "--steps 3 --runs 1 --every 10 --disk /tmp",
+    "rules": "--updates 8 --megabytes 1 --repeats 1 --rules krum,trimmed_mean --flower none",
+    "simulation_speed": "--clients 4 --rounds 2 --peers none",
     "churn": "--nodes 4 --rounds 2 --deadline 4",
 }
 NEEDS_THE_NETWORK = {"flower_rounds"}
