@@ -16,6 +16,7 @@ from edge_client.heartbeat import Heartbeat
 from edge_client.membership import Membership
 from edge_client.state_folder import TRAINING, StateFolder
 from edge_client.transfer import Lanes
+from edge_client.variates import Variates
 from edge_client.work import Update, make_update, memory_bytes, score
 from federation.errors import Refused
 from federation.fault_points import reach
@@ -62,6 +63,7 @@ class Labour:
         self._heartbeat_s = heartbeat_s
         self._threads = threads
         self._checkpoint_s = checkpoint_s
+        self._variates = Variates(state)
         self._finished: Update | None = None
         self.round = 1
 
@@ -130,6 +132,11 @@ class Labour:
     async def _trained(self, assignment: dict[str, Any], spec: TaskSpec, share: Share, heartbeat: Heartbeat) -> Update:
         model_file = await heartbeat.unless_stopped(self._lanes.download(assignment["model"], self._state.models))
         reach("node_model_downloaded")
+        control_file = None
+        if spec.aggregation.control_variates and (control := assignment["model"]["control"]):
+            download = self._lanes.download(control, self._state.controls, what="control variate")
+            control_file = await heartbeat.unless_stopped(download)
+            reach("node_control_downloaded")
         seed = self._seed(assignment, spec)
         loop, on_progress = asyncio.get_running_loop(), self._progress_into(heartbeat)
 
@@ -145,6 +152,8 @@ class Labour:
                 share,
                 seed=seed,
                 threads=self._threads,
+                variates=self._variates,
+                control_file=control_file,
                 checkpoints=Checkpoints(self._state, mine, self._checkpoint_s),
                 on_resumed=on_resumed,
                 on_progress=on_progress,

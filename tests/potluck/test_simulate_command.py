@@ -72,7 +72,7 @@ def test_an_attack_and_a_rule_with_options(monkeypatch: pytest.MonkeyPatch, caps
     ("arguments", "words"),
     [
         (["--rule", "krumm"], "aggregation.rule"),
-        (["--rule", "scaffold"], "control variates"),
+        (["--rule", "scaffold", "--momentum", "0.9"], "control variates"),
         (["--rule", "krum", "--option", "f=3"], "krum needs 9"),
         (["--option", "mu"], "is no key=value"),
         (["--option", "mu=1"], "fedavg has no option 'mu'"),
