@@ -84,8 +84,6 @@ class Lanes:
         """
         sha256, size = str(model["sha256"]), int(model["size"])
         path, unfinished = folder / sha256, folder / f"{sha256}.part"
-        with _room(path):
-            folder.mkdir(exist_ok=True)
         _keep_only(folder, path, unfinished)
         if path.exists():
             if await asyncio.to_thread(_sha256, path) == sha256:
@@ -278,6 +276,8 @@ async def _pieces(payload: bytes) -> AsyncIterator[bytes]:
 
 
 def _keep_only(folder: Path, *kept: Path) -> None:
+    with _room(folder):
+        folder.mkdir(exist_ok=True)
     for file in folder.iterdir():
         if file not in kept:
             file.unlink()

@@ -22,7 +22,7 @@ from federation.errors import Refused
 from federation.fault_points import reach
 from federation.weights import Layout, Tensors, aux_layout, chunks, layout_of, load, load_bytes
 
-LOST = "control_variate_lost"
+LOST = "variate_lost"
 """The metric that tells the server of a variate that it counts on and this node does not have."""
 
 

@@ -16,7 +16,7 @@ from federation.coordinator.ports import Shared
 from federation.coordinator.records import ModelVersion, Task
 from federation.store.tables import members, metrics, model_versions, updates
 
-LOST = "control_variate_lost"
+LOST = "variate_lost"
 """The metric by which a node says that it no longer has the variate that the server counts on; and the event."""
 
 

@@ -183,7 +183,7 @@ class _Run:
         self._model = population.factory()
         self._weights: Tensors = {name: t.detach().clone() for name, t in self._model.state_dict().items()}
         self._layout = layout_of(self._weights)
-        aux = self._weights if spec.aggregation.control_variates else None
+        aux = {name: t.float() for name, t in self._weights.items()} if spec.aggregation.control_variates else None
         self._sizes = len(to_bytes(self._weights)), len(pack_update(self._weights, aux))
         self._state: State = {}
         self._variates: Variates | None = None
