@@ -59,6 +59,29 @@ class Control:
         return {name: tensor + change[name] for name, tensor in self.own.items()}
 
 
+@dataclass(frozen=True)
+class AtHand:
+    """The variates as one round's training needs them.
+
+    Attributes:
+        told: the assignment's `model.control`.
+        file: the server's state, downloaded; None where there is none, in the first round say.
+    """
+
+    variates: Variates
+    round: int
+    told: Mapping[str, Any]
+    file: Path | None
+
+    def control(self, model: Layout) -> Control:
+        """See `Variates.control`."""
+        return self.variates.control(self.told, self.file, model)
+
+    def keep(self, update: str, variate: Tensors) -> None:
+        """See `Variates.keep`; `update` is the SHA-256 of the round's."""
+        self.variates.keep(Kept(self.round, update, variate), self.told)
+
+
 class Variates:
     """Those of one node in one task.
 

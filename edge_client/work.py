@@ -16,7 +16,7 @@ from torch import nn
 
 from edge_client.checkpoints import Checkpoints
 from edge_client.data import Share
-from edge_client.variates import LOST, Control, Kept, Variates
+from edge_client.variates import LOST, AtHand, Control
 from federation.aggregation.scaffold import change
 from federation.errors import ErrorCode, Refused
 from federation.evaluation import Evaluation, evaluate
@@ -61,8 +61,7 @@ def make_update(
     *,
     seed: int,
     threads: int,
-    variates: Variates | None = None,
-    control_file: Path | None = None,
+    variates: AtHand | None = None,
     checkpoints: Checkpoints | None = None,
     on_resumed: Callable[[Progress], None] = lambda progress: None,
     on_progress: Callable[[Progress], None],
@@ -70,8 +69,8 @@ def make_update(
 ) -> Update:
     """Train the model of `assignment` on `share`; the update is what training added to it (local minus global).
 
-    With `checkpoints` it goes on from the last one, and leaves one behind when it is stopped. `variates` and
-    `control_file` (the server's c, if there is any yet) are for tasks with control variates.
+    With `checkpoints` it goes on from the last one, and leaves one behind when it is stopped. Tasks with control
+    variates need `variates`: training is corrected by them, and the round's own is kept before this returns.
 
     Raises:
         Stopped: `should_stop` answered true.
@@ -81,10 +80,7 @@ def make_update(
     received = load(model_file)
     model = _build(spec, assignment, model_file)
     scored = evaluate(model, share.held_out) if spec.evaluation.nodes and len(share.held_out) else None
-    told = assignment["model"]["control"] if spec.aggregation.control_variates else {}
-    control = None
-    if spec.aggregation.control_variates and variates is not None:
-        control = variates.control(told, control_file, layout_of(received))
+    control = variates.control(layout_of(received)) if variates is not None else None
     training = Training(
         model,
         share.train,
@@ -107,8 +103,8 @@ def make_update(
         moved = _change(model, delta, control, trained, spec)
     payload = pack_update(delta, moved)
     sha256 = hashlib.sha256(payload).hexdigest()
-    if control is not None and moved is not None and variates is not None:
-        variates.keep(Kept(int(assignment["round"]), sha256, control.moved(moved)), told)
+    if variates is not None and control is not None and moved is not None:
+        variates.keep(sha256, control.moved(moved))
     return Update(
         payload=payload,
         sha256=sha256,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,9 +22,12 @@ Gradient = Callable[[float], float]
 class Quadratics:
     """Clients with one parameter w and a gradient each, who train K plain steps; the server is the real one."""
 
-    def __init__(self, gradients: Sequence[Gradient], *, rule: str, steps: int, rate: float, eta: float = 1.0) -> None:
+    def __init__(
+        self, gradients: Sequence[Gradient], *, rule: str, steps: int, rate: float, eta: float = 1.0, **more: Any
+    ) -> None:
         self.gradients, self.steps, self.rate = gradients, steps, rate
-        self.spec = AggregationSpec(rule=rule, options={"eta": eta} if rule == "scaffold" else {}, weighting="uniform")  # type: ignore[arg-type]
+        own = {"options": {"eta": eta}} if rule == "scaffold" else {"weighting": "uniform"}
+        self.spec = AggregationSpec.model_validate({"rule": rule} | own | more)
         self.weights: Tensors = {"w": torch.zeros(1)}
         self.state: dict[str, torch.Tensor] = {}
         self.own = [torch.zeros(1) for _ in gradients]
@@ -53,7 +57,7 @@ class Quadratics:
         made = aggregate_updates(
             self.spec,
             self.weights,
-            [Claim(name, name, 10, self.steps) for name in names],
+            [Claim(name, name, 10**client, self.steps) for client, name in zip(members, names, strict=True)],
             MemoryUpdates({"w": torch.stack(deltas)}, names),
             state=self.state,
             changes=MemoryUpdates({"w": torch.stack(changes)}, names),
@@ -98,6 +102,17 @@ def test_of_two_quadratics_fedavg_finds_the_wrong_minimum_and_scaffold_the_right
         found[rule] = it.w
     assert found["scaffold"] == pytest.approx(-6 / 11, abs=1e-4)
     assert abs(found["fedavg"] + 6 / 11) > 0.5
+
+
+def test_weights_by_examples_lead_to_the_minimum_of_the_plain_mean_as_well() -> None:
+    gradients = [lambda y: y - 4, lambda y: 10 * (y + 1)]
+    it = Quadratics(gradients, rule="scaffold", steps=10, rate=0.05, weighting="examples")  # 1 and 10 of them
+    first = Quadratics(gradients, rule="scaffold", steps=10, rate=0.05)
+    it.round(), first.round()
+    assert it.w != pytest.approx(first.w, abs=0.1)
+    for _ in range(400):
+        it.round()
+    assert it.w == pytest.approx(-6 / 11, abs=1e-4)
 
 
 def test_with_one_of_three_clients_a_round_c_stays_the_mean_of_the_variates_and_the_minimum_is_found() -> None:
