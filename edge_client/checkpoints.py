@@ -108,12 +108,15 @@ def identity(
 def work_of(assignment: Mapping[str, Any], share: Share, *, node_id: str, seed: int) -> dict[str, str | int | None]:
     """Which work an update is; a finished one is good where this is the same, wherever it was made."""
     spec = json.dumps(assignment["spec"], sort_keys=True)
+    control = assignment["model"].get("control", {})
     return {
         "node_id": node_id,
         "task_id": str(assignment["task_id"]),
         "round": int(assignment["round"]),
         "base_version": int(assignment["model"]["version"]),
         "base_sha256": str(assignment["model"]["sha256"]),
+        "control_sha256": control.get("sha256"),
+        "variate_of": control.get("counted", {}).get("sha256"),
         "spec_sha256": hashlib.sha256(spec.encode()).hexdigest(),
         "examples_sha256": share.fingerprint,
         "partition_index": assignment.get("partition_index"),

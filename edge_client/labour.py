@@ -16,6 +16,7 @@ from edge_client.heartbeat import Heartbeat
 from edge_client.membership import Membership
 from edge_client.state_folder import TRAINING, StateFolder
 from edge_client.transfer import Lanes
+from edge_client.variates import AtHand, Variates
 from edge_client.work import Update, make_update, memory_bytes, score
 from federation.errors import Refused
 from federation.fault_points import reach
@@ -62,6 +63,7 @@ class Labour:
         self._heartbeat_s = heartbeat_s
         self._threads = threads
         self._checkpoint_s = checkpoint_s
+        self._variates = Variates(state)
         self._finished: Update | None = None
         self.round = 1
 
@@ -130,6 +132,7 @@ class Labour:
     async def _trained(self, assignment: dict[str, Any], spec: TaskSpec, share: Share, heartbeat: Heartbeat) -> Update:
         model_file = await heartbeat.unless_stopped(self._lanes.download(assignment["model"], self._state.models))
         reach("node_model_downloaded")
+        variates = await self._variates_for(assignment, heartbeat) if spec.aggregation.control_variates else None
         seed = self._seed(assignment, spec)
         loop, on_progress = asyncio.get_running_loop(), self._progress_into(heartbeat)
 
@@ -145,6 +148,7 @@ class Labour:
                 share,
                 seed=seed,
                 threads=self._threads,
+                variates=variates,
                 checkpoints=Checkpoints(self._state, mine, self._checkpoint_s),
                 on_resumed=on_resumed,
                 on_progress=on_progress,
@@ -155,6 +159,14 @@ class Labour:
             return await _in_thread(work, heartbeat)
         except Stopped:
             raise heartbeat.verdict() from None
+
+    async def _variates_for(self, assignment: dict[str, Any], heartbeat: Heartbeat) -> AtHand:
+        told, file = assignment["model"]["control"], None
+        if "sha256" in told:
+            download = self._lanes.download(told, self._state.controls, what="control variate")
+            file = await heartbeat.unless_stopped(download)
+            reach("node_control_downloaded")
+        return AtHand(self._variates, self.round, told, file)
 
     def _heartbeat(self, assignment: dict[str, Any], spec: TaskSpec) -> Heartbeat:
         lost = False

@@ -12,7 +12,6 @@ from edge_client.answers import LATER
 from edge_client.connection import Connection
 from edge_client.identity import Identity
 from edge_client.patience import Patience
-from federation.aggregation.compatibility import NOT_YET
 from federation.aggregation.methods import METHODS
 from federation.errors import ErrorCode, Refused
 from federation.identity import handshake_message
@@ -118,6 +117,6 @@ def _capabilities() -> dict[str, Any]:
         "device": "cpu",
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "codecs": ["none"],
-        "methods": sorted(METHODS.keys() - NOT_YET.keys()),
+        "methods": sorted(METHODS),
         "model_ids": [card.id for card in models()],
     }

@@ -3,11 +3,13 @@
     about.json     which server, task and node this is, for people
     lock           held while a node works
     model/         the global model that was downloaded last, by its hash
+    control/       the server's control variate that was downloaded last, likewise (SCAFFOLD)
     training       a checkpoint of the round's training
     update         the finished update, until there is a receipt
+    variate-N      this node's own control variate after its round N; at most two of them (SCAFFOLD)
 
-At most three models' worth and the optimiser's state: each file replaces the one before. The folder goes when its task
-is over, and with the next node beside it when nobody has opened it for two weeks.
+At most three models' worth and the optimiser's state, with SCAFFOLD nine: each file replaces the one before. The
+folder goes when its task is over, and with the next node beside it when nobody has opened it for two weeks.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from resources.datasets.cache import cache_folder
 
 KEEP_S = 14 * 86_400.0
 """How long the folder of a task that nobody came back to is kept, in seconds."""
-TRAINING, UPDATE = "training", "update"
+TRAINING, UPDATE, VARIATE = "training", "update", "variate-"
 
 
 def state_root(chosen: Path | None, key: Path | None) -> Path:
@@ -57,6 +59,11 @@ class StateFolder:
     def models(self) -> Path:
         """Where downloaded models are."""
         return self.path / "model"
+
+    @property
+    def controls(self) -> Path:
+        """Where the server's control variates are."""
+        return self.path / "control"
 
     def write(self, name: str, facts: Mapping[str, Any], payload: Iterable[bytes | memoryview]) -> bool:
         """Replace the file `name`; whether it is on disk now."""

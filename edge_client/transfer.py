@@ -73,8 +73,9 @@ class Lanes:
         """Whether the raw lane is still worth a try: two transfers in a row that had to do without it end that."""
         return self._http is not None and self._failures < 2
 
-    async def download(self, model: Mapping[str, Any], folder: Path) -> Path:
+    async def download(self, model: Mapping[str, Any], folder: Path, *, what: str = "model") -> Path:
         """The file of a model version `{sha256, size, url}`, its hash checked; `folder` keeps the last one only.
+        What goes with a model comes the same way; `what` is its name in refusals.
 
         What is there already, of this process or an earlier one, is not fetched again.
 
@@ -98,7 +99,7 @@ class Lanes:
                 break
         raise Refused(
             ErrorCode.HASH_MISMATCH,
-            f"the model that arrived is not the one announced (sha256 {sha256[:12]}…).",
+            f"the {what} that arrived is not the one announced (sha256 {sha256[:12]}…).",
             "check the server's disk, and any proxy between it and this node",
         )
 
@@ -275,6 +276,8 @@ async def _pieces(payload: bytes) -> AsyncIterator[bytes]:
 
 
 def _keep_only(folder: Path, *kept: Path) -> None:
+    with _room(folder):
+        folder.mkdir(exist_ok=True)
     for file in folder.iterdir():
         if file not in kept:
             file.unlink()

@@ -16,10 +16,13 @@ from torch import nn
 
 from edge_client.checkpoints import Checkpoints
 from edge_client.data import Share
+from edge_client.variates import LOST, AtHand, Control
+from federation.aggregation.scaffold import change
+from federation.errors import ErrorCode, Refused
 from federation.evaluation import Evaluation, evaluate
 from federation.spec import TaskSpec
-from federation.training import Progress, Stopped, Trained, Training, run
-from federation.weights import load, pack_update, subtract
+from federation.training import Progress, Stopped, Trained, Training, run, trained_parameters
+from federation.weights import Tensors, layout_of, load, pack_update, subtract
 from resources.models.catalogue import create_model
 
 
@@ -58,6 +61,7 @@ def make_update(
     *,
     seed: int,
     threads: int,
+    variates: AtHand | None = None,
     checkpoints: Checkpoints | None = None,
     on_resumed: Callable[[Progress], None] = lambda progress: None,
     on_progress: Callable[[Progress], None],
@@ -65,7 +69,8 @@ def make_update(
 ) -> Update:
     """Train the model of `assignment` on `share`; the update is what training added to it (local minus global).
 
-    With `checkpoints` it goes on from the last one, and leaves one behind when it is stopped.
+    With `checkpoints` it goes on from the last one, and leaves one behind when it is stopped. Tasks with control
+    variates need `variates`: training is corrected by them, and the round's own is kept before this returns.
 
     Raises:
         Stopped: `should_stop` answered true.
@@ -75,7 +80,15 @@ def make_update(
     received = load(model_file)
     model = _build(spec, assignment, model_file)
     scored = evaluate(model, share.held_out) if spec.evaluation.nodes and len(share.held_out) else None
-    training = Training(model, share.train, spec.training, seed=seed, proximal=spec.aggregation.proximal)
+    control = variates.control(layout_of(received)) if variates is not None else None
+    training = Training(
+        model,
+        share.train,
+        spec.training,
+        seed=seed,
+        proximal=spec.aggregation.proximal,
+        correction=control.correction if control is not None else None,
+    )
     if checkpoints is not None and checkpoints.resume(training):
         on_resumed(training.progress())
     try:
@@ -85,18 +98,38 @@ def make_update(
         if checkpoints is not None and training.at.step:
             checkpoints.keep(training)
         raise
-    payload = pack_update(subtract(model.state_dict(), received))
+    delta, moved = subtract(model.state_dict(), received), None
+    if control is not None:
+        moved = _change(model, delta, control, trained, spec)
+    payload = pack_update(delta, moved)
+    sha256 = hashlib.sha256(payload).hexdigest()
+    if variates is not None and control is not None and moved is not None:
+        variates.keep(sha256, control.moved(moved))
     return Update(
         payload=payload,
-        sha256=hashlib.sha256(payload).hexdigest(),
+        sha256=sha256,
         task_id=str(assignment["task_id"]),
         round=int(assignment["round"]),
         base_version=int(assignment["model"]["version"]),
         base_sha256=str(assignment["model"]["sha256"]),
         num_examples=trained.num_examples,
         num_steps=trained.num_steps,
-        metrics=_metrics(trained, scored),
+        metrics=_metrics(trained, scored) | ({LOST: 1.0} if control is not None and control.lost else {}),
     )
+
+
+def _change(
+    model: nn.Module, delta: Tensors, control: Control, trained: Trained, spec: TaskSpec
+) -> dict[str, torch.Tensor]:
+    """Δc_i. Refused (bad_update) where it is not finite."""
+    names = {name for name, _ in trained_parameters(model)}
+    rate = spec.training.learning_rate
+    moved = change(delta, control.c, steps=trained.num_steps, learning_rate=rate, trained=names)
+    for name, tensor in moved.items():
+        if not bool(tensor.isfinite().all()):
+            problem = f"the control variate of {name} is not finite."
+            raise Refused(ErrorCode.BAD_UPDATE, problem, "raise training.learning_rate or the number of local steps")
+    return moved
 
 
 def score(spec: TaskSpec, assignment: Mapping[str, Any], model_file: Path, share: Share, *, threads: int) -> Evaluation:

@@ -114,7 +114,7 @@ class AggregationSpec(Part):
     weighting: Literal["examples", "uniform", "capped"] | None = Field(
         default=None,
         description="Weight of an update: its examples, the same for all, or its examples up to the median; "
-        "default: examples, for robust rules uniform.",
+        "default: examples, for robust rules and scaffold uniform.",
     )
     max_examples: int = Field(
         default=1_000_000, ge=1, le=10**9, description="An update that claims more examples is refused."
@@ -125,8 +125,15 @@ class AggregationSpec(Part):
 
     @property
     def weighting_or_default(self) -> Literal["examples", "uniform", "capped"]:
-        """Robust rules count heads: an attacker would choose its own number of examples."""
-        return self.weighting or ("uniform" if METHODS[self.rule].robust else "examples")
+        """Robust rules count heads: an attacker would choose its own number of examples. So does SCAFFOLD's c, the mean
+        over clients: whatever the weights of updates, where it comes to rest is where the clients' plain mean is."""
+        heads = METHODS[self.rule].robust or self.control_variates
+        return self.weighting or ("uniform" if heads else "examples")
+
+    @property
+    def control_variates(self) -> bool:
+        """Whether nodes and server keep control variates, and updates bring their changes."""
+        return self.rule == "scaffold"
 
     @property
     def proximal(self) -> float:

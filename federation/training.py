@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -87,8 +87,8 @@ class Checkpoint:
 
     Attributes:
         tensors: `model/<name>`, `optimizer/<parameter>/<name>`, and under `shuffle` (uint8) the state of the shuffle's
-            generator when the epoch began. What a method adds, SCAFFOLD's control variates say, would be a further
-            prefix. They are the live tensors: write or copy them before the next step.
+            generator when the epoch began; `correction/<name>`, where gradients are corrected. They are the live
+            tensors: write or copy them before the next step.
         position: how far training has come.
     """
 
@@ -110,13 +110,22 @@ class Training:
         spec: optimiser, epochs, batch size, rates; `momentum` is SGD's, Adam keeps its paper's decay rates.
         seed: of the shuffle.
         proximal: μ of FedProx (Li et al. 2020, arXiv:1812.06127), whose loss has μ/2 |w - w_t|² more; w_t: as given.
+        correction: SCAFFOLD's c - c_i (Karimireddy et al. 2020, arXiv:1910.06378) by the model's names, added to each
+            gradient; what is not trained has no gradient, and its correction no effect.
 
     Raises:
         Refused: BAD_DATA without examples.
     """
 
     def __init__(
-        self, model: nn.Module, examples: Examples, spec: TrainingSpec, *, seed: int, proximal: float = 0.0
+        self,
+        model: nn.Module,
+        examples: Examples,
+        spec: TrainingSpec,
+        *,
+        seed: int,
+        proximal: float = 0.0,
+        correction: Mapping[str, Tensor] | None = None,
     ) -> None:
         if len(examples) == 0:
             raise Refused(ErrorCode.BAD_DATA, "there are no examples to train on.", "use a share with examples in it")
@@ -127,6 +136,8 @@ class Training:
         self._spec = spec
         self._optimizer = _optimizer(model, spec)
         self._proximal = proximal
+        self._correction = dict(correction or {})
+        self._corrected = [(w, self._correction[name]) for name, w in trained_parameters(model) if self._correction]
         self._start = [(w, w.detach().clone()) for w in model.parameters() if proximal and w.requires_grad]
         self._generator = torch.Generator().manual_seed(seed)
         self._shuffle = self._generator.get_state()
@@ -168,6 +179,9 @@ class Training:
         for weight, given in self._start:
             if weight.grad is not None:
                 weight.grad.add_(weight.detach() - given, alpha=self._proximal)
+        for weight, extra in self._corrected:
+            if weight.grad is not None:
+                weight.grad.add_(extra)
         self._optimizer.step()
         at.seen += len(y)
         at.loss_sum += value * len(y)
@@ -198,6 +212,7 @@ class Training:
         for number, state in self._optimizer.state_dict()["state"].items():
             held = {name: value for name, value in state.items() if value is not None}  # no momentum: None
             tensors |= {f"optimizer/{number}/{name}": value for name, value in held.items()}
+        tensors |= {f"correction/{name}": tensor for name, tensor in self._correction.items()}
         tensors["shuffle"] = self._shuffle
         return Checkpoint(tensors, replace(self.at, seconds=self._seconds()))
 
@@ -214,6 +229,9 @@ class Training:
         same = all(_like(tensor, here[name]) for name, tensor in model.items()) and _like(shuffle, self._shuffle)
         if not same or not 0 < at.step <= self.total_steps:
             raise ValueError("it has other tensors than this model, or another length than this training")
+        corrected = {name: tensors.pop(f"correction/{name}", torch.empty(0)) for name in self._correction}
+        if not all(torch.equal(tensor, self._correction[name]) for name, tensor in corrected.items()):
+            raise ValueError("its gradients were corrected by other control variates")
         states: dict[int, dict[str, Tensor]] = {}
         parameters = dict(enumerate(self._optimizer.param_groups[0]["params"]))
         for path, tensor in tensors.items():
@@ -242,6 +260,7 @@ def train(
     *,
     seed: int,
     proximal: float = 0.0,
+    correction: Mapping[str, Tensor] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Trained:
@@ -255,9 +274,8 @@ def train(
         Stopped: `should_stop` answered true.
         Refused: BAD_DATA without examples; BAD_UPDATE when the loss or the weights are no longer finite.
     """
-    return run(
-        Training(model, examples, spec, seed=seed, proximal=proximal), on_progress=on_progress, should_stop=should_stop
-    )
+    training = Training(model, examples, spec, seed=seed, proximal=proximal, correction=correction)
+    return run(training, on_progress=on_progress, should_stop=should_stop)
 
 
 def run(
@@ -277,6 +295,11 @@ def run(
         if after_step is not None:
             after_step(training)
     return training.result()
+
+
+def trained_parameters(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    """What training changes: parameters that want a gradient, each once, by their first names."""
+    return [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
 
 
 def split_holdout(examples: Examples, share: float, seed: int) -> tuple[Examples, Examples]:

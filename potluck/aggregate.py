@@ -13,29 +13,44 @@ from federation.aggregation.files import FileUpdates
 from federation.aggregation.fold import zeros
 from federation.aggregation.methods import METHODS, Kind
 from federation.aggregation.rules import Aggregate, Claim, aggregate_updates
+from federation.aggregation.scaffold import CONTROL, two_sets
 from federation.errors import ErrorCode, Refused
 from federation.layout import DTYPES, Layout, read_layout, shown
 from federation.spec import AggregationSpec, Problem
 from federation.threads import use_threads
-from federation.weights import DELTA, check_layout, check_model, chunks
+from federation.weights import AUX, DELTA, aux_layout, check_layout, check_model, chunks, prefixed
 from potluck.pairs import pairs
 
 
-def run(files: Sequence[Path], out: Path, *, rule: str, weights: str | None, options: Iterable[str]) -> None:
+def run(
+    files: Sequence[Path],
+    out: Path,
+    *,
+    rule: str,
+    weights: str | None,
+    options: Iterable[str],
+    clients: int | None = None,
+) -> None:
     """Write the aggregated tensors to `out`, named as in the files, and print what was done.
+
+    Files of SCAFFOLD's updates have a second set, `aux/<name>`; `clients` are then all of the federation.
 
     Raises:
         Refused: for files that cannot be read or are unlike, for wrong counts and options, and as rules refuse.
     """
     use_threads(1)
     counts = _counts(weights, len(files))
-    layout, prefix = _layout_of(files)
+    layout, prefix, second = _layout_of(files)
     spec = _spec(rule, pairs("--option", options), weighted=counts is not None, deltas=bool(prefix))
-    made = _aggregate(spec, files, layout, prefix, counts or [1] * len(files))
+    _check_second(rule, second, clients, len(files))
+    made = _aggregate(spec, files, layout, prefix, counts or [1] * len(files), clients)
+    tensors = {prefix + name: tensor for name, tensor in made.weights.items()}
+    if second:
+        tensors |= {AUX + name: made.state[CONTROL + name] for name in layout}
     beside = out.with_name(f".{out.name}.{os.getpid()}")
     try:
         with beside.open("wb") as sink:
-            sink.writelines(chunks({prefix + name: tensor for name, tensor in made.weights.items()}))
+            sink.writelines(chunks(tensors))
         beside.replace(out)
     except OSError as error:
         beside.unlink(missing_ok=True)
@@ -57,11 +72,15 @@ def _counts(weights: str | None, files: int) -> list[int] | None:
     return [int(part) for part in parts]
 
 
-def _layout_of(files: Sequence[Path]) -> tuple[Layout, str]:
-    """What every file holds: names without the prefix, and the prefix, which is empty for plain tensors."""
+def _layout_of(files: Sequence[Path]) -> tuple[Layout, str, bool]:
+    """What every file holds: names without the prefix, and the prefix, which is empty for plain tensors; and whether
+    each delta has its second set."""
     first, *others = files
     with _about(first):
-        found = read_layout(first)
+        whole = read_layout(first)
+        found = {name: info for name, info in whole.items() if not name.startswith(AUX)}
+        second = 0 < len(found) < len(whole) and all(name.startswith(DELTA) for name in found)
+        found = found if second else whole
         under = [name.startswith(DELTA) for name in found]
         if any(under) and not all(under):
             stray = next(name for name in found if not name.startswith(DELTA))
@@ -70,10 +89,13 @@ def _layout_of(files: Sequence[Path]) -> tuple[Layout, str]:
         prefix = DELTA if found and all(under) else ""
         layout = {name.removeprefix(prefix): info for name, info in found.items()}
         check_model(layout)
+    beside = prefixed(aux_layout(layout), AUX) if second else None
+    with _about(first):
+        check_layout(first, layout, prefix=prefix, beside=beside)
     for path in others:
         with _about(path, mend=f"give files with the names, shapes and dtypes of {first}"):
-            check_layout(path, layout, prefix=prefix)
-    return layout, prefix
+            check_layout(path, layout, prefix=prefix, beside=beside)
+    return layout, prefix, second
 
 
 class _about:
@@ -122,14 +144,39 @@ def _spec(rule: str, options: dict[str, int | float | bool | str], *, weighted: 
     return spec
 
 
+def _check_second(rule: str, second: bool, clients: int | None, files: int) -> None:
+    if rule != "scaffold":
+        if clients is None and not second:
+            return
+        problem = f"{rule} has no use for control variates, {AUX}<name> in the files and --clients."
+        raise Refused(ErrorCode.INVALID_ARGUMENT, problem, "use --rule scaffold, or files of deltas without --clients")
+    if not second:
+        problem = f"scaffold folds the changes of control variates, {AUX}<name>, and the files have none."
+        raise Refused(
+            ErrorCode.BAD_UPDATE, problem, "give files as nodes of a scaffold task upload them, or use fedavg"
+        )
+    if clients is None or clients < files:
+        problem = "scaffold asks of how many clients the server's control variate is the mean; files do not say that."
+        mend = f"give --clients, the number of all clients of the federation: {files}, if each has a file here, or more"
+        raise Refused(ErrorCode.BAD_COUNT, problem, mend)
+
+
 def _aggregate(
-    spec: AggregationSpec, files: Sequence[Path], layout: Layout, prefix: str, counts: Sequence[int]
+    spec: AggregationSpec,
+    files: Sequence[Path],
+    layout: Layout,
+    prefix: str,
+    counts: Sequence[int],
+    clients: int | None,
 ) -> Aggregate:
     claims = [
         Claim(f"{place:09d}", str(path), count, 1)
         for place, (path, count) in enumerate(zip(files, counts, strict=True))
     ]
     nothing = {name: tensor.to(DTYPES[layout[name].dtype]) for name, tensor in zeros(layout).items()}
+    if spec.control_variates:
+        updates, changes = two_sets(files, layout)
+        return aggregate_updates(spec, nothing, claims, updates, changes=changes, clients=clients)
     return aggregate_updates(spec, nothing, claims, FileUpdates(files, layout, prefix=prefix))
 
 

@@ -19,9 +19,10 @@ class Budget:
     Attributes:
         parameters: values in the model.
         model_bytes: the model in float32, without the few hundred bytes of the file's header.
-        bytes_per_round_per_node: one model down, one uncompressed update up.
+        bytes_per_round_per_node: one model down, one uncompressed update up; with control variates two of each.
         memory_bytes: weights received, weights trained, gradient, the optimiser's state, the update, one batch's
-            activations, and the node's examples where their number is known; not the some 200 MB of PyTorch itself.
+            activations, and the node's examples where their number is known; with control variates the server's, the
+            node's own, their difference and their change; not the some 200 MB of PyTorch itself.
         flops_per_round_per_node: three forward passes a training step (Kaplan et al. 2020, arXiv:2001.08361, §2.1);
             None where a node brings its own examples, whose number nobody knows.
     """
@@ -40,6 +41,7 @@ def estimate(spec: TaskSpec) -> Budget:
     model_bytes = _FLOAT * cost.parameters
     training = spec.training
     state = 2 if training.optimizer == "adam" else int(training.momentum > 0)
+    variates = spec.aggregation.control_variates
     examples = _examples_per_node(spec)
     batch = training.batch_size if examples is None else min(training.batch_size, examples)
     # What the backward pass needs (outputs after ReLU, pooling indices), gradients, and the kernels' workspace.
@@ -54,8 +56,8 @@ def estimate(spec: TaskSpec) -> Budget:
     return Budget(
         parameters=cost.parameters,
         model_bytes=model_bytes,
-        bytes_per_round_per_node=2 * model_bytes,
-        memory_bytes=(4 + state) * model_bytes + activations + data,
+        bytes_per_round_per_node=(4 if variates else 2) * model_bytes,
+        memory_bytes=(4 + state + (4 if variates else 0)) * model_bytes + activations + data,
         flops_per_round_per_node=flops,
     )
 

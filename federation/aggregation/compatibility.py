@@ -27,11 +27,6 @@ MIXINGS: tuple[Mixing, ...] = ("none", "nnm", "bucketing")
 WEIGHTINGS: tuple[Weighting, ...] = ("examples", "uniform", "capped")
 MODEL_KINDS: tuple[ModelKind, ...] = ("classifier",)
 
-NOT_YET = {
-    "scaffold": "scaffold needs control variates, which neither nodes nor the server keep yet",
-}
-"""Rules that have a name and no support, with the reason."""
-
 _TAKES_CAPPED = frozenset({"norm_clipping"})  # a robust rule whose paper has a weighted mean
 
 
@@ -55,8 +50,6 @@ def refusals(cell: Cell) -> list[Problem]:
     """Why a combination makes no sense; nothing when it does."""
     found = []
     robust = METHODS[cell.rule].robust
-    if cell.rule in NOT_YET:
-        found.append(_problem("rule", NOT_YET[cell.rule], "for nodes with unlike data use fedprox or fednova"))
     if cell.mixing != "none" and not robust:
         problem = f"{cell.mixing} prepares updates for a robust rule; {cell.rule} takes the mean of all of them anyway"
         found.append(_problem("mixing", problem, "set aggregation.mixing to none, or choose a robust rule"))

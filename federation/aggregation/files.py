@@ -13,7 +13,7 @@ import torch
 
 from federation.aggregation.blocks import COLUMNS, Block, Float, empty_blocks
 from federation.aggregation.fold import Alignment, Sum, alignments, weighted_sum
-from federation.aggregation.pieces import fill, in_files
+from federation.aggregation.pieces import Pieces, fill, in_files
 from federation.layout import DTYPES, Layout, read_offsets
 from federation.weights import DELTA, check_layout, check_model
 
@@ -28,17 +28,21 @@ class FileUpdates:
         paths: files of `<prefix><name>` tensors.
         layout: of the global model, names without the prefix.
         prefix: which of an update's tensors; `delta/` are the deltas.
+        beside: the tensors that the files hold besides, by their whole names.
 
     Refuses (bad_update) a file of another layout.
     """
 
-    def __init__(self, paths: Sequence[Path], layout: Layout, *, prefix: str = DELTA) -> None:
+    def __init__(
+        self, paths: Sequence[Path], layout: Layout, *, prefix: str = DELTA, beside: Layout | None = None
+    ) -> None:
         check_model(layout)
         self.paths = list(paths)
         self.layout = layout
         self._prefix = prefix
+        self._beside = beside
         for path in self.paths:
-            check_layout(path, layout, prefix=prefix)
+            check_layout(path, layout, prefix=prefix, beside=beside)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -63,12 +67,15 @@ class FileUpdates:
     def weighted_sum(self, weights: Sequence[float]) -> Sum:
         """See `Updates`. Files are read one after the other: memory is one accumulator and one piece."""
         heard = [(path, weight) for path, weight in zip(self.paths, weights, strict=True) if weight]
-        updates = in_files([path for path, _ in heard], self.layout, prefix=self._prefix)
+        updates = self._pieces([path for path, _ in heard])
         return weighted_sum(self.layout, updates, [weight for _, weight in heard])
 
     def alignments(self, total: Sum) -> list[Alignment]:
         """See `Updates`."""
-        return list(alignments(in_files(self.paths, self.layout, prefix=self._prefix), total))
+        return list(alignments(self._pieces(self.paths), total))
+
+    def _pieces(self, paths: Sequence[Path]) -> Iterator[Pieces]:
+        return in_files(paths, self.layout, prefix=self._prefix, beside=self._beside)
 
     @cached_property
     def _offsets(self) -> list[dict[str, int]]:

@@ -32,13 +32,15 @@ Pieces = Iterable[Piece]
 """All of an update, tensors in the layout's order."""
 
 
-def in_files(paths: Iterable[Path], model: Layout, *, prefix: str = DELTA) -> Iterator[Pieces]:
-    """The updates in files of `<prefix><name>`, one after the other.
+def in_files(
+    paths: Iterable[Path], model: Layout, *, prefix: str = DELTA, beside: Layout | None = None
+) -> Iterator[Pieces]:
+    """The updates in files of `<prefix><name>`, one after the other; `beside` is what else the files hold.
 
     Refuses (bad_update) an update of another layout than the model's, and a file that ends while it is read.
     """
     for path in paths:
-        check_layout(path, model, prefix=prefix)
+        check_layout(path, model, prefix=prefix, beside=beside)
         yield _of_file(path, model, prefix)
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from federation.aggregation import bulyan, fednova, krum, mixing
+from federation.aggregation import bulyan, fednova, krum, mixing, scaffold
 from federation.aggregation.across import Reduce, reduce_across, sum_across
 from federation.aggregation.blocks import Updates, Wide
 from federation.aggregation.centered_clipping import centered_clipping
@@ -30,6 +30,7 @@ from federation.aggregation.median import median
 from federation.aggregation.methods import METHODS, Kind, Method, options_of
 from federation.aggregation.multi_krum import multi_krum
 from federation.aggregation.norm_clipping import norm_clipping
+from federation.aggregation.scaffold import Summed
 from federation.aggregation.server_optimizer import State, take_step
 from federation.aggregation.trimmed_mean import trimmed_mean
 from federation.aggregation.weighing import Weighing, tolerated
@@ -89,7 +90,8 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class Aggregate:
-    """The next model's tensors, the server optimiser's state that belongs to them, and a diagnosis of each update."""
+    """The next model's tensors, the state of the server's that belongs to them (an optimiser's, or SCAFFOLD's c), and
+    a diagnosis of each update."""
 
     weights: Sum
     state: State
@@ -115,6 +117,7 @@ def aggregate(
     training: TrainingSpec | None = None,
     state: State | None = None,
     seed: int = 0,
+    clients: int | None = None,
 ) -> Aggregate:
     """The next global model from the one in `base` and the updates that a round has accepted.
 
@@ -123,15 +126,30 @@ def aggregate(
 
     Args:
         training: how the nodes trained; FedNova needs it.
-        state: the server optimiser's, of the version in `base`.
+        state: the server's, of the version in `base`.
         seed: of bucketing's groups.
+        clients: of the whole federation; SCAFFOLD needs it.
 
     Refuses (bad_count) counts above the task's bound, (quorum_missed) fewer updates than the rule needs, (bad_update)
     a result that is not finite.
     """
     ordered = _in_order(contributions)
-    updates = FileUpdates([each.path for each in ordered], read_layout(base))
-    return aggregate_updates(spec, base, ordered, updates, training=training, state=state, seed=seed)
+    paths, layout, changes = [each.path for each in ordered], read_layout(base), None
+    if spec.control_variates:
+        updates, changes = scaffold.two_sets(paths, layout)
+    else:
+        updates = FileUpdates(paths, layout)
+    return aggregate_updates(
+        spec,
+        base,
+        ordered,
+        updates,
+        training=training,
+        state=state,
+        seed=seed,
+        changes=changes,
+        clients=clients,
+    )
 
 
 def aggregate_updates(
@@ -143,12 +161,15 @@ def aggregate_updates(
     training: TrainingSpec | None = None,
     state: State | None = None,
     seed: int = 0,
+    changes: Summed | None = None,
+    clients: int | None = None,
 ) -> Aggregate:
     """As `aggregate`, for updates wherever they are, to the same bits.
 
     Args:
         base: the global model, or its file; it is left as it is.
         claims: one for each of `updates`, in (node_id, upload_id) order.
+        changes: of the control variates, one for each of `updates`; SCAFFOLD needs them.
     """
     if _in_order(claims) != list(claims) or len(claims) != len(updates):
         raise ValueError("claims are to be in (node_id, upload_id) order, one for each update")
@@ -166,6 +187,11 @@ def aggregate_updates(
     delta, moved = direction.delta, State()
     if method.kind is Kind.OPTIMIZER:
         delta, moved = take_step(_OPTIMIZERS[spec.rule](**options.model_dump()), delta, state or {})
+    elif spec.control_variates:
+        if changes is None or clients is None:
+            raise ValueError("SCAFFOLD asks for the control variates' changes, and how many clients there are")
+        delta = {name: tensor.mul_(options.eta) for name, tensor in delta.items()}
+        moved = scaffold.next_state(state or {}, changes, len(claims), clients)
     return Aggregate(step_from(base, delta), moved, _diagnoses(claims, direction))
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from federation.coordinator.candidates import facts_about
+from federation.coordinator.control import clients_of, control_for
 from federation.coordinator.membership import Membership
 from federation.coordinator.ports import Shared
 from federation.coordinator.records import ModelVersion, Round, Task, find_round, get_task, get_version
@@ -98,7 +99,8 @@ class Assignments:
             return await self._after_the_end(task, node_id)
         wanted = standing.in_cohort and standing.delivered is None
         if wanted and current is not None and current.state is RoundState.COLLECTING:
-            return self._train(task, current, standing.model)
+            assigned = self._train(task, current, standing.model)
+            return await self._with_control(assigned, standing.model, node_id)
         return Assignment("wait", task.task_id, task.state, retry_after_s=1.0, reason=_why_wait(task, current))
 
     async def _select(self, task: Task, current: Round) -> str:
@@ -147,6 +149,7 @@ class Assignments:
                 quorum=cohort.quorum,
                 collecting_at=now,
                 deadline_at=now + task.spec.deadline_s,
+                clients=await clients_of(connection, task.task_id),
             )
         )
         if not opened.rowcount:
@@ -194,6 +197,15 @@ class Assignments:
         left = (current.deadline_at or 0) - self._shared.clock()
         base = Assignment("train", task.task_id, task.state, round=current.round, deadline_in_s=max(0.0, left))
         return replace(self._with_model(base, task, version), lease_s=task.spec.lease_s, codec=task.spec.codec)
+
+    async def _with_control(self, assignment: Assignment, base: ModelVersion, node_id: str) -> Assignment:
+        """With SCAFFOLD's c beside the model, where the task's rule is that."""
+        spec, model = assignment.spec or {}, assignment.model or {}
+        if spec["aggregation"]["rule"] != "scaffold":
+            return assignment
+        async with self._shared.database.read() as connection:
+            control = await control_for(connection, self._shared, base, node_id)
+        return replace(assignment, model=model | {"control": control})
 
     def _with_model(self, assignment: Assignment, task: Task, version: ModelVersion) -> Assignment:
         return replace(

@@ -75,22 +75,24 @@ class Models:
         return model, evaluation
 
     async def piece(self, sha256: str, offset: int) -> tuple[bytes, str]:
-        """A piece of a model version for the in-band lane, and a task it belongs to. Updates are not served."""
+        """A piece of a model version, or of the SCAFFOLD state of one, for the in-band lane, and a task it belongs to.
+        Updates are not served."""
         async with self._shared.database.read() as connection:
-            row = (
-                await connection.execute(select(model_versions).where(model_versions.c.sha256 == sha256).limit(1))
-            ).first()
+            control = (model_versions.c.state_sha256 == sha256) & (model_versions.c.rule == "scaffold")
+            wanted = select(model_versions).where((model_versions.c.sha256 == sha256) | control)
+            row = (await connection.execute(wanted.limit(1))).first()
         if row is None:
             raise Refused(
                 ErrorCode.NOT_FOUND,
                 "no model version has this hash.",
                 "take the uri from get_assignment, get_task or export_model",
             )
-        if not 0 <= offset <= row.size:
-            raise Refused(
-                ErrorCode.INVALID_ARGUMENT, f"offset {offset} is outside 0..{row.size}.", "read from 0, by what came"
-            )
         path, size = self._shared.spool.path(sha256), self._shared.limits.read_max_bytes
+        length = row.size if row.sha256 == sha256 else path.stat().st_size
+        if not 0 <= offset <= length:
+            raise Refused(
+                ErrorCode.INVALID_ARGUMENT, f"offset {offset} is outside 0..{length}.", "read from 0, by what came"
+            )
 
         def read() -> bytes:
             with path.open("rb") as file:

@@ -40,6 +40,7 @@ class Outcome:
     sha256: str
     size: int
     state_sha256: str | None
+    state_since: int | None
     scores: dict[str, float]
     unscored: str
 
@@ -84,6 +85,7 @@ class Publisher:
             training=task.spec.training,
             state=load(spool.path(base.state_sha256)) if base.state_sha256 else None,
             seed=derive_seed(task.spec.seed, "aggregate", current.round),
+            clients=max(current.clients or 0, len(rows)),
         )
         weights = made.weights
         reach("round_folded")
@@ -97,6 +99,7 @@ class Publisher:
             sha256=sha256,
             size=spool.path(sha256).stat().st_size,
             state_sha256=spool.put(chunks(made.state)) if made.state else None,
+            state_since=_since(base, current.round) if made.state else None,
             scores=scores,
             unscored=unscored,
         )
@@ -133,7 +136,7 @@ class Publisher:
             "created_at": now,
         }
         values |= {"rule": task.spec.aggregation.rule, "sha256": outcome.sha256, "size": outcome.size}
-        values |= {"state_sha256": outcome.state_sha256}
+        values |= {"state_sha256": outcome.state_sha256, "state_since": outcome.state_since}
         await connection.execute(insert(model_versions).values(task_id=task.task_id, **values))
         made = (
             update(updates)
@@ -156,6 +159,11 @@ class Publisher:
         await record(connection, "round_closed", at=now, task_id=task.task_id, detail=detail)
         over = await go_on(connection, task, current.round, version, now)
         reach("finish_written" if over else "next_round_written")
+
+
+def _since(base: ModelVersion, number: int) -> int | None:
+    """With which round the state began that goes on in this one; None: nobody knows, it is of an older release."""
+    return number if base.state_sha256 is None else base.state_since
 
 
 def _scores_now(task: Task, number: int) -> bool:

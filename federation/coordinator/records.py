@@ -49,7 +49,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Round:
-    """A round and where it stands; wanted, quorum and deadline are set once it has its cohort."""
+    """A round and where it stands; wanted, quorum, deadline and clients are set once it has its cohort."""
 
     task_id: str
     round: int
@@ -65,6 +65,7 @@ class Round:
     bytes_up: int
     bytes_down: int
     reason: str
+    clients: int | None
 
     @classmethod
     def of(cls, row: Mapping[Any, Any]) -> Self:
@@ -85,6 +86,7 @@ class ModelVersion:
     size: int
     created_at: float
     state_sha256: str | None
+    state_since: int | None
 
 
 async def get_task(connection: AsyncConnection, task_id: str) -> Task:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from federation.aggregation.scaffold import check_change
 from federation.coordinator.admission import check_open_assignment
+from federation.coordinator.control import LOST
 from federation.coordinator.ports import Shared
-from federation.coordinator.records import Task
+from federation.coordinator.records import ModelVersion, Task
 from federation.coordinator.uploads import Upload, Uploads, decode_base64
 from federation.errors import ErrorCode, Refused
 from federation.fault_points import reach
@@ -20,6 +23,8 @@ from federation.identity import PublicKey, update_message
 from federation.store.events import record
 from federation.store.tables import assignments, metrics, updates
 from federation.weights import check_update, read_layout
+
+log = logging.getLogger(__name__)
 
 MAX_STEPS = 10**9
 MAX_METRIC = 1e30
@@ -87,7 +92,7 @@ class Submissions:
             upload = await self._uploads.take(*key, str(submission.upload_id))
             _check_signature(node, submission, upload.sha256)
         try:
-            norm = await asyncio.to_thread(self._check_content, task, model.sha256, upload)
+            norm = await asyncio.to_thread(self._check_content, task, model, upload, submission.num_steps)
         except Refused:
             await self._uploads.discard(upload)
             raise
@@ -111,10 +116,15 @@ class Submissions:
         limit = self._shared.limits.inline_max_bytes
         return await asyncio.to_thread(decode_base64, submission.inline_b64, limit, "inline_b64")
 
-    def _check_content(self, task: Task, model_sha256: str, upload: Upload) -> float:
-        spool = self._shared.spool
-        layout = read_layout(spool.path(model_sha256))
-        return check_update(spool.path(upload.sha256), layout, max_norm=task.spec.aggregation.max_update_norm)
+    def _check_content(self, task: Task, model: ModelVersion, upload: Upload, num_steps: int) -> float:
+        spool, aggregation = self._shared.spool, task.spec.aggregation
+        layout, path = read_layout(spool.path(model.sha256)), spool.path(upload.sha256)
+        second = aggregation.control_variates
+        norm = check_update(path, layout, max_norm=aggregation.max_update_norm, aux=second)
+        if second:
+            control = spool.path(model.state_sha256) if model.state_sha256 else None
+            check_change(path, layout, control, steps=num_steps, learning_rate=task.spec.training.learning_rate)
+        return norm
 
     async def _commit(
         self, connection: AsyncConnection, node_id: str, submission: Submission, upload: Upload, norm: float
@@ -154,6 +164,10 @@ class Submissions:
         )
         if submission.metrics:
             await connection.execute(insert(metrics), list(_metric_rows(node_id, submission, now)))
+        if submission.metrics.get(LOST):
+            log.warning("%s has lost its control variate of task %s", node_id, submission.task_id)
+            lost = {"round": submission.round}
+            await record(connection, LOST, at=now, task_id=submission.task_id, actor=node_id, detail=lost)
         detail = {"round": submission.round, "sha256": upload.sha256, "num_examples": submission.num_examples}
         await record(connection, "update_accepted", at=now, task_id=submission.task_id, actor=node_id, detail=detail)
         reach("update_written")

@@ -25,6 +25,7 @@ from federation.incoming import Incoming
 from federation.lanes import UploadTicket
 from federation.rounds import RoundState
 from federation.store.tables import updates, uploads
+from federation.weights import AUX, aux_layout, layout_bytes, read_layout
 
 _MOST_AT_ONCE = 4
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -68,7 +69,7 @@ class Uploads:
                 return self._answer(known, size)
             standing = await check_open_assignment(connection, task_id, number, node_id, base_version)
             check_not_submitted(standing, node_id, number)
-            largest = self._check_size(standing, size)
+            largest = await asyncio.to_thread(self._check_size, standing, size)
         now = self._shared.clock()
         expires_at = now + self._shared.limits.upload_lifetime_s
         key = {"node_id": node_id, "task_id": task_id, "round": number, "base_version": base_version}
@@ -237,11 +238,15 @@ class Uploads:
     def _check_size(self, standing: Standing, size: int) -> int:
         """The largest size allowed; refused when `size` is larger."""
         largest = standing.model.size + self._shared.limits.header_allowance
+        aggregation, second = standing.task.spec.aggregation, ""
+        if aggregation.control_variates:
+            largest += layout_bytes(aux_layout(read_layout(self._shared.spool.path(standing.model.sha256))))
+            second = f", and as {AUX}<name> in float32"
         if not 0 < size <= largest:
             raise Refused(
                 ErrorCode.TOO_LARGE,
                 f"an update of {size} bytes cannot fit this model: 1..{largest} bytes are allowed.",
-                "send one safetensors file with the model's tensors as delta/<name>, in their own dtype",
+                f"send one safetensors file with the model's tensors as delta/<name>, in their own dtype{second}",
             )
         return largest
 

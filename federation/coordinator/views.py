@@ -10,6 +10,7 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from federation.convergence import best
+from federation.coordinator.control import losses
 from federation.coordinator.ports import Shared
 from federation.coordinator.records import Round, Task, get_round, get_task, get_version
 from federation.coordinator.scores import BY_CLASS
@@ -60,6 +61,7 @@ class Views:
             ).mappings()
             people = [dict(row) for row in joined]
             parts = await participation(connection, task_id, cohort) if private else {}
+            lost = await losses(connection, task) if private and task.spec.aggregation.control_variates else {}
         view = _summary(task) | {
             "spec": task.spec.model_dump(mode="json"),
             "input_shape": list(task.input_shape),
@@ -77,7 +79,9 @@ class Views:
         }
         if private:
             view["nodes"] = [
-                self._member(task, row, cohort.get(task.round, [])) | parts.get(row["node_id"], NO_PART)
+                self._member(task, row, cohort.get(task.round, []))
+                | parts.get(row["node_id"], NO_PART)
+                | ({"variates_lost": lost[row["node_id"]]} if row["node_id"] in lost else {})
                 for row in people
             ]
         return view

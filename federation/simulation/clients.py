@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -30,10 +30,16 @@ class Client:
 
 @dataclass(frozen=True)
 class Work:
-    """One client's local training in one round; `seed` is of its shuffles."""
+    """One client's local training in one round.
+
+    Attributes:
+        seed: of its shuffles.
+        correction: makes SCAFFOLD's c - c_i, float32 [parameters]; None: gradients are not corrected.
+    """
 
     client: Client
     seed: int
+    correction: Callable[[], Tensor] | None = None
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from federation.aggregation.files import FileUpdates
 from federation.aggregation.fold import zeros
 from federation.aggregation.memory import MemoryUpdates
 from federation.layout import Layout
-from federation.weights import pack_update, squared_norm
+from federation.simulation.clients import flattened
+from federation.weights import DELTA, load, pack_update, squared_norm
 
 
 class Gathering:
@@ -79,6 +80,13 @@ class Gathering:
         names = [str(place) for place in range(self._count)]
         zero = zeros(self._layout)
         return [each.norm for each in self.updates(range(self._count), names).alignments(zero)]
+
+    def row(self, place: int) -> Tensor:
+        """One row, float32 [parameters], wherever it is."""
+        if self._files is None:
+            return self.rows[place]
+        held = load(self._path(place))
+        return flattened([held[DELTA + name] for name in self._layout])
 
     def updates(self, places: Sequence[int], names: Sequence[str]) -> Updates:
         """The rows at `places`, as a rule takes them; `names` are for refusals, one for each."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import torch
+from torch import Tensor
+
 from federation.errors import Refused
 from federation.simulation.clients import LocalUpdates, Work, flattened
 from federation.simulation.engine import ModelFactory, check_float32
@@ -34,8 +37,16 @@ class LoopEngine:
         for each in work:
             self._model.load_state_dict(weights)
             examples = each.client.examples(self._pool)
+            correction = self._named(each.correction()) if each.correction is not None else None
             try:
-                trained = train(self._model, examples, self._spec, seed=each.seed, proximal=self._proximal)
+                trained = train(
+                    self._model,
+                    examples,
+                    self._spec,
+                    seed=each.seed,
+                    proximal=self._proximal,
+                    correction=correction,
+                )
             except Refused as refused:
                 raise Refused(refused.code, f"{each.client.name}: {refused.problem}", refused.mend) from None
             delta = subtract(self._model.state_dict(), weights)
@@ -46,3 +57,9 @@ class LoopEngine:
                 loss=[trained.loss],
                 accuracy=[trained.accuracy],
             )
+
+    def _named(self, row: Tensor) -> dict[str, Tensor]:
+        """A row as tensors by the model's names."""
+        state = self._model.state_dict()
+        pieces = torch.split(row, [tensor.numel() for tensor in state.values()])
+        return {name: piece.view(state[name].shape) for name, piece in zip(state, pieces, strict=True)}

@@ -84,8 +84,12 @@ class ProcessesEngine:
 
         def submit(place: int) -> None:
             if place < len(work):
-                file = folder / f"update-{place}.npy"
-                jobs[place] = self._workers.submit(_train, base, work[place], file)
+                file, each, correction = folder / f"update-{place}.npy", work[place], None
+                if each.correction is not None:
+                    correction = folder / f"correction-{place}.npy"
+                    np.save(correction, each.correction().numpy())
+                bare = replace(each, correction=None)
+                jobs[place] = self._workers.submit(_train, base, bare, file, correction)
 
         for place in range(self._ahead):
             submit(place)
@@ -96,6 +100,7 @@ class ProcessesEngine:
                 file = folder / f"update-{place}.npy"
                 yield replace(update, deltas=torch.from_numpy(np.load(file)))
                 file.unlink()
+                (folder / f"correction-{place}.npy").unlink(missing_ok=True)
         except BrokenProcessPool:
             problem = "a process of the simulation ended before its client had trained."
             mend = "it may have run out of memory: use fewer workers, or the engine loop"
@@ -112,8 +117,10 @@ def _start(folder: Path, factory: ModelFactory, spec: TrainingSpec, proximal: fl
     _engine = LoopEngine(factory, Examples(torch.from_numpy(x), torch.from_numpy(y)), spec, proximal=proximal)
 
 
-def _train(base: Path, work: Work, file: Path) -> LocalUpdates:
+def _train(base: Path, work: Work, file: Path, correction: Path | None) -> LocalUpdates:
     assert _engine is not None  # noqa: S101 - the initialiser has run
+    if correction is not None:
+        work = replace(work, correction=lambda: torch.from_numpy(np.load(correction)))
     (update,) = _engine.train(load(base), [work])
     np.save(file, update.deltas.numpy())
     return replace(update, deltas=torch.empty(0))

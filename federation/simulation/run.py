@@ -6,7 +6,8 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -26,6 +27,7 @@ from federation.simulation.gathering import Gathering
 from federation.simulation.loop import LoopEngine
 from federation.simulation.population import Population, attacked
 from federation.simulation.processes import ProcessesEngine
+from federation.simulation.variates import Variates
 from federation.simulation.vectorized import VectorizedEngine
 from federation.spec import CohortSpec, TaskSpec, derive_seed
 from federation.training import Stopped
@@ -115,7 +117,7 @@ def simulate(
         engine: default: all clients at once for small models, else one after the other.
         attack, attackers: what a share of all clients does; see `federation.simulation.attacks`.
         workers: of the engine `processes`.
-        memory_bytes: of a round's updates; more of them go to files in `folder`.
+        memory_bytes: of a round's updates, and of SCAFFOLD's control variates; more of them go to files in `folder`.
         start: where to go on; default: at the first round, with the population's initial weights.
         on_progress: told whenever clients have trained.
         should_stop: asked whenever clients have trained; the iterator then raises Stopped.
@@ -181,13 +183,21 @@ class _Run:
         self._model = population.factory()
         self._weights: Tensors = {name: t.detach().clone() for name, t in self._model.state_dict().items()}
         self._layout = layout_of(self._weights)
-        self._sizes = len(to_bytes(self._weights)), len(pack_update(self._weights))
+        aux = {name: t.float() for name, t in self._weights.items()} if spec.aggregation.control_variates else None
+        self._sizes = len(to_bytes(self._weights)), len(pack_update(self._weights, aux))
         self._state: State = {}
+        self._variates: Variates | None = None
         planted = attack is not None and attack.name == "backdoor" and population.test is not None
         self._triggers = trigger_set(population.test) if planted and population.test is not None else None
 
     def resume(self, start: Start) -> int:
         """Takes up what `start` left; the number of the round that follows it."""
+        if self._spec.aggregation.control_variates:
+            raise Refused(
+                ErrorCode.INVALID_ARGUMENT,
+                "scaffold cannot go on from a round: it takes every client's control variate, which none has.",
+                "simulate from the first round",
+            )
         if layout_of(start.weights) != self._layout:
             raise Refused(
                 ErrorCode.INVALID_ARGUMENT,
@@ -201,6 +211,11 @@ class _Run:
     def rounds(self, name: EngineName, workers: int | None, first: int) -> Iterator[SimulatedRound]:
         with ExitStack() as stack:
             engine = self._engine(name, workers, stack)
+            if self._spec.aggregation.control_variates:
+                made = Variates(
+                    self._model, self._layout, len(self._place), budget=self._memory_bytes, folder=self._folder
+                )
+                self._variates = stack.enter_context(made)
             for number in range(first, self._spec.rounds + 1):
                 yield self._round(engine, number)
 
@@ -217,6 +232,7 @@ class _Run:
 
     def _round(self, engine: Engine, number: int) -> SimulatedRound:
         began, seed = time.perf_counter(), self._spec.seed
+        carried = len(to_bytes(self._state)) if self._variates is not None and self._state else 0
         cohort = select_cohort(self._spec.cohort, self._place.keys(), derive_seed(seed, "cohort", number))
         assert cohort is not None  # noqa: S101 - all clients are at hand, and they are enough
         members = cohort.members
@@ -238,7 +254,7 @@ class _Run:
             train_accuracy=_mean(trained.accuracy, trained.num_examples),
             backdoor=evaluate(self._model, self._triggers).accuracy if scores and self._triggers else None,
             seconds=time.perf_counter() - began,
-            bytes_down=down * len(members),
+            bytes_down=(down + carried) * len(members),
             bytes_up=up * len(members),
             participants=members,
             refused=tuple(name for place, name in enumerate(members) if place not in accepted),
@@ -253,6 +269,9 @@ class _Run:
         seed, clients = self._spec.seed, self._population.clients
         places = [self._place[name] for name in members]
         work = [Work(clients[place], derive_seed(seed, "train", number, place)) for place in places]
+        if self._variates is not None:
+            corrections = self._variates.corrections(members, self._state)
+            work = [replace(each, correction=made) for each, made in zip(work, corrections, strict=True)]
         trained = LocalUpdates.nothing()
         for some in engine.train(self._weights, work):
             gathering.take(some.deltas)
@@ -294,6 +313,15 @@ class _Run:
             Claim(name, name, trained.num_examples[place], trained.num_steps[place])
             for place, name in zip(kept, names, strict=True)
         ]
+        changes = None
+        if self._variates is not None:
+            changes = self._variates.changes(
+                names,
+                [partial(gathering.row, place) for place in kept],
+                [trained.num_steps[place] for place in kept],
+                self._spec.training.learning_rate,
+                self._state,
+            )
         made = aggregate_updates(
             self._spec.aggregation,
             self._weights,
@@ -302,7 +330,11 @@ class _Run:
             training=self._spec.training,
             state=self._state,
             seed=derive_seed(self._spec.seed, "aggregate", number),
+            changes=changes,
+            clients=len(self._place),
         )
+        if changes is not None:
+            changes.commit()
         self._weights, self._state = made.weights, made.state
         return made.diagnoses
 

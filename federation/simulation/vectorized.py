@@ -69,6 +69,7 @@ class VectorizedEngine:
         start = flattened([weights[name] for name in self._names])
         stack = start.repeat(len(work), 1)
         optimizer = _Optimizer(self._spec, stack)
+        corrections = group.corrections(work)
         self._model.train()
         for step in range(group.most_steps):
             active = group.active(step)
@@ -76,6 +77,8 @@ class VectorizedEngine:
             gradient = self._gradient(stack[:active], group, work, index, mask, step)
             if self._proximal:
                 gradient.add_(stack[:active] - start, alpha=self._proximal)
+            if corrections is not None:
+                gradient.add_(corrections[:active])
             optimizer.step(active, gradient)
         return self._updates(stack.sub_(start), group, work)
 
@@ -170,6 +173,11 @@ class _Group:
     @property
     def most_steps(self) -> int:
         return self.steps[0]
+
+    def corrections(self, work: Sequence[Work]) -> Tensor | None:
+        """What is added to each client's gradients, [clients, parameters]; either all of a round have it or none."""
+        made = [correction() for place in self.order if (correction := work[place].correction) is not None]
+        return torch.stack(made) if made else None
 
     def active(self, step: int) -> int:
         """How many clients take this step."""

@@ -98,6 +98,7 @@ rounds = Table(
     Column("bytes_up", Integer, nullable=False, server_default="0"),
     Column("bytes_down", Integer, nullable=False, server_default="0"),
     Column("reason", Text, nullable=False, server_default=""),
+    Column("clients", Integer),  # nodes that had joined the task when the cohort was drawn
     Index(None, "state"),
 )
 
@@ -168,7 +169,8 @@ model_versions = Table(
     Column("sha256", Text, nullable=False),
     Column("size", Integer, nullable=False),
     Column("created_at", Float, nullable=False),
-    Column("state_sha256", Text),  # the server optimiser's, as long as a round may start from this version
+    Column("state_sha256", Text),  # the rule's on the server, as long as a round may start from this version
+    Column("state_since", Integer),  # the first round that the state is of
     Index(None, "sha256"),
     Index(None, "state_sha256"),
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from federation.aggregation.compatibility import MIXINGS, NOT_YET, cells, refusals
+from federation.aggregation.compatibility import MIXINGS, cells, refusals
 from federation.aggregation.methods import METHODS, Method
 from tests.docs.pages import blocks, headings, page, section, table
 
@@ -24,7 +24,6 @@ def test_a_method_names_its_paper_and_its_formula(method: Method) -> None:
     text = section(RULES, method.name)
     assert f"{method.title}: {method.paper}." in re.sub(r"\s+", " ", text)
     assert blocks(text)[0].code.strip()
-    assert ("Not supported yet" in text) == (method.name in NOT_YET)
 
 
 @EACH_METHOD

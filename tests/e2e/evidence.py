@@ -48,5 +48,6 @@ _ROUNDS = """
 """
 _REFERRED = """
     SELECT sha256 FROM model_versions UNION SELECT sha256 FROM updates WHERE kept
+    UNION SELECT state_sha256 FROM model_versions WHERE state_sha256 IS NOT NULL
     UNION SELECT sha256 FROM uploads WHERE received
 """

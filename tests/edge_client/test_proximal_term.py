@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from edge_client.membership import _capabilities
-from federation.aggregation.compatibility import NOT_YET
 from federation.aggregation.methods import METHODS
 from federation.spec import AggregationSpec
 
@@ -26,4 +25,4 @@ def test_a_node_takes_the_proximal_term_that_the_method_asks_for(rule: Any, opti
 
 
 def test_a_node_knows_every_method_that_there_is_support_for() -> None:
-    assert set(_capabilities()["methods"]) == METHODS.keys() - NOT_YET.keys()
+    assert set(_capabilities()["methods"]) == METHODS.keys()

@@ -135,3 +135,36 @@ def test_a_stopped_training_can_be_kept_and_gone_on_with() -> None:
     run(resumed)
     run(training)
     assert bits(other) == bits(model)
+
+
+def corrected(scale: float) -> tuple[nn.Module, Training]:
+    torch.manual_seed(1)
+    model = nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 2))
+    correction = {name: torch.full_like(tensor, scale) for name, tensor in model.state_dict().items()}
+    spec = TrainingSpec(epochs=2, batch_size=8, learning_rate=0.1)
+    return model, Training(model, examples(), spec, seed=3, correction=correction)
+
+
+def test_a_checkpoint_carries_the_correction_and_goes_on_under_no_other() -> None:
+    checkpoints: list[Checkpoint] = []
+    model, training = corrected(0.25)
+    run(training, after_step=lambda training: checkpoints.append(kept(training)))
+    for checkpoint in checkpoints:
+        again, resumed = corrected(0.25)
+        resumed.restore(checkpoint)
+        run(resumed)
+        assert bits(again) == bits(model)
+        for other in (corrected(0.5), fresh({"epochs": 2, "batch_size": 8, "learning_rate": 0.1})):
+            before = bits(other[0])
+            with pytest.raises(ValueError, match=r"other control variates|belongs to no parameter|invalid literal"):
+                other[1].restore(checkpoint)
+            assert bits(other[0]) == before
+    _, training = corrected(0.25)
+    with pytest.raises(ValueError, match="other control variates"):
+        training.restore(one_without_correction())
+
+
+def one_without_correction() -> Checkpoint:
+    _, training = fresh({"epochs": 2, "batch_size": 8, "learning_rate": 0.1})
+    training.step()
+    return kept(training)

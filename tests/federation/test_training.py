@@ -215,3 +215,16 @@ def test_an_interrupted_training_is_pulled_towards_the_same_start() -> None:
     second.restore(kept)
     run(second)
     assert same([p.detach() for p in whole.parameters()], [p.detach() for p in resumed.parameters()])
+
+
+def test_a_correction_is_added_to_every_gradient() -> None:
+    model = nn.Linear(2, 2)
+    start = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    correction = {"weight": torch.tensor([[1.0, 2.0], [3.0, 4.0]]), "bias": torch.tensor([-1.0, 0.5])}
+    examples = Examples(torch.zeros((4, 2)), torch.tensor([0, 1, 0, 1]))
+    with torch.no_grad():
+        model.bias.zero_()  # no inputs, no bias, as many of each class: no gradient but the correction's
+    spec = TrainingSpec(epochs=1, batch_size=4, learning_rate=0.5)
+    train(model, examples, spec, seed=0, correction=correction)
+    torch.testing.assert_close(model.weight.detach(), start["weight"] - 0.5 * correction["weight"])
+    torch.testing.assert_close(model.bias.detach(), -0.5 * correction["bias"])

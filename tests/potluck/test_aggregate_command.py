@@ -131,3 +131,37 @@ def test_a_place_that_cannot_be_written_is_refused(
     names = deltas(tmp_path, 2)
     assert run("--out", "no/folder/out", *names) == 1
     assert "cannot be written" in capsys.readouterr().err
+
+
+def with_variates(folder: Path) -> list[str]:
+    """Two updates of a scaffold task."""
+    for name, delta, change in (("one", 1.0, 4.0), ("two", 3.0, -8.0)):
+        update = pack_update({"w": torch.full((2,), delta)}, {"w": torch.full((2,), change)})
+        (folder / name).write_bytes(update)
+    return ["one", "two"]
+
+
+def test_updates_with_control_variates_come_to_a_step_of_the_model_and_one_of_c(run: Run, tmp_path: Path) -> None:
+    names = with_variates(tmp_path)
+    assert run("--rule", "scaffold", "--clients", "4", "--option", "eta=0.5", "--out", "out", *names) == 0
+    found = {name: tensor.tolist() for name, tensor in load(tmp_path / "out").items()}
+    assert found == {"delta/w": [1.0, 1.0], "aux/w": [-1.0, -1.0]}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--rule", "scaffold", "one", "two"], "of how many clients"),
+        (["--rule", "scaffold", "--clients", "1", "one", "two"], "of how many clients"),
+        (["--rule", "fedavg", "one", "two"], "no use for control variates"),
+        (["--rule", "fedavg", "--clients", "4", "0.safetensors"], "no use for control variates"),
+        (["--rule", "scaffold", "--clients", "4", "one", "0.safetensors"], "0.safetensors: tensor"),
+    ],
+)
+def test_control_variates_without_their_rule_or_its_number_of_clients_are_refused(
+    arguments: list[str], words: str, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_variates(tmp_path), deltas(tmp_path, 1)
+    assert run("--out", "out", *arguments) == 1
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -47,6 +47,18 @@ def test_the_same_seed_prints_the_same_scores_whatever_the_engine_does_beside(
     assert scores() != scores("--seed", "1")
 
 
+def test_scaffold_is_simulated_and_moves_twice_the_bytes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        run([*SMALL, "--rule", "scaffold", "--option", "eta=0.9", "--partition", "shards", "--json"], monkeypatch) == 0
+    )
+    first, second, _ = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert first["bytes_up"] == second["bytes_up"]
+    assert second["bytes_down"] == pytest.approx(2 * first["bytes_down"], rel=0.05)
+    assert second["loss"] < first["loss"]
+
+
 def test_people_get_a_table_and_it_ends_at_the_target(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -72,7 +84,7 @@ def test_an_attack_and_a_rule_with_options(monkeypatch: pytest.MonkeyPatch, caps
     ("arguments", "words"),
     [
         (["--rule", "krumm"], "aggregation.rule"),
-        (["--rule", "scaffold"], "control variates"),
+        (["--rule", "scaffold", "--momentum", "0.9"], "control variates"),
         (["--rule", "krum", "--option", "f=3"], "krum needs 9"),
         (["--option", "mu"], "is no key=value"),
         (["--option", "mu=1"], "fedavg has no option 'mu'"),

@@ -143,6 +143,13 @@ def test_a_budget_is_computed_from_the_spec(workload: Workload) -> None:
     assert budget.memory_bytes == 5 * 19_240 + 3 * 4 * (64 + 64 + 10) * 16 + 4 * 64 * examples
 
 
+def test_control_variates_double_the_bytes_each_way_and_take_four_more_models_of_memory(workload: Workload) -> None:
+    plain = workload.estimate(spec())
+    budget = workload.estimate(spec(aggregation={"rule": "scaffold"}))
+    assert budget.bytes_per_round_per_node == 4 * 19_240
+    assert budget.memory_bytes == plain.memory_bytes + 4 * 19_240
+
+
 def test_a_limit_on_steps_limits_the_budget(workload: Workload) -> None:
     budget = workload.estimate(spec(training={"epochs": 100, "batch_size": 16, "max_steps": 3}))
     assert budget.flops_per_round_per_node == 3 * 2 * (64 * 64 + 64 * 10) * 3 * 16

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from federation.aggregation.rules import Aggregate, Contribution, aggregate
 from federation.spec import AggregationSpec, TrainingSpec
-from federation.weights import pack_update, to_bytes
+from federation.weights import load, pack_update, to_bytes
 
 Rows = NDArray[np.float64]
 
@@ -75,15 +75,25 @@ class Round:
         state: dict[str, torch.Tensor] | None = None,
         **spec: Any,
     ) -> Aggregate:
-        """The round aggregated by `rule`."""
+        """The round aggregated by `rule`; SCAFFOLD's second set is half of each row, of twice as many clients."""
+        chosen = list(self.contributions if contributions is None else contributions)
+        if rule == "scaffold":
+            chosen = [replace(each, path=self._with_second_set(each.path)) for each in chosen]
         return aggregate(
             AggregationSpec.model_validate({"rule": rule} | spec),
             self.base,
-            self.contributions if contributions is None else contributions,
+            chosen,
             training=training or TrainingSpec(),
             seed=seed,
             state=state,
+            clients=2 * len(self.rows),
         )
+
+    def _with_second_set(self, path: Path) -> Path:
+        delta = {name.removeprefix("delta/"): tensor for name, tensor in load(path).items()}
+        both = path.with_suffix(".both")
+        both.write_bytes(pack_update(delta, {name: tensor.float() / 2 for name, tensor in delta.items()}))
+        return both
 
 
 def direction(rule: str, rows: Any, *, counts: Sequence[int] = (), steps: Sequence[int] = (), **spec: Any) -> Rows:

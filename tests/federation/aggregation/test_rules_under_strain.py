@@ -190,17 +190,20 @@ generator = torch.Generator().manual_seed(0)
 
 def run(count, rule, mixing="none"):
     updates = [Contribution(f"n{i:04d}", "u", folder / f"{i:04d}", 1, 1) for i in range(count)]
-    return aggregate(AggregationSpec(rule=rule, mixing=mixing), folder / "base", updates)
+    return aggregate(AggregationSpec(rule=rule, mixing=mixing), folder / "base", updates, clients=10_000)
 """
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak of memory as Linux tells it")
-@pytest.mark.parametrize(("rule", "mixing"), [("krum", "none"), ("median", "none"), ("trimmed_mean", "nnm")])
+@pytest.mark.parametrize(
+    ("rule", "mixing"), [("krum", "none"), ("median", "none"), ("trimmed_mean", "nnm"), ("scaffold", "none")]
+)
 def test_memory_is_flat_in_the_number_of_updates(tmp_path: Path, rule: str, mixing: str) -> None:
     script = """
 for i in range(8):
     drawn = torch.randn(values, generator=generator)
-    (folder / f"{i:04d}").write_bytes(pack_update({"w": drawn}))
+    aux = {"w": drawn} if sys.argv[3] == "scaffold" else None
+    (folder / f"{i:04d}").write_bytes(pack_update({"w": drawn}, aux))
 for i in range(8, 64):
     os.link(folder / f"{i % 8:04d}", folder / f"{i:04d}")
 

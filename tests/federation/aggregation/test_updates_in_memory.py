@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,14 +35,17 @@ def both_ways(spec: AggregationSpec, folder: Path, dtype: torch.dtype = torch.fl
     (folder / "base").write_bytes(to_bytes(base))
     contributions, claims = [], []
     for i, delta in enumerate(deltas):
-        (folder / str(i)).write_bytes(pack_update(delta))
+        aux = {name: 2 * tensor.float() for name, tensor in delta.items()} if spec.control_variates else None
+        (folder / str(i)).write_bytes(pack_update(delta, aux))
         contributions.append(Contribution(f"node-{i:02d}", "u", folder / str(i), 10 + i, 1 + i % 3))
         claims.append(Claim(f"node-{i:02d}", "u", 10 + i, 1 + i % 3))
     stacked = {name: torch.stack([delta[name] for delta in deltas]) for name in SHAPES}
     names = [claim.node_id for claim in claims]
     training = TrainingSpec(epochs=3)
-    from_files = aggregate(spec, folder / "base", contributions, training=training, seed=5)
-    in_memory = aggregate_updates(spec, base, claims, MemoryUpdates(stacked, names), training=training, seed=5)
+    more: dict[str, Any] = {"training": training, "seed": 5, "clients": CLIENTS + 4}
+    from_files = aggregate(spec, folder / "base", contributions, **more)
+    changes = MemoryUpdates({name: 2 * tensor.float() for name, tensor in stacked.items()}, names)
+    in_memory = aggregate_updates(spec, base, claims, MemoryUpdates(stacked, names), changes=changes, **more)
     return from_files, in_memory
 
 

@@ -164,10 +164,17 @@ class Node:
         return await self._federation.submissions.submit(self.row, submission)
 
     async def prepared(
-        self, task_id: str, number: int, delta: float, *, examples: int = 10, base: int | None = None
+        self,
+        task_id: str,
+        number: int,
+        delta: float,
+        *,
+        examples: int = 10,
+        base: int | None = None,
+        aux: dict[str, torch.Tensor] | None = None,
     ) -> Submission:
-        """The same, uploaded and signed but not submitted."""
-        payload = pack_update({"w": torch.full((3,), delta)})
+        """The same, uploaded and signed but not submitted; `aux` is its second set."""
+        payload = pack_update({"w": torch.full((3,), delta)}, aux)
         sha256 = hashlib.sha256(payload).hexdigest()
         base = number - 1 if base is None else base
         upload, offset, _ = await self._federation.uploads.begin(

@@ -255,7 +255,12 @@ def test_attackers_are_drawn_once_for_all_rounds() -> None:
         ({}, {"attack": "ipm"}, ErrorCode.INVALID_ARGUMENT, "are no attackers"),
         ({}, {"attackers": 0.5}, ErrorCode.INVALID_ARGUMENT, "no attack is named"),
         ({}, {"attack": "ipm", "attackers": 1.5}, ErrorCode.INVALID_ARGUMENT, "no share"),
-        ({"aggregation": {"rule": "scaffold"}}, {}, ErrorCode.INVALID_SPEC, "control variates"),
+        (
+            {"aggregation": {"rule": "scaffold"}, "training": {"momentum": 0.9}},
+            {},
+            ErrorCode.INVALID_SPEC,
+            "control variates",
+        ),
         ({"aggregation": {"rule": "krum", "options": {"f": 3}}}, {}, ErrorCode.INVALID_SPEC, "krum needs 9"),
         ({"aggregation": {"rule": "fedavg", "options": {"mu": 3}}}, {}, ErrorCode.INVALID_SPEC, "no option 'mu'"),
         ({"aggregation": {"rule": "fedavg", "mixing": "nnm"}}, {}, ErrorCode.INVALID_SPEC, "robust rule"),
