@@ -32,10 +32,11 @@ def population_of(spec: TaskSpec, *, folder: Path | None = None) -> Population:
     card = datasets.card(spec.data.id)
     cost(spec.model.id, input_shape=card.input_shape, num_classes=card.num_classes, options=spec.model.options)
     pool = datasets.load(spec.data.id, "train", folder=folder)
-    seed, shares = spec.partition_seed, []
+    seed, shares, held = spec.partition_seed, [], []
     for index, share in enumerate(partition(pool.y.numpy(), spec.data.partition, seed)):
-        trained_on, _ = held_out_places(len(share), spec.data.holdout, derive_seed(seed, "holdout", index))
+        trained_on, scored_on = held_out_places(len(share), spec.data.holdout, derive_seed(seed, "holdout", index))
         shares.append(torch.from_numpy(share)[trained_on])
+        held.append(torch.from_numpy(share)[scored_on])
     factory = partial(
         create_model,
         spec.model.id,
@@ -45,4 +46,4 @@ def population_of(spec: TaskSpec, *, folder: Path | None = None) -> Population:
         seed=spec.seed,
     )
     test = datasets.load(spec.data.id, "test", folder=folder) if spec.evaluation.server else None
-    return Population(clients_of(shares), pool, test, factory)
+    return Population(clients_of(shares), pool, test, factory, held)

@@ -120,4 +120,9 @@ def find_attack(name: str) -> Attack:
 def attackers_among(names: Sequence[str], share: float, seed: int) -> frozenset[str]:
     """Which clients attack: ⌊share · n⌋ of them, drawn once for the whole run."""
     order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed)).tolist()
-    return frozenset(names[place] for place in order[: math.floor(share * len(names) + 1e-9)])
+    return frozenset(names[place] for place in order[: attackers_in(len(names), share)])
+
+
+def attackers_in(clients: int, share: float) -> int:
+    """How many of the clients attack."""
+    return math.floor(share * clients + 1e-9)
