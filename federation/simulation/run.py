@@ -120,7 +120,8 @@ def simulate(
         engine: default: all clients at once for small models, else one after the other.
         attack, attackers: what a share of all clients does; see `federation.simulation.attacks`.
         workers: of the engine `processes`.
-        memory_bytes: of a round's updates; more of them go to files in `folder`.
+        memory_bytes: of a round's updates; more of them go to files.
+        folder: where files of size go for the time being; default: the system's.
         start: where to go on; default: at the first round, with the population's initial weights.
         on_progress: told whenever clients have trained.
         should_stop: asked whenever clients have trained; the iterator then raises Stopped.
@@ -196,7 +197,10 @@ class _Run:
             case "vectorized":
                 return VectorizedEngine(factory, pool, training, proximal=proximal)
             case "processes":
-                return stack.enter_context(ProcessesEngine(factory, pool, training, proximal=proximal, workers=workers))
+                engine = ProcessesEngine(
+                    factory, pool, training, proximal=proximal, workers=workers, folder=self._folder
+                )
+                return stack.enter_context(engine)
 
     def _round(self, engine: Engine, number: int) -> SimulatedRound:
         began, seed = time.perf_counter(), self._spec.seed
