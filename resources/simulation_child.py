@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import torch
 
@@ -38,8 +38,11 @@ def main() -> int:
     _be_the_first_to_go()
     torch.set_num_threads(1)
     say = _mouth()
-    request: Mapping[str, Any] = json.loads(sys.stdin.readline())
-    stored = threading.Semaphore(1)
+    line, early = _first_line()
+    if not line:
+        return 1  # the server is gone before it has said what to do
+    request: Mapping[str, Any] = json.loads(line)
+    stored = threading.Semaphore(1 + early)
     threading.Thread(target=_follow_the_server, args=(stored,), daemon=True).start()
     try:
         _simulate(request, say, stored)
@@ -93,19 +96,32 @@ class _Progress:
 
 def _mouth() -> Callable[[Mapping[str, Any]], None]:
     """Says one message; whatever else writes to standard output writes to the log from now on."""
-    out: TextIO = os.fdopen(os.dup(1), "w")
+    out = os.dup(1)
     os.dup2(2, 1)
 
     def say(message: Mapping[str, Any]) -> None:
-        out.write(json.dumps(message) + "\n")
-        out.flush()
+        line = memoryview(json.dumps(message).encode() + b"\n")
+        while line:
+            line = line[os.write(out, line) :]
 
     return say
 
 
+def _first_line() -> tuple[bytes, int]:
+    """What to simulate, and how many lines have come after it; not through `sys.stdin`, which reads on its own account
+    and whose lock must be free when the process ends."""
+    heard = b""
+    while b"\n" not in heard:
+        if not (said := os.read(0, 1 << 16)):
+            return b"", 0
+        heard += said
+    line, _, rest = heard.partition(b"\n")
+    return line, rest.count(b"\n")
+
+
 def _follow_the_server(stored: threading.Semaphore) -> None:
     """Counts what is stored. When the server is gone, so is this process group, workers and all."""
-    while said := os.read(0, 4096):  # not through `sys.stdin`, whose lock must be free when the process ends
+    while said := os.read(0, 4096):
         for _ in range(said.count(b"\n")):
             stored.release()
     os.killpg(0, signal.SIGKILL)

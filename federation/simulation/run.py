@@ -22,6 +22,7 @@ from federation.simulation.backdoor import trigger_set
 from federation.simulation.clients import LocalUpdates, Work
 from federation.simulation.delivered import Delivered, History
 from federation.simulation.engine import Engine, EngineName, suited_to
+from federation.simulation.forging import told
 from federation.simulation.gathering import Gathering
 from federation.simulation.loop import LoopEngine
 from federation.simulation.population import Population, attacked
@@ -267,20 +268,19 @@ class _Run:
         return trained
 
     def _forge(self, number: int, members: tuple[str, ...], gathering: Gathering) -> None:
-        if self._attack is None or self._attack.forge is None:
+        attack, places = self._attack, [p for p, name in enumerate(members) if name in self._attackers]
+        if attack is None or not places:
             return
-        if not gathering.in_memory:
-            raise Refused(
-                ErrorCode.INVALID_SPEC,
-                f"{self._attack.name} looks at all updates of a round, which are more than {self._memory_bytes} bytes.",
-                "choose a smaller cohort or model, or an attack on data",
-            )
-        mask = torch.tensor([name in self._attackers for name in members])
-        if not bool(mask.any()):
-            return
-        honest, own = gathering.rows[~mask], gathering.rows[mask]
         generator = torch.Generator().manual_seed(derive_seed(self._spec.seed, "attack", number))
-        gathering.rows[mask] = self._attack.forge(honest if len(honest) else own, own, generator)
+        if attack.alone is not None:
+            for place in places:
+                gathering.replace(place, attack.alone(gathering.row(place), generator))
+        if attack.together is not None:
+            known = [p for p, name in enumerate(members) if name not in self._attackers] or places
+            updates = gathering.updates(known, [members[p] for p in known])
+            sent = told(attack.together(updates, len(places)), updates)
+            for place in places:
+                gathering.replace(place, sent)
 
     def _accepted(self, count: int, gathering: Gathering) -> list[int]:
         """The updates within the norm bound."""
