@@ -75,8 +75,8 @@ class Simulator:
         return wish.engine or suited_to(model)
 
     def command(self) -> tuple[Sequence[str], Path]:
-        """This interpreter and the module that simulates, from the folder that both are found in."""
-        return (sys.executable, "-m", "resources.simulation_child"), Path(__file__).parent.parent
+        """This interpreter and the module that simulates, and the folder in which Python finds that."""
+        return (sys.executable, "-m", "resources.simulation_child"), Path(__file__).resolve().parent.parent
 
 
 def _check_data(spec: TaskSpec) -> None:

@@ -59,7 +59,7 @@ class Simulator(Protocol):
         ...
 
     def command(self) -> tuple[Sequence[str], Path]:
-        """What to start, and where, for a process as `federation.simulation.child` describes it."""
+        """What to start, and the folder of its modules, for a process as `federation.simulation.child` describes it."""
         ...
 
 

@@ -108,8 +108,8 @@ async def where_it_stands(connection: AsyncConnection, shared: Shared, task: Tas
     base = await get_version(connection, task.task_id, current.base_version)
     return {
         "round": current.round - 1,
-        "weights": str(shared.spool.path(base.sha256)),
-        "state": str(shared.spool.path(base.state_sha256)) if base.state_sha256 else None,
+        "weights": str(shared.spool.path(base.sha256).absolute()),
+        "state": str(shared.spool.path(base.state_sha256).absolute()) if base.state_sha256 else None,
         "history": await heard_of(connection, task),
     }
 

@@ -179,8 +179,8 @@ class Simulations:
             "folder": str(folder.absolute()),
         }
         try:
-            command, cwd = self._simulator.command()
-            async with started(command, request, folder, cwd) as child:
+            command, root = self._simulator.command()
+            async with started(command, request, folder, root) as child:
                 self._children[task_id] = child
                 reach("simulation_started")
                 async for message in child.messages():

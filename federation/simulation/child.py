@@ -68,13 +68,17 @@ class Child:
 
 
 @asynccontextmanager
-async def started(command: Sequence[str], request: dict[str, Any], folder: Path, cwd: Path) -> AsyncIterator[Child]:
+async def started(command: Sequence[str], request: dict[str, Any], folder: Path, root: Path) -> AsyncIterator[Child]:
     """A child that simulates what `request` says, for as long as the context lasts.
 
+    It works where the server does, so that paths in the environment mean the same.
+
     Args:
+        root: where Python finds the module of `command`.
         folder: the child's own, for all files of size, temporary ones as well.
     """
     environment = os.environ | ONE_THREAD | {MARK: str(folder)}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
     with (folder / _LOG).open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -82,7 +86,6 @@ async def started(command: Sequence[str], request: dict[str, Any], folder: Path,
             stdout=asyncio.subprocess.PIPE,
             stderr=log,
             env=environment,
-            cwd=cwd,
             start_new_session=True,
         )
     child = Child(process, folder)
