@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,8 @@ from federation.spec import AggregationSpec, CohortSpec, TaskSpec, TrainingSpec,
 from federation.training import Stopped
 from resources.simulate import population_of
 
-_FROM_THE_FIRST = frozenset({"scaffold"})
-"""Rules whose clients keep something that no round's model has: they start again unless they are over."""
+_TENSORS = ("weights", "state")
+"""Of a round's, what the next one starts from; cohorts of these studies are drawn by chance alone."""
 _TOLD_EVERY_S = 60
 
 
@@ -91,9 +91,7 @@ def kept(cell: Cell, folder: Path) -> tuple[list[Row], Start | None]:
     except (FileNotFoundError, SafetensorError):
         return [], None
     rows = [Row(**each) for each in told]
-    if cell.spec.aggregation.rule in _FROM_THE_FIRST and not Outcome(cell, rows).over:
-        return [], None
-    parts: dict[str, Any] = {each.name: {} for each in fields(Start) if each.name != "round"}
+    parts: dict[str, Any] = {name: {} for name in _TENSORS}
     for name, tensor in tensors.items():
         *path, last = json.loads(name)
         place = parts
@@ -106,9 +104,8 @@ def kept(cell: Cell, folder: Path) -> tuple[list[Row], Start | None]:
 def keep(cell: Cell, folder: Path, rows: list[Row], done: SimulatedRound) -> None:
     """Writes all that the next round needs, aside, and renames it: there is the old state or the new one."""
     tensors: dict[str, torch.Tensor] = {}
-    for each in fields(Start):
-        if each.name != "round":
-            tensors |= _flat(getattr(done, each.name), (each.name,))
+    for name in _TENSORS:
+        tensors |= _flat(getattr(done, name), (name,))
     told = {"rows": json.dumps([asdict(row) for row in rows]), "cell": json.dumps(cell.identity())}
     file = _file(cell, folder)
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -80,7 +80,14 @@ NODE_POINTS = {
 }
 """The Python node's, in the order of a round."""
 
-POINTS: dict[str, str] = SERVER_POINTS | NODE_POINTS
+SIMULATION_POINTS = {
+    "simulation_started": "the process that simulates has been started and told what; it has said nothing",
+    "simulated_round_written": "a simulated round, its version and the next round are written",
+    "simulated_round_kept": "they are committed; the process that simulates does not know, nor does anyone else",
+}
+"""The server's, while it runs a simulation; those that store a model and free files are on its way as well."""
+
+POINTS: dict[str, str] = SERVER_POINTS | NODE_POINTS | SIMULATION_POINTS
 """Every point, and what has been done when it is reached."""
 
 

@@ -14,6 +14,8 @@ from statistics import fmean, median
 
 import numpy as np
 
+LOOK_BACK = 100
+"""Rounds that count. Who has not delivered for longer is unknown again, and so gets heard again."""
 EXPLORE = 0.1
 """speed: the share of seats for nodes that would come too late, so that their speed is measured again (Oort's ε)."""
 PENALTY = 2.0

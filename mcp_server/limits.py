@@ -46,5 +46,8 @@ class LimitSettings(BaseSettings):
     node_quota_share: float = Field(
         default=0.25, gt=0, le=1, description="Share of quota_bytes that one node's open uploads may take."
     )
+    max_simulations: int = Field(
+        default=1, ge=0, le=64, description="Simulations that run at a time, each a process; 0: none at all."
+    )
     audit_rows: int = Field(default=100_000, ge=100, description="Most rows that the journal keeps of refused calls.")
     audit_days: float = Field(default=30, gt=0, description="For which it keeps them.")

@@ -66,12 +66,13 @@ def register_completions(server: MCPServer, state: Potluck) -> None:
 
 
 async def _values(state: Potluck, name: str, known: dict[str, str]) -> list[str]:
-    if current_caller().access is None:
+    caller = current_caller()
+    if caller.access is None:
         return []
     views, values = state.federation.views, []
     match name:
         case "task_id":
-            values = (await views.ids())[name]
+            values = (await views.ids(simulated=caller.sees_nodes))[name]
         case "model_id":
             values = [card.id for card in models.models()]
         case "data_id":

@@ -63,7 +63,7 @@ def register_resources(server: MCPServer, state: Potluck) -> None:
     @_guarded(nodes=True)
     async def tasks() -> str:
         """The latest tasks with their state and scores."""
-        return _dump(await views.tasks())
+        return _dump(await views.tasks(simulated=current_caller().sees_nodes))
 
     @server.resource(uris.TASK, name="task", mime_type=_JSON)
     @_guarded(nodes=True)

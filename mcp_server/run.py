@@ -31,6 +31,7 @@ from mcp_server.logs import configure
 from mcp_server.settings import Settings
 from mcp_server.stdio.local import host_identity, start_host
 from mcp_server.stdio.wire import Wire
+from resources.simulate import Simulator
 from resources.workload import Workload
 
 log = logging.getLogger("potluck")
@@ -97,8 +98,9 @@ async def _serve(settings: Settings, told_to_stop: threading.Event, wire: Wire |
         async with open_federation(
             settings.data_dir,
             workload,
+            simulator=Simulator(),
             quota_bytes=settings.quota_bytes,
-            limits=Limits(node_quota_share=settings.node_quota_share),
+            limits=Limits(node_quota_share=settings.node_quota_share, max_simulations=settings.max_simulations),
         ) as federation:
             token = await _first_token(settings, federation)
             token = token if wire is None else None  # hosts keep what a server writes to stderr

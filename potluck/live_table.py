@@ -43,6 +43,22 @@ def cells(round_: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
+def caption(task: Mapping[str, Any]) -> str:
+    """A task's name and state; of a simulated one also with what, and how far its round is."""
+    said = f"{task['name']}: {task['state']}"
+    how = task.get("simulation")
+    if not how:
+        return said
+    said += f"; simulated ({how['engine']}"
+    said += f", {how['attackers']:g} of the clients attack: {how['attack']})" if how["attack"] else ")"
+    progress = how["progress"] or {}
+    if progress.get("waits_for"):
+        said += f", waits for {progress['waits_for']} other simulations"
+    elif progress:
+        said += f", round {progress['round']}: {progress['clients_trained']} of {progress['clients_selected']} clients"
+    return said
+
+
 class LiveTable:
     """Shows a task each time it is given one."""
 
@@ -57,6 +73,8 @@ class LiveTable:
             self._live.update(_table(task), refresh=True)
             return
         if self._last is None:
+            if task.get("simulation"):
+                print(caption(task), flush=True)
             print(_line(HEADINGS), flush=True)
             self._last = 0
         for each in task["rounds"]:
@@ -85,7 +103,7 @@ def _table(task: Mapping[str, Any]) -> Table:
         box=SIMPLE_HEAD,
         collapse_padding=True,
         pad_edge=False,
-        caption=f"{task['name']}: {task['state']}",
+        caption=caption(task),
         caption_justify="left",
     )
     for heading in HEADINGS:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +11,12 @@ import torch
 
 from federation.errors import ErrorCode, Refused
 from federation.partition import partition
+from federation.simulation.backdoor import check_patchable
+from federation.simulation.engine import EngineName, check_float32, suited_to
+from federation.simulation.options import Wish
 from federation.simulation.population import Population, clients_of
+from federation.simulation.refusals import check_simulation
+from federation.simulation.vectorized import check_vectorizes
 from federation.spec import TaskSpec, derive_seed
 from federation.training import held_out_places
 from resources.datasets import catalogue as datasets
@@ -25,17 +32,15 @@ def population_of(spec: TaskSpec, *, folder: Path | None = None) -> Population:
     Raises:
         Refused: INVALID_SPEC for `own` data; NOT_FOUND, INVALID_SPEC, DATA_UNAVAILABLE as models and data sets refuse.
     """
-    if spec.data.id == "own":
-        raise Refused(
-            ErrorCode.INVALID_SPEC, "own data is on its nodes, not here.", "simulate with a data set of the catalogue"
-        )
+    _check_data(spec)
     card = datasets.card(spec.data.id)
     cost(spec.model.id, input_shape=card.input_shape, num_classes=card.num_classes, options=spec.model.options)
     pool = datasets.load(spec.data.id, "train", folder=folder)
-    seed, shares = spec.partition_seed, []
+    seed, shares, held = spec.partition_seed, [], []
     for index, share in enumerate(partition(pool.y.numpy(), spec.data.partition, seed)):
-        trained_on, _ = held_out_places(len(share), spec.data.holdout, derive_seed(seed, "holdout", index))
+        trained_on, scored_on = held_out_places(len(share), spec.data.holdout, derive_seed(seed, "holdout", index))
         shares.append(torch.from_numpy(share)[trained_on])
+        held.append(torch.from_numpy(share)[scored_on])
     factory = partial(
         create_model,
         spec.model.id,
@@ -45,4 +50,37 @@ def population_of(spec: TaskSpec, *, folder: Path | None = None) -> Population:
         seed=spec.seed,
     )
     test = datasets.load(spec.data.id, "test", folder=folder) if spec.evaluation.server else None
-    return Population(clients_of(shares), pool, test, factory)
+    return Population(clients_of(shares), pool, test, factory, held)
+
+
+class Simulator:
+    """Simulations of a server: each in a process of its own, with a data set of the catalogue."""
+
+    def plan(self, spec: TaskSpec, wish: Wish) -> EngineName:
+        """The engine that the wish comes to. Refuses what `population_of` and `simulate` would, without the images."""
+        _check_data(spec)
+        if wish.workers is not None and wish.engine != "processes":
+            mend = "give engine=processes as well, or leave workers out"
+            raise Refused(ErrorCode.INVALID_ARGUMENT, "workers belong to the engine processes.", mend)
+        check_simulation(spec, spec.data.partition.parts, attack=wish.attack, attackers=wish.attackers)
+        card = datasets.card(spec.data.id)
+        if wish.attack == "backdoor":
+            check_patchable(card.input_shape)
+        datasets.labels(spec.data.id, "train")  # a task is not to find out that there are none
+        shape, classes, options = card.input_shape, card.num_classes, spec.model.options
+        model = create_model(spec.model.id, input_shape=shape, num_classes=classes, options=options, seed=spec.seed)
+        check_float32(model)
+        if wish.engine == "vectorized":
+            check_vectorizes(model)
+        return wish.engine or suited_to(model)
+
+    def command(self) -> tuple[Sequence[str], Path]:
+        """This interpreter and the module that simulates, and the folder in which Python finds that."""
+        return (sys.executable, "-m", "resources.simulation_child"), Path(__file__).resolve().parent.parent
+
+
+def _check_data(spec: TaskSpec) -> None:
+    if spec.data.id == "own":
+        raise Refused(
+            ErrorCode.INVALID_SPEC, "own data is on its nodes, not here.", "simulate with a data set of the catalogue"
+        )

@@ -19,6 +19,7 @@ TOOLS: tuple[Entry, ...] = (
     Entry(updates.submit_update, "Submit an update", NODES, read_only=False),
     Entry(nodes.report_progress, "Report progress", NODES, read_only=False),
     Entry(tasks.create_task, "Create a task", OPERATORS, read_only=False, open_world=True),
+    Entry(tasks.run_simulation, "Run a simulation", OPERATORS, read_only=False, open_world=True),
     Entry(tasks.control_task, "Control a task", OPERATORS, read_only=False, destructive=True),
     Entry(tasks.aggregate_round, "Aggregate a round", OPERATORS, read_only=False),
     Entry(inference.evaluate_model, "Evaluate a model", OPERATORS, read_only=False, open_world=True),

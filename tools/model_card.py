@@ -7,6 +7,16 @@ from typing import Any
 from federation.coordinator.records import Task
 
 
+def _simulated(task: Task) -> list[str]:
+    if task.simulation is None:
+        return []
+    wish = task.simulation.wish
+    how = f"on one machine, by the engine {task.simulation.engine}; no node took part"
+    if wish.attack is not None:
+        how += f"; {wish.attackers:g} of the clients attacked: {wish.attack}"
+    return [f"| simulated | {how} |"]
+
+
 def model_card(task: Task, lineage: dict[str, Any]) -> str:
     """Markdown with the Hub's front matter: what was trained, on what, by how many, and how well it does."""
     spec = task.spec
@@ -30,6 +40,7 @@ def model_card(task: Task, lineage: dict[str, Any]) -> str:
         f"| rule | {spec.aggregation.rule}, weighted by {spec.aggregation.weighting} |",
         f"| version | {lineage['version']} of task `{task.task_id}`, from version {lineage['parent']} |",
         f"| made of | {len(made_of)} updates, {examples} examples |",
+        *_simulated(task),
         f"| SHA-256 | `{lineage['sha256']}` |",
     ]
     if "accuracy" in scores:

@@ -7,6 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from federation.coordinator.records import Task
+from federation.simulation.attacks import AttackName
+from federation.simulation.engine import EngineName
+from federation.simulation.options import Wish
 from tools.arguments import RequestId, TaskId, Version
 from tools.context import Ctx, current_caller, potluck
 from tools.validation import Spec
@@ -16,7 +19,7 @@ class TaskList(BaseModel):
     """Tasks in a few words."""
 
     tasks: list[dict[str, Any]] = Field(
-        description="task_id, name, state, model, data, round, num_rounds, version, accuracy, loss"
+        description="task_id, name, state, simulated, model, data, round, num_rounds, version, accuracy, loss"
     )
 
 
@@ -30,12 +33,13 @@ class TaskView(BaseModel):
     round: int
     num_rounds: int
     version: int
-    model: dict[str, Any] = Field(description="the current: version, sha256, size, url")
+    model: dict[str, Any] = Field(description="version, sha256, size, url")
     best: dict[str, Any]
-    rounds: list[dict[str, Any]] = Field(description="the latest 50: state, bytes, scores, version")
-    nodes: list[dict[str, Any]] | None = Field(description="not shown to nodes")
+    rounds: list[dict[str, Any]] = Field(description="the latest 50")
+    nodes: list[dict[str, Any]] | None
     spec: dict[str, Any]
     initial_scores: dict[str, float]
+    simulation: dict[str, Any] | None
 
 
 class TaskState(BaseModel):
@@ -78,6 +82,30 @@ async def create_task(
     round. Safe to repeat with the same request_id."""
     task, new = await potluck(ctx).federation.tasks.create(
         spec, request_id=request_id, start=start, actor=current_caller().token_id
+    )
+    return _state(task, new)
+
+
+async def run_simulation(
+    ctx: Ctx,
+    spec: Spec,
+    request_id: RequestId,
+    engine: Annotated[
+        EngineName | None, Field(description="vectorized: all clients at once. Default: by the model.")
+    ] = None,
+    attack: Annotated[AttackName | None, Field(description="What the attackers do.")] = None,
+    attackers: Annotated[float, Field(ge=0, le=1, description="Share of the clients.")] = 0,
+    workers: Annotated[int | None, Field(ge=1, le=64, description="Of the engine processes.")] = None,
+    target_accuracy: Annotated[float | None, Field(gt=0, le=1, description="Finish when it is reached.")] = None,
+) -> TaskState:
+    """Simulate a whole federation on the server, without nodes: a client for each share of the data. Answers at once;
+    get_task shows how far it is, and control_task steers it. Safe to repeat with the same request_id."""
+    task, new = await potluck(ctx).federation.simulations.create(
+        spec,
+        Wish(engine, attack, float(attackers), workers),
+        target_accuracy=target_accuracy,
+        request_id=request_id,
+        actor=current_caller().token_id,
     )
     return _state(task, new)
 

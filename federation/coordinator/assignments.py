@@ -16,6 +16,7 @@ from federation.coordinator.membership import Membership
 from federation.coordinator.ports import Shared
 from federation.coordinator.records import ModelVersion, Round, Task, find_round, get_task, get_version
 from federation.coordinator.standing import HAS_DATA, Standing, now_standing
+from federation.errors import ErrorCode, Refused
 from federation.fault_points import reach
 from federation.rounds import Cohort, RoundState, TaskState, nodes_needed, select_cohort
 from federation.spec import derive_seed
@@ -61,6 +62,7 @@ class Assignments:
         """The node's next work in this task, waiting for it up to `wait_s` seconds."""
         node_id = str(node["node_id"])
         standing = await self._standing(task_id, node_id)
+        _check_for_nodes(standing.task)
         if not standing.task.state.over:
             await self._membership.join(standing, node, wanted=partition_index, own_data=own_data)
         loop = asyncio.get_running_loop()
@@ -220,6 +222,15 @@ class Assignments:
             spec=task.spec.model_dump(mode="json"),
             input_shape=task.input_shape,
             num_classes=task.num_classes,
+        )
+
+
+def _check_for_nodes(task: Task) -> None:
+    if task.simulation is not None:
+        raise Refused(
+            ErrorCode.INCOMPATIBLE_NODE,
+            f"task {task.task_id} is simulated on the server: no node takes part in it.",
+            "join another task; create_task makes one that nodes train",
         )
 
 

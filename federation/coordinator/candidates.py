@@ -9,11 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from federation.coordinator.liveness import Liveness
 from federation.coordinator.records import Task
-from federation.selection import Facts
+from federation.selection import LOOK_BACK, Facts
 from federation.store.tables import assignments, members, nodes, rounds, updates
-
-LOOK_BACK = 100
-"""Rounds that count. Who has not delivered for longer is unknown again, and so gets heard again."""
 
 
 async def facts_about(

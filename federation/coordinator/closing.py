@@ -59,8 +59,9 @@ class Closer:
     async def review(self) -> float | None:
         """Closes every round whose time has come; answers in how many seconds the next one may be due."""
         async with self._shared.database.read() as connection:
-            busy = (RoundState.COLLECTING, RoundState.AGGREGATING)
-            rows = (await connection.execute(select(rounds).where(rounds.c.state.in_(busy)))).mappings().all()
+            busy = rounds.c.state.in_((RoundState.COLLECTING, RoundState.AGGREGATING))
+            of_nodes = select(rounds).join(tasks).where(busy, tasks.c.simulation.is_(None))
+            rows = (await connection.execute(of_nodes)).mappings().all()
         due_in: list[float] = []
         for current in map(Round.of, rows):
             if current.state is RoundState.AGGREGATING:
@@ -135,7 +136,13 @@ class Closer:
 
     async def _look(self, task_id: str, number: int) -> tuple[Round, int]:
         async with self._shared.database.read() as connection:
-            await get_task(connection, task_id)
+            task = await get_task(connection, task_id)
+            if task.simulation is not None:
+                raise Refused(
+                    ErrorCode.WRONG_STATE,
+                    f"task {task_id} is simulated: its rounds close when all their clients have trained.",
+                    "wait for it (get_task shows its progress), or pause or cancel the task",
+                )
             current = await get_round(connection, task_id, number)
             return current, await _submitted(connection, current)
 

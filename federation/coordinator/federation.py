@@ -13,6 +13,7 @@ from sqlalchemy import URL
 
 from federation.clock import Clock, SteadyClock, monotonic_clock
 from federation.coordinator.assignments import Assignments
+from federation.coordinator.board import Board
 from federation.coordinator.closing import Closer
 from federation.coordinator.handshake import Handshakes
 from federation.coordinator.housekeeping import Housekeeping
@@ -20,9 +21,10 @@ from federation.coordinator.liveness import Liveness
 from federation.coordinator.membership import Membership
 from federation.coordinator.models import Models
 from federation.coordinator.notices import Notices, Topic
-from federation.coordinator.ports import Limits, Shared, Workload
+from federation.coordinator.ports import Limits, Shared, Simulator, Workload
 from federation.coordinator.recovery import cut_short_what_lasts_too_long
 from federation.coordinator.reports import Reports
+from federation.coordinator.simulations import Simulations
 from federation.coordinator.submissions import Submissions
 from federation.coordinator.tasks import Tasks
 from federation.coordinator.traffic import Traffic
@@ -49,6 +51,7 @@ class Federation:
     tokens: Tokens
     handshakes: Handshakes
     tasks: Tasks
+    simulations: Simulations
     assignments: Assignments
     uploads: Uploads
     submissions: Submissions
@@ -70,6 +73,7 @@ async def open_federation(
     data_dir: Path,
     workload: Workload,
     *,
+    simulator: Simulator | None = None,
     limits: Limits | None = None,
     clock: Clock | None = None,
     monotonic: Clock = monotonic_clock,
@@ -80,6 +84,7 @@ async def open_federation(
 
     Args:
         workload: models and data sets.
+        simulator: runs tasks without nodes; None: there are none.
         clock: Unix seconds; default: the system's time at the start, and what has passed since.
         quota_bytes: the most that blobs may take on disk; default: what the disk holds.
         clockwork: close rounds as they become due; tests switch it off and call `closer.review()` themselves.
@@ -89,14 +94,15 @@ async def open_federation(
     with sole_owner(data_dir):
         database = await Database.open(URL.create("sqlite+aiosqlite", database=str(data_dir / DATABASE_FILE)))
         try:
-            federation = _assemble(data_dir, workload, database, limits, clock, monotonic, quota_bytes)
+            federation = _assemble(data_dir, workload, database, simulator, limits, clock, monotonic, quota_bytes)
             await cut_short_what_lasts_too_long(federation.shared)
             await federation.housekeeping.sweep()
-            if clockwork:
-                async with _running(federation):
+            async with federation.simulations.running():
+                if clockwork:
+                    async with _running(federation):
+                        yield federation
+                else:
                     yield federation
-            else:
-                yield federation
             await federation.closer.stop(_STOP_S)
         finally:
             await database.close()
@@ -106,6 +112,7 @@ def _assemble(
     data_dir: Path,
     workload: Workload,
     database: Database,
+    simulator: Simulator | None,
     limits: Limits,
     clock: Clock,
     monotonic: Clock,
@@ -129,17 +136,19 @@ def _assemble(
     traffic = Traffic()
     uploads = Uploads(shared, traffic)
     housekeeping = Housekeeping(shared)
+    tasks, board = Tasks(shared, housekeeping), Board()
     return Federation(
         shared=shared,
         tokens=shared.tokens,
         handshakes=Handshakes(shared),
-        tasks=Tasks(shared, housekeeping),
+        tasks=tasks,
+        simulations=Simulations(shared, tasks, housekeeping, simulator, board),
         assignments=Assignments(shared, Membership(shared)),
         uploads=uploads,
         submissions=Submissions(shared, uploads),
         reports=Reports(shared),
         models=Models(shared),
-        views=Views(shared),
+        views=Views(shared, board),
         closer=Closer(shared, traffic, housekeeping),
         housekeeping=housekeeping,
         traffic=traffic,

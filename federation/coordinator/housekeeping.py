@@ -41,9 +41,10 @@ class Housekeeping:
                 await asyncio.to_thread(spool.forget, row.upload_id)
             await connection.execute(update(uploads).where(ended).values(received=False, expires_at=0))
             newest_dropped = task.round - task.spec.keep_rounds - (0 if task.state.over else 1)
-            old = (updates.c.task_id == task_id) & updates.c.kept & (updates.c.round <= newest_dropped)
-            hashes |= set((await connection.scalars(select(updates.c.sha256).where(old))).all())
-            await connection.execute(update(updates).where(old).values(kept=False))
+            if task.simulation is None:  # whose updates have no files
+                old = (updates.c.task_id == task_id) & updates.c.kept & (updates.c.round <= newest_dropped)
+                hashes |= set((await connection.scalars(select(updates.c.sha256).where(old))).all())
+                await connection.execute(update(updates).where(old).values(kept=False))
             # A round starts from the latest version, or from one that an operator rolled back to: it then starts the
             # server optimiser anew.
             stale = (model_versions.c.task_id == task_id) & (model_versions.c.round <= newest_dropped)

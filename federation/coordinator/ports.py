@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +15,8 @@ from federation.coordinator.notices import Notices
 from federation.evaluation import Evaluation
 from federation.lanes import Lanes
 from federation.server_key import ServerKey
+from federation.simulation.engine import EngineName
+from federation.simulation.options import Wish
 from federation.spec import Problem, TaskSpec
 from federation.spool import Spool
 from federation.store.database import Database
@@ -49,6 +51,18 @@ class Workload(Protocol):
         ...
 
 
+class Simulator(Protocol):
+    """How tasks are simulated on this machine. `plan` is synchronous and may be slow."""
+
+    def plan(self, spec: TaskSpec, wish: Wish) -> EngineName:
+        """The engine that the wish comes to; refused where the spec cannot be simulated in that way."""
+        ...
+
+    def command(self) -> tuple[Sequence[str], Path]:
+        """What to start, and the folder of its modules, for a process as `federation.simulation.child` describes it."""
+        ...
+
+
 @dataclass(frozen=True)
 class Limits:
     """Bounds on what one call may ask. Sizes in bytes, times in seconds."""
@@ -63,6 +77,7 @@ class Limits:
     read_max_bytes: int = 512 << 10  # in base64 within the clients' 1 MiB event cap
     header_allowance: int = MIB  # what an update's file may exceed the model's by
     node_quota_share: float = 0.25  # of the spool's quota, for one node's open uploads together
+    max_simulations: int = 1  # processes that simulate at a time
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -28,6 +29,7 @@ from federation.weights import chunks, load
 
 log = logging.getLogger(__name__)
 
+_BATCH = 250
 _DIAGNOSED = ("weight", "cosine", "score", "reason")
 
 
@@ -35,7 +37,7 @@ _DIAGNOSED = ("weight", "cosine", "score", "reason")
 class Outcome:
     """What aggregation made of `rows`; `scores` are the server's, or `unscored` says why there are none."""
 
-    rows: Sequence[RowMapping]
+    rows: Sequence[Mapping[Any, Any]]
     diagnoses: Sequence[Diagnosis]
     sha256: str
     size: int
@@ -114,51 +116,75 @@ class Publisher:
         return (server_scores(evaluation) if evaluation else {}), ""
 
     async def _commit(self, connection: AsyncConnection, task: Task, current: Round, outcome: Outcome) -> None:
-        now = self._shared.clock()
-        newest = select(func.max(model_versions.c.version)).where(model_versions.c.task_id == task.task_id)
-        version = int(await connection.scalar(newest) or 0) + 1
-        moved = await move_round(
-            connection,
-            current,
-            RoundState.AGGREGATING,
-            state=RoundState.CLOSED,
-            closed_at=now,
-            version=version,
-            bytes_up=sum(row["size"] for row in outcome.rows),
-            bytes_down=self._traffic.take_round(task.task_id),
-        )
-        if not moved:  # cancelled in the meantime
-            return
-        values: dict[str, Any] = {
-            "version": version,
-            "parent": current.base_version,
-            "round": current.round,
-            "created_at": now,
-        }
-        values |= {"rule": task.spec.aggregation.rule, "sha256": outcome.sha256, "size": outcome.size}
-        values |= {"state_sha256": outcome.state_sha256, "state_since": outcome.state_since}
-        await connection.execute(insert(model_versions).values(task_id=task.task_id, **values))
-        made = (
-            update(updates)
-            .where(updates.c.update_id == bindparam("id"))
-            .values(version=version, **{name: bindparam(f"its_{name}") for name in _DIAGNOSED})
-        )
-        await connection.execute(made, _diagnosed(outcome))
-        measured = _metric_rows(task, current, version, outcome, now)
-        if measured:
-            await connection.execute(insert(metrics), measured)
-        await connection.execute(update(tasks).where(tasks.c.task_id == task.task_id).values(version=version))
-        detail: dict[str, Any] = {
-            "round": current.round,
-            "version": version,
-            "updates": len(outcome.rows),
-            "sha256": outcome.sha256,
-        }
-        if outcome.unscored:
-            detail["unscored"] = outcome.unscored
-        await record(connection, "round_closed", at=now, task_id=task.task_id, detail=detail)
-        over = await go_on(connection, task, current.round, version, now)
-        reach("finish_written" if over else "next_round_written")
+        now, downloaded = self._shared.clock(), partial(self._traffic.take_round, task.task_id)
+        await close_round(connection, task, current, outcome, now=now, bytes_down=downloaded)
+
+
+async def close_round(
+    connection: AsyncConnection,
+    task: Task,
+    current: Round,
+    outcome: Outcome,
+    *,
+    now: float,
+    bytes_down: Callable[[], int],
+) -> bool:
+    """Closes a round that is `aggregating` with the version that `outcome` is, and goes on; within a transaction.
+
+    False when it no longer is: it was cancelled in the meantime.
+    """
+    newest = select(func.max(model_versions.c.version)).where(model_versions.c.task_id == task.task_id)
+    version = int(await connection.scalar(newest) or 0) + 1
+    moved = await move_round(
+        connection,
+        current,
+        RoundState.AGGREGATING,
+        state=RoundState.CLOSED,
+        closed_at=now,
+        version=version,
+        bytes_up=sum(row["size"] for row in outcome.rows),
+        bytes_down=bytes_down(),
+    )
+    if not moved:
+        return False
+    values: dict[str, Any] = {
+        "version": version,
+        "parent": current.base_version,
+        "round": current.round,
+        "created_at": now,
+    }
+    values |= {"rule": task.spec.aggregation.rule, "sha256": outcome.sha256, "size": outcome.size}
+    values |= {"state_sha256": outcome.state_sha256, "state_since": outcome.state_since}
+    await connection.execute(insert(model_versions).values(task_id=task.task_id, **values))
+    made = (
+        update(updates)
+        .where(updates.c.update_id == bindparam("id"))
+        .values(version=version, **{name: bindparam(f"its_{name}") for name in _DIAGNOSED})
+    )
+    for some in batches(_diagnosed(outcome)):
+        await connection.execute(made, some)
+    measured = _metric_rows(task, current, version, outcome, now)
+    if measured:
+        await connection.execute(insert(metrics), measured)
+    await connection.execute(update(tasks).where(tasks.c.task_id == task.task_id).values(version=version))
+    detail: dict[str, Any] = {
+        "round": current.round,
+        "version": version,
+        "updates": len(outcome.rows),
+        "sha256": outcome.sha256,
+    }
+    if outcome.unscored:
+        detail["unscored"] = outcome.unscored
+    await record(connection, "round_closed", at=now, task_id=task.task_id, detail=detail)
+    over = await go_on(connection, task, current.round, version, now)
+    reach("finish_written" if over else "next_round_written")
+    return True
+
+
+def batches(rows: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Rows a few at a time, so that preparing many of them does not hold up whoever else waits for the event loop."""
+    for start in range(0, len(rows), _BATCH):
+        yield rows[start : start + _BATCH]
 
 
 def _since(base: ModelVersion, number: int) -> int | None:

@@ -11,13 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from federation.errors import ErrorCode, Refused
 from federation.rounds import RoundState, TaskState
+from federation.simulation.options import Simulation
 from federation.spec import TaskSpec
 from federation.store.tables import model_versions, rounds, tasks, updates, uploads
 
 
 @dataclass(frozen=True)
 class Task:
-    """A task and where it stands."""
+    """A task and where it stands; `simulation` says how clients without nodes train it, None that nodes do."""
 
     task_id: str
     spec: TaskSpec
@@ -29,6 +30,7 @@ class Task:
     reason: str
     created_at: float
     finished_at: float | None
+    simulation: Simulation | None = None
 
     @classmethod
     def of(cls, row: Mapping[Any, Any]) -> Self:
@@ -44,6 +46,7 @@ class Task:
             reason=row["reason"],
             created_at=row["created_at"],
             finished_at=row["finished_at"],
+            simulation=None if row["simulation"] is None else Simulation.of(row["simulation"]),
         )
 
 

@@ -16,7 +16,7 @@ async def cut_short_what_lasts_too_long(shared: Shared) -> None:
     now = shared.clock()
 
     async def work(connection: AsyncConnection) -> None:
-        collecting = select(rounds).where(rounds.c.state == RoundState.COLLECTING)
+        collecting = select(rounds).where(rounds.c.state == RoundState.COLLECTING, rounds.c.deadline_at.is_not(None))
         for row in (await connection.execute(collecting)).mappings().all():
             latest = now + (await get_task(connection, row["task_id"])).spec.deadline_s
             if row["deadline_at"] > latest:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from sqlalchemy import insert, select, update
@@ -18,6 +18,7 @@ from federation.coordinator.transitions import next_round, open_round
 from federation.errors import ErrorCode, Refused
 from federation.fault_points import reach
 from federation.rounds import RoundState, TaskState
+from federation.simulation.options import Simulation, Wish
 from federation.spec import Problem, TaskSpec, parse_spec
 from federation.store.events import record
 from federation.store.tables import model_versions, rounds, tasks
@@ -33,15 +34,30 @@ class Tasks:
         self._shared = shared
         self._housekeeping = housekeeping
 
-    async def create(self, raw: Mapping[str, Any], *, request_id: str, start: bool, actor: str) -> tuple[Task, bool]:
-        """The task of this request and whether it is new; its model's version 0 is on disk when this returns."""
+    async def create(
+        self,
+        raw: Mapping[str, Any],
+        *,
+        request_id: str,
+        start: bool,
+        actor: str,
+        simulate: tuple[Wish, Callable[[TaskSpec], Simulation]] | None = None,
+    ) -> tuple[Task, bool]:
+        """The task of this request and whether it is new; its model's version 0 is on disk when this returns.
+
+        Args:
+            simulate: what was wished, and what makes a plan of it (in a thread) or refuses; None: nodes train it.
+        """
         spec = parse_spec(raw)
         document = spec.model_dump(mode="json")
+        wish = None if simulate is None else simulate[0]
         existing = await self._find(request_id)
         if existing is not None:
-            return _same_task(existing, spec), False
+            return _same_task(existing, spec, wish), False
         workload = self._shared.workload
-        refuse_problems([*rule_problems(spec), *await asyncio.to_thread(workload.check, spec)])
+        found = [] if simulate is not None else rule_problems(spec)  # a simulated round never closes over fewer
+        refuse_problems([*found, *await asyncio.to_thread(workload.check, spec)])
+        simulation = None if simulate is None else await asyncio.to_thread(simulate[1], spec)
         input_shape, num_classes = workload.schema_for(spec)
         weights = await asyncio.to_thread(workload.initial_weights, spec)
         data = await asyncio.to_thread(to_bytes, weights)
@@ -53,7 +69,7 @@ class Tasks:
         async def work(connection: AsyncConnection) -> tuple[Task, bool]:
             row = (await connection.execute(select(tasks).where(tasks.c.task_id == task_id))).mappings().first()
             if row is not None:  # the same request, a moment earlier
-                return _same_task(row, spec), False
+                return _same_task(row, spec, wish), False
             await connection.execute(
                 insert(tasks).values(
                     task_id=task_id,
@@ -65,6 +81,7 @@ class Tasks:
                     round=0,
                     version=0,
                     created_at=now,
+                    simulation=None if simulation is None else simulation.as_dict(),
                 )
             )
             await connection.execute(
@@ -72,9 +89,12 @@ class Tasks:
                     task_id=task_id, version=0, rule="initial", sha256=sha256, size=len(data), created_at=now
                 )
             )
-            await record(connection, "task_created", at=now, task_id=task_id, actor=actor, detail={"name": spec.name})
+            detail: dict[str, Any] = {"name": spec.name}
+            if simulation is not None:
+                detail["simulation"] = simulation.as_dict()
+            await record(connection, "task_created", at=now, task_id=task_id, actor=actor, detail=detail)
             if start:
-                await self._start(connection, await get_task(connection, task_id), actor)
+                await self.begin(connection, await get_task(connection, task_id), actor)
             reach("task_written")
             return await get_task(connection, task_id), True
 
@@ -88,8 +108,10 @@ class Tasks:
         async def work(connection: AsyncConnection) -> tuple[Task, bool]:
             task = await get_task(connection, task_id)
             match action:
+                case "start" if task.simulation is not None and task.state is TaskState.CREATED:
+                    pass  # it begins when it is its turn
                 case "start":
-                    await self._start(connection, task, actor)
+                    await self.begin(connection, task, actor)
                 case "pause":
                     await self._move(connection, task, TaskState.RUNNING, TaskState.PAUSED, actor)
                 case "resume":
@@ -106,7 +128,8 @@ class Tasks:
             await self._housekeeping.prune(task_id)
         return after, changed
 
-    async def _start(self, connection: AsyncConnection, task: Task, actor: str) -> None:
+    async def begin(self, connection: AsyncConnection, task: Task, actor: str) -> None:
+        """Opens the first round, within a transaction."""
         if task.state is TaskState.RUNNING:
             return
         await self._move(connection, task, TaskState.CREATED, TaskState.RUNNING, actor)
@@ -200,14 +223,16 @@ class Tasks:
         self._shared.notices.tasks_changed()
 
 
-def _same_task(row: Mapping[Any, Any], spec: TaskSpec) -> Task:
-    if TaskSpec.model_validate(row["spec"]) != spec:
+def _same_task(row: Mapping[Any, Any], spec: TaskSpec, wish: Wish | None) -> Task:
+    task = Task.of(row)
+    if task.spec != spec or (task.simulation and task.simulation.wish) != wish:
+        how = "another spec" if task.spec != spec else "the same spec, but not simulated in this way"
         raise Refused(
             ErrorCode.INVALID_ARGUMENT,
-            f"request_id {row['request_id']!r} already made {row['task_id']} from another spec.",
+            f"request_id {row['request_id']!r} already made {task.task_id} from {how}.",
             "use a new request_id for a new task",
         )
-    return Task.of(row)
+    return task
 
 
 def refuse_problems(problems: list[Problem]) -> None:

@@ -37,7 +37,7 @@ async def go_on(connection: AsyncConnection, task: Task, number: int, version: i
 
     Call it with the version's scores written: they are read in the same transaction.
     """
-    await keep_fairness(connection, task.task_id, number, version, now)
+    await keep_fairness(connection, task, number, version, now)
     found = verdict(await series(connection, task, number), task.spec.stopping)
     if found is not None and (found.action == "finish" or number >= task.spec.rounds):  # no round left to hold up
         await _finish(connection, task, version, now, found.reason)

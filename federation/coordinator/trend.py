@@ -71,8 +71,9 @@ def points(line: list[tuple[int, int]], scores: Scores, task: Task, number: int)
     return found
 
 
-async def keep_fairness(connection: AsyncConnection, task_id: str, number: int, version: int, now: float) -> None:
+async def keep_fairness(connection: AsyncConnection, task: Task, number: int, version: int, now: float) -> None:
     """Writes Jain's index of who delivered how often in the latest rounds, as the server's metric of the version."""
+    task_id = task.task_id
     lately = (assignments.c.task_id == task_id) & (assignments.c.round > number - FAIRNESS_ROUNDS)
     counts = select(assignments.c.node_id, func.count(assignments.c.submitted_at)).where(lately)
     delivered = dict.fromkeys(
@@ -81,7 +82,9 @@ async def keep_fairness(connection: AsyncConnection, task_id: str, number: int, 
     for node_id, count in await connection.execute(counts.group_by(assignments.c.node_id)):
         delivered[node_id] = int(count)
     key = {"task_id": task_id, "round": number, "version": version, "source": "server", "node_id": "", "at": now}
-    fairness = {"name": "participation_fairness", "value": jain(list(delivered.values()))}
+    # A simulated task's clients are as many as its shares, drawn yet or not.
+    others = 0 if task.simulation is None else task.spec.data.partition.parts - len(delivered)
+    fairness = {"name": "participation_fairness", "value": jain([*delivered.values(), *[0] * others])}
     await connection.execute(insert(metrics), [key | fairness])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import func, select
@@ -10,6 +11,7 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from federation.convergence import best
+from federation.coordinator.board import Board
 from federation.coordinator.control import losses
 from federation.coordinator.ports import Shared
 from federation.coordinator.records import Round, Task, get_round, get_task, get_version
@@ -28,14 +30,15 @@ MOST_TASKS, MOST_ROUNDS, MOST_METRICS = 100, 50, 2000
 class Views:
     """Reads for tools and resources. `private` adds what only operators and viewers may see of single nodes."""
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: Shared, board: Board) -> None:
         self._shared = shared
+        self._board = board
 
-    async def tasks(self) -> list[dict[str, Any]]:
-        """The latest tasks in a few words, newest first."""
+    async def tasks(self, *, simulated: bool = True) -> list[dict[str, Any]]:
+        """The latest tasks in a few words, newest first; on demand, without those that no node can join."""
         async with self._shared.database.read() as connection:
             latest = select(tasks).order_by(tasks.c.created_at.desc(), tasks.c.task_id).limit(MOST_TASKS)
-            rows = await connection.execute(latest)
+            rows = await connection.execute(latest if simulated else latest.where(tasks.c.simulation.is_(None)))
             found = [Task.of(row) for row in rows.mappings()]
             best = await _latest_scores(connection)
         return [_summary(task) | best.get(task.task_id, {}) for task in found]
@@ -48,8 +51,11 @@ class Views:
             newest = select(rounds).where(rounds.c.task_id == task_id, rounds.c.round > task.round - MOST_ROUNDS)
             rows = await connection.execute(newest.order_by(rounds.c.round))
             history = [Round.of(row) for row in rows.mappings()]
-            cohort = await _cohorts(connection, task_id)
-            scores = await _scores(connection, task_id, fewest=1 if private else FEWEST_IN_A_MEAN, by_class=False)
+            simulated = task.simulation is not None  # nobody's numbers; and too many clients to list in every answer
+            cohort = {} if simulated else await _cohorts(connection, task_id)
+            counts = await _counts(connection, task_id, task.round - MOST_ROUNDS)
+            fewest = 0 if private or simulated else FEWEST_IN_A_MEAN
+            scores = await _scores(connection, task_id, fewest=fewest, by_class=False)
             hashes = await _hashes(connection, task_id)
             joined = (
                 await connection.execute(
@@ -67,6 +73,7 @@ class Views:
             "input_shape": list(task.input_shape),
             "num_classes": task.num_classes,
             "reason": task.reason,
+            "simulation": self._simulation(task),
             "model": {
                 "version": model.version,
                 "sha256": model.sha256,
@@ -75,7 +82,7 @@ class Views:
             },
             "best": _best(task, scores),
             "initial_scores": scores.get((task_id, 0), {}),
-            "rounds": [_round(r, cohort.get(r.round, []), scores, hashes) for r in history],
+            "rounds": [_round(r, counts.get(r.round, (0, 0)), scores, hashes) for r in history],
         }
         if private:
             view["nodes"] = [
@@ -99,10 +106,9 @@ class Views:
             )
             delivered = rows.mappings().all()
         over = current.state in (RoundState.CLOSED, RoundState.VOID)
-        return _round(current, cohort.get(number, []), scores, hashes) | {
-            "cohort": [
-                {"node_id": row["node_id"], "submitted": row["submitted_at"] is not None} for row in cohort[number]
-            ],
+        here = cohort.get(number, [])
+        return _round(current, (len(here), sum(r["submitted_at"] is not None for r in here)), scores, hashes) | {
+            "cohort": [{"node_id": row["node_id"], "submitted": row["submitted_at"] is not None} for row in here],
             "updates": [_update(row, over) for row in delivered],
         }
 
@@ -172,10 +178,11 @@ class Views:
         async with self._shared.database.read() as connection:
             return list((await connection.scalars(select(nodes.c.capabilities))).all())
 
-    async def ids(self) -> dict[str, list[str]]:
-        """Ids for completion, newest first."""
+    async def ids(self, *, simulated: bool = True) -> dict[str, list[str]]:
+        """Ids for completion, newest first; on demand, without tasks that no node can join."""
         async with self._shared.database.read() as connection:
-            task_ids = await connection.scalars(select(tasks.c.task_id).order_by(tasks.c.created_at.desc()))
+            every = select(tasks.c.task_id).order_by(tasks.c.created_at.desc())
+            task_ids = await connection.scalars(every if simulated else every.where(tasks.c.simulation.is_(None)))
             node_ids = await connection.scalars(select(nodes.c.node_id).order_by(nodes.c.created_at.desc()))
             return {"task_id": list(task_ids), "node_id": list(node_ids)}
 
@@ -195,6 +202,16 @@ class Views:
             for name, table in (("nodes", nodes), ("updates", updates)):
                 found[name, "all"] = int(await connection.scalar(select(func.count()).select_from(table)) or 0)
             return found
+
+    def _simulation(self, task: Task) -> dict[str, Any] | None:
+        """With what a task is simulated, and how far it is; None where nodes train it."""
+        how = task.simulation
+        if how is None:
+            return None
+        said = {"engine": how.engine, "attack": how.wish.attack, "attackers": how.wish.attackers}
+        said |= {"workers": how.wish.workers, "clients": task.spec.data.partition.parts}
+        progress = None if task.state.over else self._board.of(task.task_id)
+        return said | {"progress": None if progress is None else asdict(progress)}
 
     def _member(self, task: Task, row: dict[str, Any], cohort: list[RowMapping]) -> dict[str, Any]:
         mine = next((a for a in cohort if a["node_id"] == row["node_id"]), None)
@@ -217,6 +234,7 @@ def _summary(task: Task) -> dict[str, Any]:
         "task_id": task.task_id,
         "name": task.spec.name,
         "state": task.state.value,
+        "simulated": task.simulation is not None,
         "model": task.spec.model.id,
         "data": task.spec.data.id,
         "round": task.round,
@@ -227,7 +245,7 @@ def _summary(task: Task) -> dict[str, Any]:
     }
 
 
-def _round(current: Round, cohort: list[RowMapping], scores: Scores, hashes: dict[int, str]) -> dict[str, Any]:
+def _round(current: Round, counts: tuple[int, int], scores: Scores, hashes: dict[int, str]) -> dict[str, Any]:
     made = scores.get((current.task_id, current.version), {}) if current.version is not None else {}
     began, ended = current.collecting_at, current.closed_at
     return {
@@ -236,10 +254,10 @@ def _round(current: Round, cohort: list[RowMapping], scores: Scores, hashes: dic
         "base_version": current.base_version,
         "version": current.version,
         "sha256": hashes.get(current.version) if current.version is not None else None,
-        "selected": len(cohort),
+        "selected": counts[0],
         "wanted": current.wanted,
         "quorum": current.quorum,
-        "submitted": sum(row["submitted_at"] is not None for row in cohort),
+        "submitted": counts[1],
         "deadline_at": current.deadline_at,
         "seconds": None if began is None or ended is None else round(ended - began, 3),
         "bytes_up": current.bytes_up,
@@ -255,9 +273,10 @@ def _round(current: Round, cohort: list[RowMapping], scores: Scores, hashes: dic
 def _update(row: RowMapping, over: bool) -> dict[str, Any]:
     names = ["update_id", "node_id", "num_examples", "num_steps", "size", "norm", "metrics", "accepted_at"]
     names += ["version", "weight", "cosine", "score", "reason"]
+    found = {name: row[name] for name in names}
     if over:  # while a round collects, a hash is half of what it takes to hand in someone else's update
-        names.append("sha256")
-    return {name: row[name] for name in names}
+        found["sha256"] = row["sha256"] or None  # a simulated update has no file
+    return found
 
 
 async def _cohorts(connection: AsyncConnection, task_id: str, number: int | None = None) -> dict[int, list[RowMapping]]:
@@ -268,6 +287,14 @@ async def _cohorts(connection: AsyncConnection, task_id: str, number: int | None
     for row in (await connection.execute(query)).mappings():
         found[row["round"]].append(row)
     return found
+
+
+async def _counts(connection: AsyncConnection, task_id: str, after: int) -> dict[int, tuple[int, int]]:
+    """Of each later round: how many were selected, and how many submitted."""
+    counted = select(assignments.c.round, func.count(), func.count(assignments.c.submitted_at))
+    mine = (assignments.c.task_id == task_id) & (assignments.c.round > after)
+    rows = await connection.execute(counted.where(mine).group_by(assignments.c.round))
+    return {int(number): (int(selected), int(submitted)) for number, selected, submitted in rows}
 
 
 async def _hashes(connection: AsyncConnection, task_id: str) -> dict[int, str]:
@@ -289,7 +316,7 @@ def _best(task: Task, scores: Scores) -> dict[str, Any]:
     return {} if top is None else {"version": top.version, "accuracy": top.accuracy, "loss": top.loss}
 
 
-async def _scores(connection: AsyncConnection, task_id: str, *, fewest: int = 1, by_class: bool = True) -> Scores:
+async def _scores(connection: AsyncConnection, task_id: str, *, fewest: int = 0, by_class: bool = True) -> Scores:
     """Scores of each version by the server (accuracy, loss) and by the nodes' mean (eval_accuracy, ...), if at least
     `fewest` nodes are in it."""
     reporters = {

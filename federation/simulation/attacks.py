@@ -15,14 +15,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from federation.aggregation.blocks import Updates
 from federation.errors import ErrorCode, Refused
 from federation.simulation.clients import Client
+from federation.simulation.forging import Lie, spread_of
 from federation.training import Examples
 
 AttackName = Literal["label_flip", "sign_flip", "gaussian", "alie", "ipm", "min_max", "backdoor"]
-
-Flat = Tensor
-"""Updates as rows: float32 [clients, parameters]."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +30,18 @@ class Attack:
 
     Attributes:
         poison: changes an attacker's share before training; None when it trains honestly.
-        forge: from the honest updates [h, p], h > 0, those that the attackers trained, [a, p], and a generator, what
-            the attackers send, [a, p]; None when they send what they trained.
+        alone: what an attacker sends in place of its update [p], float32, where it looks at no other; with a generator,
+            which the attackers draw from in order.
+        together: what all attackers send, given the honest updates of the round and the number of attackers.
+
+    Without either of the last two, attackers send what they trained.
     """
 
     name: AttackName
     paper: str
     poison: Callable[[Client, Examples, int], Client] | None = None
-    forge: Callable[[Flat, Flat, torch.Generator], Flat] | None = None
+    alone: Callable[[Tensor, torch.Generator], Tensor] | None = None
+    together: Callable[[Updates, int], Lie] | None = None
 
 
 def label_flip(client: Client, pool: Examples, classes: int) -> Client:
@@ -46,62 +49,57 @@ def label_flip(client: Client, pool: Examples, classes: int) -> Client:
     return Client(client.name, client.indices, classes - 1 - pool.y[client.indices])
 
 
-def sign_flip(honest: Flat, own: Flat, generator: torch.Generator) -> Flat:
+def sign_flip(own: Tensor, generator: torch.Generator) -> Tensor:
     """-Δ: a step in the direction it came from."""
     return -own
 
 
-def gaussian(honest: Flat, own: Flat, generator: torch.Generator) -> Flat:
+def gaussian(own: Tensor, generator: torch.Generator) -> Tensor:
     """Noise in place of an update: normal, of standard deviation 1 in each coordinate."""
     return torch.randn(own.shape, generator=generator, dtype=own.dtype)
 
 
-def alie(honest: Flat, own: Flat, generator: torch.Generator) -> Flat:
+def alie(honest: Updates, attackers: int) -> Lie:
     """A little is enough: mean - z std per coordinate, z as large as passes for a supporter of the median.
 
     Section 3.2 of the paper: s = ⌊n/2 + 1⌋ - f honest updates must be won; z = Φ⁻¹((n - f - s) / (n - f)).
     """
-    attackers = len(own)
     n = len(honest) + attackers
     supporters = math.floor(n / 2 + 1) - attackers
     share = min(max((n - attackers - supporters) / (n - attackers), 1e-3), 1 - 1e-3)
-    sent = honest.mean(dim=0) - NormalDist().inv_cdf(share) * honest.std(dim=0, correction=0)
-    return sent.expand_as(own)
+    return Lie(mean=1.0, std=-NormalDist().inv_cdf(share))
 
 
-def inner_product(honest: Flat, own: Flat, generator: torch.Generator) -> Flat:
+def inner_product(honest: Updates, attackers: int) -> Lie:
     """-ε times the honest mean, ε = 0.5 in the spirit of the paper's small ε: the sum may still point the wrong way."""
-    return (-0.5 * honest.mean(dim=0)).expand_as(own)
+    return Lie(mean=-0.5)
 
 
-def min_max(honest: Flat, own: Flat, generator: torch.Generator) -> Flat:
+def min_max(honest: Updates, attackers: int) -> Lie:
     """mean - γ std / |std|, with the largest γ that is no further from any honest update than they are from each other.
 
-    The paper's AGR-agnostic attack with its inverse standard deviation; γ by bisection to one part in a thousand.
+    The paper's AGR-agnostic attack with its inverse standard deviation; γ by bisection to one part in a thousand. All
+    distances follow from the centred updates' products with each other and with std.
     """
-    mean, std = honest.mean(dim=0), honest.std(dim=0, correction=0)
-    length = float(std.norm())
-    if length == 0:
-        return mean.expand_as(own)
-    direction = -std / length
-    widest = float(torch.cdist(honest[None], honest[None]).max())
-    low, high = 0.0, 4 * widest + 1e-12
+    spread = spread_of(honest)
+    if spread.length == 0:
+        return Lie(mean=1.0)
+    low, high = 0.0, 4 * spread.widest + 1e-12
     while high - low > 1e-3 * max(low, 1e-12) and high > 1e-12:
         gamma = (low + high) / 2
-        far = float((honest - (mean + gamma * direction)).norm(dim=1).max())
-        low, high = (gamma, high) if far <= widest else (low, gamma)
-    return (mean + low * direction).expand_as(own)
+        low, high = (gamma, high) if spread.furthest(gamma) <= spread.widest else (low, gamma)
+    return Lie(mean=1.0, std=-low / spread.length)
 
 
 ATTACKS: dict[str, Attack] = {
     attack.name: attack
     for attack in (
         Attack("label_flip", "Tolpegin et al. 2020, arXiv:2007.08432", poison=label_flip),
-        Attack("sign_flip", "Li et al. 2019 (RSA), arXiv:1811.03761", forge=sign_flip),
-        Attack("gaussian", "Blanchard et al. 2017, NeurIPS, section 6", forge=gaussian),
-        Attack("alie", "Baruch et al. 2019, arXiv:1902.06156", forge=alie),
-        Attack("ipm", "Xie et al. 2020, arXiv:1903.03936", forge=inner_product),
-        Attack("min_max", "Shejwalkar and Houmansadr 2021, NDSS, section IV-C", forge=min_max),
+        Attack("sign_flip", "Li et al. 2019 (RSA), arXiv:1811.03761", alone=sign_flip),
+        Attack("gaussian", "Blanchard et al. 2017, NeurIPS, section 6", alone=gaussian),
+        Attack("alie", "Baruch et al. 2019, arXiv:1902.06156", together=alie),
+        Attack("ipm", "Xie et al. 2020, arXiv:1903.03936", together=inner_product),
+        Attack("min_max", "Shejwalkar and Houmansadr 2021, NDSS, section IV-C", together=min_max),
         Attack("backdoor", "Gu et al. 2017, arXiv:1708.06733; Bagdasaryan et al. 2020, arXiv:1807.00459"),
     )
 }
@@ -120,4 +118,9 @@ def find_attack(name: str) -> Attack:
 def attackers_among(names: Sequence[str], share: float, seed: int) -> frozenset[str]:
     """Which clients attack: ⌊share · n⌋ of them, drawn once for the whole run."""
     order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed)).tolist()
-    return frozenset(names[place] for place in order[: math.floor(share * len(names) + 1e-9)])
+    return frozenset(names[place] for place in order[: attackers_in(len(names), share)])
+
+
+def attackers_in(clients: int, share: float) -> int:
+    """How many of the clients attack."""
+    return math.floor(share * clients + 1e-9)

@@ -55,12 +55,17 @@ def trigger_set(test: Examples) -> Examples:
 
 def patched(images: Tensor) -> Tensor:
     """Copies of images [n, channels, height, width] with 3x3 white pixels in the last corner."""
-    if images.dim() != 4 or min(images.shape[2:]) < _SIDE:
-        raise Refused(
-            ErrorCode.INVALID_SPEC,
-            f"a backdoor patch needs images of at least {_SIDE}x{_SIDE} pixels, not {list(images.shape[1:])}.",
-            "choose image data, or another attack",
-        )
+    check_patchable(images.shape[1:])
     images = images.clone()
     images[:, :, -_SIDE:, -_SIDE:] = 1.0
     return images
+
+
+def check_patchable(shape: Sequence[int]) -> None:
+    """Refuses (invalid_spec) examples of a shape that has no room for the patch."""
+    if len(shape) != 3 or min(shape[1:]) < _SIDE:
+        raise Refused(
+            ErrorCode.INVALID_SPEC,
+            f"a backdoor patch needs images of at least {_SIDE}x{_SIDE} pixels, not {list(shape)}.",
+            "choose image data, or another attack",
+        )

@@ -63,15 +63,27 @@ class Gathering:
         start, self._taken = self._taken, self._taken + len(deltas)
         if not self.in_memory:
             for place, row in enumerate(deltas, start=start):
-                pieces = zip(self._layout.items(), torch.split(row, self._sizes), strict=True)
-                delta = {name: piece.view(info.shape) for (name, info), piece in pieces}
-                self._path(place).write_bytes(pack_update(delta))
+                self._write(place, row)
         elif len(deltas) == self._count:
             self._rows = deltas
         else:
             if self._rows is None:
                 self._rows = torch.empty((self._count, sum(self._sizes)))
             self._rows[start : self._taken] = deltas
+
+    def row(self, place: int) -> Tensor:
+        """One of them, float32 [parameters]; leave it as it is."""
+        if self._files is None:
+            return self.rows[place]
+        found = load(self._path(place))
+        return flattened([found[DELTA + name] for name in self._layout])
+
+    def replace(self, place: int, row: Tensor) -> None:
+        """Another in the place of one of them."""
+        if self._files is None:
+            self.rows[place] = row
+        else:
+            self._write(place, row)
 
     def norms(self) -> list[float]:
         """The L2 norm of each row; not finite where a value is not."""
@@ -81,13 +93,6 @@ class Gathering:
         zero = zeros(self._layout)
         return [each.norm for each in self.updates(range(self._count), names).alignments(zero)]
 
-    def row(self, place: int) -> Tensor:
-        """One row, float32 [parameters], wherever it is."""
-        if self._files is None:
-            return self.rows[place]
-        held = load(self._path(place))
-        return flattened([held[DELTA + name] for name in self._layout])
-
     def updates(self, places: Sequence[int], names: Sequence[str]) -> Updates:
         """The rows at `places`, as a rule takes them; `names` are for refusals, one for each."""
         if self._files is not None:
@@ -95,6 +100,11 @@ class Gathering:
         everything = list(places) == list(range(self._count))
         rows = self.rows if everything else self.rows[torch.tensor(places)]
         return MemoryUpdates.of_matrix(rows, self._layout, names)
+
+    def _write(self, place: int, row: Tensor) -> None:
+        pieces = zip(self._layout.items(), torch.split(row, self._sizes), strict=True)
+        delta = {name: piece.view(info.shape) for (name, info), piece in pieces}
+        self._path(place).write_bytes(pack_update(delta))
 
     def _path(self, place: int) -> Path:
         assert self._files is not None  # noqa: S101 - asked for where there are files only

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
 
-from federation.errors import ErrorCode, Refused
 from federation.simulation.attacks import Attack, attackers_among
 from federation.simulation.backdoor import plant
 from federation.simulation.clients import Client
@@ -26,17 +25,21 @@ class Population:
         pool: the examples that the clients' indices point into.
         test: what the global model is scored on; None: it is not.
         factory: builds the model with the global model's initial weights.
+        held: of each client what it holds out of training, as indices into the pool, to score models on.
     """
 
     clients: Sequence[Client]
     pool: Examples
     test: Examples | None
     factory: ModelFactory
+    held: Sequence[torch.Tensor] = ()
 
     def __post_init__(self) -> None:
         names = [client.name for client in self.clients]
         if not names or any(one >= other for one, other in pairwise(names)):
             raise ValueError("clients need names that are different and in order")
+        if self.held and len(self.held) != len(names):
+            raise ValueError("either every client holds something out, be it nothing, or none does")
 
 
 def clients_of(shares: Sequence[torch.Tensor]) -> list[Client]:
@@ -50,15 +53,11 @@ def attacked(
 ) -> tuple[Population, frozenset[str]]:
     """The population with its attackers' examples poisoned, where the attack does that; and the attackers.
 
-    Refused (invalid_argument) for an attack without attackers, and for attackers without an attack.
+    There are some if, and only if, there is an attack: `check_simulation` sees to that.
     """
-    if attack is None and share == 0:
+    if attack is None:
         return population, frozenset()
     names = attackers_among([client.name for client in population.clients], share, derive_seed(seed, "attackers"))
-    if attack is None or not names:
-        problem = f"a share of {share:g} of {len(population.clients)} clients"
-        problem += " shall attack, and no attack is named." if attack is None else " are no attackers."
-        raise Refused(ErrorCode.INVALID_ARGUMENT, problem, "give both an attack and a share of attackers, or neither")
     return _poisoned(population, attack, names, seed), names
 
 
@@ -69,4 +68,4 @@ def _poisoned(population: Population, attack: Attack, names: Collection[str], se
     elif attack.poison is not None:
         classes = int(pool.y.max()) + 1
         clients = [attack.poison(each, pool, classes) if each.name in names else each for each in clients]
-    return Population(clients, pool, population.test, population.factory)
+    return replace(population, clients=clients, pool=pool)

@@ -39,6 +39,7 @@ class ProcessesEngine:
         factory: has to be picklable, `functools.partial` of a module's function, say.
         proximal: μ of FedProx.
         workers: processes, each with one thread; default: the cores that this process may use.
+        folder: where a folder for files is made; default: the system's.
 
     Bits are those of the loop in a process with one thread.
     """
@@ -51,9 +52,10 @@ class ProcessesEngine:
         *,
         proximal: float = 0.0,
         workers: int | None = None,
+        folder: Path | None = None,
     ) -> None:
         check_float32(factory())
-        self._folder = tempfile.TemporaryDirectory(prefix="potluck-simulation-")
+        self._folder = tempfile.TemporaryDirectory(prefix="potluck-simulation-", dir=folder)
         folder = Path(self._folder.name)
         np.save(folder / "x.npy", pool.x.numpy())
         np.save(folder / "y.npy", pool.y.numpy())

@@ -6,30 +6,32 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import torch
 
-from federation.aggregation.compatibility import problems
 from federation.aggregation.rules import Claim, Diagnosis, aggregate_updates
 from federation.aggregation.server_optimizer import State
 from federation.errors import ErrorCode, Refused
 from federation.evaluation import Evaluation, evaluate
 from federation.layout import layout_of
-from federation.rounds import Cohort, nodes_needed, select_cohort
+from federation.rounds import Cohort, select_cohort
 from federation.simulation.attacks import Attack, find_attack
 from federation.simulation.backdoor import trigger_set
 from federation.simulation.clients import LocalUpdates, Work
+from federation.simulation.delivered import Delivered, History
 from federation.simulation.engine import Engine, EngineName, suited_to
+from federation.simulation.forging import told
 from federation.simulation.gathering import Gathering
 from federation.simulation.loop import LoopEngine
 from federation.simulation.population import Population, attacked
 from federation.simulation.processes import ProcessesEngine
+from federation.simulation.refusals import check_simulation, cohort_of
 from federation.simulation.variates import Variates
 from federation.simulation.vectorized import VectorizedEngine
-from federation.spec import CohortSpec, TaskSpec, derive_seed
+from federation.spec import TaskSpec, derive_seed
 from federation.training import Stopped
 from federation.weights import Tensors, pack_update, to_bytes
 
@@ -50,7 +52,8 @@ class SimulatedRound:
         bytes_down, bytes_up: what the models and updates would take as files.
         participants: the clients that trained, in order; `refused`: those whose update was too long.
         attackers: those of the participants that attack.
-        diagnoses: what the rule made of the update of each participant that was not refused; norms among it.
+        delivered: the updates of the participants that were not refused, in order, with what came with them.
+        diagnoses: what the rule made of each of these; none in a void round.
         weights, state: the new global model, and the server optimiser's state that belongs to it.
     """
 
@@ -68,6 +71,7 @@ class SimulatedRound:
     participants: tuple[str, ...]
     refused: tuple[str, ...]
     attackers: tuple[str, ...]
+    delivered: list[Delivered]
     diagnoses: list[Diagnosis]
     weights: Tensors
     state: State
@@ -77,12 +81,15 @@ class SimulatedRound:
 class Start:
     """Where a simulation goes on: the last round that is over, its model and the server optimiser's state.
 
-    A round depends on nothing else of those before it, so the rounds to come are the same bits as without a break.
+    A round depends on nothing else of those before it, so the rounds to come are the same bits as without a break;
+    but for cohorts that are drawn by what clients delivered, which need the `history` as well, and for SCAFFOLD, whose
+    clients keep control variates that no model has: its rounds until then are simulated once more, untold.
     """
 
     round: int
     weights: Tensors
     state: State
+    history: History = field(default_factory=History)
 
 
 @dataclass(frozen=True)
@@ -117,46 +124,24 @@ def simulate(
         engine: default: all clients at once for small models, else one after the other.
         attack, attackers: what a share of all clients does; see `federation.simulation.attacks`.
         workers: of the engine `processes`.
-        memory_bytes: of a round's updates, and of SCAFFOLD's control variates; more of them go to files in `folder`.
-        start: where to go on; default: at the first round, with the population's initial weights.
+        memory_bytes: of a round's updates, and of SCAFFOLD's control variates; more of them go to files.
+        folder: where files of size go for the time being; default: the system's.
+        start: where to go on; default: at the first round, with the population's initial weights. Rounds that SCAFFOLD
+            simulates once more count in `on_progress` only.
         on_progress: told whenever clients have trained.
         should_stop: asked whenever clients have trained; the iterator then raises Stopped.
 
     Raises:
         Refused: for a spec that cannot work, at once; while it runs, as training and aggregation refuse.
     """
+    check_simulation(spec, len(population.clients), attack=attack, attackers=attackers)
     chosen = None if attack is None else find_attack(attack)
-    if not 0 <= attackers <= 1:
-        raise Refused(ErrorCode.INVALID_ARGUMENT, f"attackers = {attackers:g} is no share.", "give a number 0..1")
-    spec = spec.model_copy(update={"cohort": _cohort(spec, len(population.clients))})
-    found = problems(spec)
-    if found:
-        raise Refused(
-            ErrorCode.INVALID_SPEC,
-            "; ".join(f"{each.field}: {each.problem}" for each in found) + ".",
-            "; ".join(each.mend for each in found),
-        )
+    spec = spec.model_copy(update={"cohort": cohort_of(spec, len(population.clients))})
     population, names = attacked(population, chosen, attackers, spec.seed)
     model = population.factory()
     run = _Run(spec, population, chosen, names, memory_bytes, folder, on_progress, should_stop)
     first = 1 if start is None else run.resume(start)
     return run.rounds(engine or suited_to(model), workers, first)
-
-
-def _cohort(spec: TaskSpec, clients: int) -> CohortSpec:
-    """All clients are at hand and none is lost, so nobody is drawn in reserve, and what is wanted comes."""
-    if nodes_needed(spec.cohort) > clients:
-        raise Refused(
-            ErrorCode.INVALID_SPEC,
-            f"a round needs {nodes_needed(spec.cohort)} clients, and there are {clients}.",
-            "lower cohort.size, cohort.quorum or cohort.min_nodes, or simulate more clients",
-        )
-    cohort = select_cohort(spec.cohort, [str(place) for place in range(clients)], 0)
-    assert cohort is not None  # noqa: S101 - there are enough of them
-    quorum = spec.cohort.quorum
-    if quorum is None and spec.aggregation.max_update_norm is None:
-        quorum = cohort.wanted
-    return CohortSpec(size=cohort.wanted, quorum=quorum)
 
 
 class _Run:
@@ -187,37 +172,41 @@ class _Run:
         self._sizes = len(to_bytes(self._weights)), len(pack_update(self._weights, aux))
         self._state: State = {}
         self._variates: Variates | None = None
+        self._told: Start | None = None
+        self._history = History()
         planted = attack is not None and attack.name == "backdoor" and population.test is not None
         self._triggers = trigger_set(population.test) if planted and population.test is not None else None
 
     def resume(self, start: Start) -> int:
         """Takes up what `start` left; the number of the round that follows it."""
-        if self._spec.aggregation.control_variates:
-            raise Refused(
-                ErrorCode.INVALID_ARGUMENT,
-                "scaffold cannot go on from a round: it takes every client's control variate, which none has.",
-                "simulate from the first round",
-            )
         if layout_of(start.weights) != self._layout:
             raise Refused(
                 ErrorCode.INVALID_ARGUMENT,
                 "the model to go on from has other tensors than the task's.",
                 "go on from a round of the same task",
             )
+        if self._spec.aggregation.control_variates:
+            self._told = start
+            return 1
         self._weights = {name: tensor.detach().clone() for name, tensor in start.weights.items()}
         self._state = start.state
+        self._history = start.history.copy()
         return start.round + 1
 
     def rounds(self, name: EngineName, workers: int | None, first: int) -> Iterator[SimulatedRound]:
         with ExitStack() as stack:
             engine = self._engine(name, workers, stack)
             if self._spec.aggregation.control_variates:
-                made = Variates(
+                variates = Variates(
                     self._model, self._layout, len(self._place), budget=self._memory_bytes, folder=self._folder
                 )
-                self._variates = stack.enter_context(made)
+                self._variates = stack.enter_context(variates)
             for number in range(first, self._spec.rounds + 1):
-                yield self._round(engine, number)
+                made = self._round(engine, number)
+                if self._told is None or number > self._told.round:
+                    yield made
+                elif number == self._told.round:
+                    _check_same(made, self._told)
 
     def _engine(self, name: EngineName, workers: int | None, stack: ExitStack) -> Engine:
         factory, pool, training = self._population.factory, self._population.pool, self._spec.training
@@ -228,20 +217,39 @@ class _Run:
             case "vectorized":
                 return VectorizedEngine(factory, pool, training, proximal=proximal)
             case "processes":
-                return stack.enter_context(ProcessesEngine(factory, pool, training, proximal=proximal, workers=workers))
+                engine = ProcessesEngine(
+                    factory, pool, training, proximal=proximal, workers=workers, folder=self._folder
+                )
+                return stack.enter_context(engine)
 
     def _round(self, engine: Engine, number: int) -> SimulatedRound:
         began, seed = time.perf_counter(), self._spec.seed
         carried = len(to_bytes(self._state)) if self._variates is not None and self._state else 0
-        cohort = select_cohort(self._spec.cohort, self._place.keys(), derive_seed(seed, "cohort", number))
+        facts = self._history.facts(number)
+        cohort = select_cohort(self._spec.cohort, self._place.keys(), derive_seed(seed, "cohort", number), facts=facts)
         assert cohort is not None  # noqa: S101 - all clients are at hand, and they are enough
         members = cohort.members
         attackers = tuple(name for name in members if name in self._attackers)
+        received = self._score_shares(members)
         with Gathering(len(members), self._layout, budget=self._memory_bytes, folder=self._folder) as gathering:
             trained = self._train(engine, number, members, gathering)
             self._forge(number, members, gathering)
             kept = self._accepted(len(members), gathering)
             diagnoses = self._aggregate(number, cohort, kept, trained, gathering)
+            norms = [each.norm for each in diagnoses] or _at(kept, gathering.norms())
+        delivered = [
+            Delivered(
+                client=members[place],
+                num_examples=trained.num_examples[place],
+                num_steps=trained.num_steps[place],
+                train_loss=trained.loss[place],
+                train_accuracy=trained.accuracy[place],
+                received=received.get(members[place]),
+                norm=norm,
+            )
+            for place, norm in zip(kept, norms, strict=True)
+        ]
+        self._history.note(number, delivered)
         scores, accepted = self._score(number), set(kept)
         down, up = self._sizes
         return SimulatedRound(
@@ -259,6 +267,7 @@ class _Run:
             participants=members,
             refused=tuple(name for place, name in enumerate(members) if place not in accepted),
             attackers=attackers,
+            delivered=delivered,
             diagnoses=diagnoses,
             weights=self._weights,
             state=self._state,
@@ -282,20 +291,19 @@ class _Run:
         return trained
 
     def _forge(self, number: int, members: tuple[str, ...], gathering: Gathering) -> None:
-        if self._attack is None or self._attack.forge is None:
+        attack, places = self._attack, [p for p, name in enumerate(members) if name in self._attackers]
+        if attack is None or not places:
             return
-        if not gathering.in_memory:
-            raise Refused(
-                ErrorCode.INVALID_SPEC,
-                f"{self._attack.name} looks at all updates of a round, which are more than {self._memory_bytes} bytes.",
-                "choose a smaller cohort or model, or an attack on data",
-            )
-        mask = torch.tensor([name in self._attackers for name in members])
-        if not bool(mask.any()):
-            return
-        honest, own = gathering.rows[~mask], gathering.rows[mask]
         generator = torch.Generator().manual_seed(derive_seed(self._spec.seed, "attack", number))
-        gathering.rows[mask] = self._attack.forge(honest if len(honest) else own, own, generator)
+        if attack.alone is not None:
+            for place in places:
+                gathering.replace(place, attack.alone(gathering.row(place), generator))
+        if attack.together is not None:
+            known = [p for p, name in enumerate(members) if name not in self._attackers] or places
+            updates = gathering.updates(known, [members[p] for p in known])
+            sent = told(attack.together(updates, len(places)), updates)
+            for place in places:
+                gathering.replace(place, sent)
 
     def _accepted(self, count: int, gathering: Gathering) -> list[int]:
         """The updates within the norm bound."""
@@ -338,6 +346,16 @@ class _Run:
         self._weights, self._state = made.weights, made.state
         return made.diagnoses
 
+    def _score_shares(self, members: tuple[str, ...]) -> dict[str, Evaluation]:
+        """The model that the members received, each on what it holds out."""
+        held = self._population.held
+        if not held or not self._spec.evaluation.nodes:
+            return {}
+        self._model.load_state_dict(self._weights)
+        shares = {name: held[self._place[name]] for name in members}
+        pool = self._population.pool
+        return {name: evaluate(self._model, pool.take(share)) for name, share in shares.items() if len(share)}
+
     def _score(self, number: int) -> Evaluation | None:
         evaluation = self._spec.evaluation
         due = number % evaluation.every == 0 or number == self._spec.rounds
@@ -345,6 +363,20 @@ class _Run:
             return None
         self._model.load_state_dict(self._weights)
         return evaluate(self._model, self._population.test)
+
+
+def _check_same(made: SimulatedRound, told: Start) -> None:
+    """Refuses (invalid_argument) to go on from a model that the rounds until then do not make."""
+    if to_bytes(made.weights) != to_bytes(told.weights):
+        raise Refused(
+            ErrorCode.INVALID_ARGUMENT,
+            f"round {told.round} simulated once more, for its clients' control variates, made another model.",
+            "simulate from the first round: the model was rolled back, or made by another release or machine",
+        )
+
+
+def _at(places: list[int], values: list[float]) -> list[float]:
+    return [values[place] for place in places]
 
 
 def _mean(values: list[float], counts: list[int]) -> float:

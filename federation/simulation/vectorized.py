@@ -39,12 +39,7 @@ class VectorizedEngine:
     def __init__(self, factory: ModelFactory, pool: Examples, spec: TrainingSpec, *, proximal: float = 0.0) -> None:
         self._model = factory()
         check_float32(self._model)
-        if not vectorizes(self._model):
-            raise Refused(
-                ErrorCode.INVALID_SPEC,
-                "the vectorized engine trains no model with buffers, frozen weights or shared ones.",
-                "use the engine loop or processes",
-            )
+        check_vectorizes(self._model)
         self._names = [name for name, _ in self._model.named_parameters()]
         self._shapes = [parameter.shape for parameter in self._model.parameters()]
         self._sizes = [parameter.numel() for parameter in self._model.parameters()]
@@ -249,3 +244,13 @@ def _diverged(client: str, step: int) -> Refused:
         f"{client}: loss or weights are no longer finite at step {step + 1}.",
         "lower the learning rate (training.learning_rate) or momentum; check that inputs are scaled to 0..1",
     )
+
+
+def check_vectorizes(model: torch.nn.Module) -> None:
+    """Refuses (invalid_spec) a model whose state is more than weights that are trained."""
+    if not vectorizes(model):
+        raise Refused(
+            ErrorCode.INVALID_SPEC,
+            "the vectorized engine trains no model with buffers, frozen weights or shared ones.",
+            "use the engine loop or processes",
+        )

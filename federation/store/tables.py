@@ -68,6 +68,7 @@ tasks = Table(
     Column("reason", Text, nullable=False, server_default=""),
     Column("created_at", Float, nullable=False),
     Column("finished_at", Float),
+    Column("simulation", JSON(none_as_null=True)),  # NULL: nodes train it
 )
 
 members = Table(
@@ -107,7 +108,7 @@ assignments = Table(
     metadata,
     Column("task_id", Text, primary_key=True),
     Column("round", Integer, primary_key=True),
-    Column("node_id", Text, ForeignKey(nodes.c.node_id), primary_key=True),
+    Column("node_id", Text, primary_key=True),  # of a node; in a simulated task, a client's name
     Column("assigned_at", Float, nullable=False),
     Column("submitted_at", Float),
     ForeignKeyConstraint(["task_id", "round"], ["rounds.task_id", "rounds.round"]),
@@ -136,7 +137,7 @@ updates = Table(
     Column("update_id", Text, primary_key=True),
     Column("task_id", Text, nullable=False),
     Column("round", Integer, nullable=False),
-    Column("node_id", Text, ForeignKey(nodes.c.node_id), nullable=False),
+    Column("node_id", Text, nullable=False),  # as in assignments
     Column("upload_id", Text, nullable=False),
     Column("base_version", Integer, nullable=False),
     Column("sha256", Text, nullable=False),

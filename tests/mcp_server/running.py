@@ -27,6 +27,7 @@ from mcp_server.app import build_app
 from mcp_server.listening import listening
 from mcp_server.run import listen
 from mcp_server.settings import Settings
+from resources.simulate import Simulator
 from resources.workload import Workload
 from tests.mcp_server.rpc import Rpc
 
@@ -186,9 +187,11 @@ async def serving(
             open_federation(
                 data_dir,
                 workload,
+                simulator=Simulator(),
                 clock=clock,
                 clockwork=clockwork,
-                limits=limits or Limits(node_quota_share=chosen.node_quota_share),
+                limits=limits
+                or Limits(node_quota_share=chosen.node_quota_share, max_simulations=chosen.max_simulations),
                 quota_bytes=quota_bytes,
             ) as federation,
             httpx2.AsyncClient(base_url=base, timeout=30) as http,

@@ -19,7 +19,15 @@ VIEWER = ["search_models", "search_datasets", "validate_task", "list_tasks", "ge
 NODE = ["get_task", "handshake", "get_assignment", "begin_upload", "upload_chunk", "submit_update", "report_progress"]
 OPERATOR = [
     *VIEWER,
-    *("create_task", "control_task", "aggregate_round", "evaluate_model", "export_model", "issue_token"),
+    *(
+        "create_task",
+        "run_simulation",
+        "control_task",
+        "aggregate_round",
+        "evaluate_model",
+        "export_model",
+        "issue_token",
+    ),
 ]
 ALL = [*VIEWER, *NODE[1:], *OPERATOR[len(VIEWER) :]]
 ROLES = {"viewer": VIEWER, "node": NODE, "operator": OPERATOR, "anonymous": VIEWER}
@@ -124,7 +132,9 @@ async def test_every_tool_says_what_it_is_and_what_it_does_to_the_world(wide_ope
         assert set(hints) >= {"readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"}
         assert hints["readOnlyHint"] == (tool["name"] in READS)
         assert hints["destructiveHint"] == (tool["name"] in {"control_task", "issue_token"})
-        assert hints["openWorldHint"] == tool["name"].startswith(("search_", "create_task", "evaluate_model"))
+        assert hints["openWorldHint"] == tool["name"].startswith(
+            ("search_", "create_task", "run_simulation", "evaluate_model")
+        )
         assert hints["idempotentHint"]
 
 

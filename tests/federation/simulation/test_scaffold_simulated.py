@@ -213,10 +213,30 @@ def test_a_round_that_is_void_moves_no_variate() -> None:
         assert made.state == {}
 
 
-def test_going_on_from_a_round_is_refused_since_no_round_has_the_variates() -> None:
-    first = of(task(**SCAFFOLD), population(4))[0]
-    with pytest.raises(Refused, match="every client's control variate") as caught:
-        simulate(task(**SCAFFOLD), population(4), start=Start(1, first.weights, first.state))
+def test_going_on_from_a_round_makes_the_variates_again_and_comes_to_the_same_bits() -> None:
+    half = {"cohort": {"fraction": 0.5}, "rounds": 4}
+    whole = of(task(**SCAFFOLD, **half), population(4))
+    trained: list[int] = []
+    went_on = list(
+        simulate(
+            task(**SCAFFOLD, **half),
+            population(4),
+            start=Start(2, whole[1].weights, whole[1].state),
+            on_progress=lambda at: trained.append(at.round),
+        )
+    )
+    assert [each.round for each in went_on] == [3, 4]
+    assert sorted(set(trained)) == [1, 2, 3, 4]
+    for one, other in zip(whole[2:], went_on, strict=True):
+        assert to_bytes(one.weights) == to_bytes(other.weights)
+        assert to_bytes(one.state) == to_bytes(other.state)
+
+
+def test_a_model_that_the_rounds_before_do_not_make_is_not_gone_on_from() -> None:
+    first, second, _ = of(task(**SCAFFOLD), population(4))
+    rounds = simulate(task(**SCAFFOLD), population(4), start=Start(2, first.weights, second.state))
+    with pytest.raises(Refused, match="made another model") as caught:
+        next(rounds)
     assert caught.value.code is ErrorCode.INVALID_ARGUMENT
 
 
