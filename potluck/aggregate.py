@@ -29,6 +29,7 @@ def run(
     rule: str,
     weights: str | None,
     options: Iterable[str],
+    mixing: str = "none",
     clients: int | None = None,
 ) -> None:
     """Write the aggregated tensors to `out`, named as in the files, and print what was done.
@@ -41,9 +42,14 @@ def run(
     use_threads(1)
     counts = _counts(weights, len(files))
     layout, prefix, second = _layout_of(files)
-    spec = _spec(rule, pairs("--option", options), weighted=counts is not None, deltas=bool(prefix))
+    spec = _spec(rule, pairs("--option", options), mixing, weighted=counts is not None, deltas=bool(prefix))
     _check_second(rule, second, clients, len(files))
-    made = _aggregate(spec, files, layout, prefix, counts or [1] * len(files), clients)
+    try:
+        made = _aggregate(spec, files, layout, prefix, counts or [1] * len(files), clients)
+    except Refused as refused:
+        if refused.code is not ErrorCode.QUORUM_MISSED:
+            raise
+        raise Refused(refused.code, refused.problem, "give more files, a lower --option f, or another rule") from None
     tensors = {prefix + name: tensor for name, tensor in made.weights.items()}
     if second:
         tensors |= {AUX + name: made.state[CONTROL + name] for name in layout}
@@ -116,13 +122,16 @@ class _about:
             raise Refused(ErrorCode.NOT_FOUND, problem, "correct the path") from None
 
 
-def _spec(rule: str, options: dict[str, int | float | bool | str], *, weighted: bool, deltas: bool) -> AggregationSpec:
+def _spec(
+    rule: str, options: dict[str, int | float | bool | str], mixing: str, *, weighted: bool, deltas: bool
+) -> AggregationSpec:
     if rule not in METHODS:
         raise Refused(ErrorCode.INVALID_ARGUMENT, f"there is no rule {rule!r}.", f"use one of {', '.join(METHODS)}")
     spec = AggregationSpec.model_validate(
         {
             "rule": rule,
             "options": options,
+            "mixing": mixing,
             "weighting": "examples" if weighted else "uniform",
             "max_examples": 10**9,
         }

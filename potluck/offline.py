@@ -97,9 +97,10 @@ def aggregate(
         str | None, typer.Option(help="Example counts of the files, e.g. 3,1; default: all the same.")
     ] = None,
     option: Annotated[list[str] | None, typer.Option(help="The rule's key=value, e.g. f=2; repeatable.")] = None,
+    mixing: Annotated[Literal["none", "nnm", "bucketing"], typer.Option(help="Before a robust rule.")] = "none",
     clients: Annotated[int | None, typer.Option(help="scaffold: how many clients the federation has.")] = None,
 ) -> None:
     """Apply an aggregation rule to safetensors files, of deltas (delta/<name>) or of plain tensors."""
     from potluck.aggregate import run
 
-    run(files, out, rule=rule, weights=weights, options=option or [], clients=clients)
+    run(files, out, rule=rule, weights=weights, options=option or [], mixing=mixing, clients=clients)

@@ -38,12 +38,15 @@ def deltas(folder: Path, count: int, dtype: torch.dtype = torch.float32) -> list
     return names
 
 
-@pytest.mark.parametrize("rule", ["fedavg", "fedadam", "krum", "median"])
-def test_deltas_come_to_what_the_rule_makes_of_them(rule: str, run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("rule", "mixing"),
+    [("fedavg", "none"), ("fedadam", "none"), ("krum", "none"), ("krum", "nnm"), ("median", "none"), ("median", "nnm")],
+)
+def test_deltas_come_to_what_the_rule_makes_of_them(rule: str, mixing: str, run: Run, tmp_path: Path) -> None:
     names = deltas(tmp_path, 7)
-    assert run("--rule", rule, "--out", "out.safetensors", *names) == 0
+    assert run("--rule", rule, "--mixing", mixing, "--out", "out.safetensors", *names) == 0
     (tmp_path / "base").write_bytes(to_bytes({"w": torch.zeros(5, 3), "b": torch.zeros(())}))
-    spec = AggregationSpec.model_validate({"rule": rule, "weighting": "uniform"})
+    spec = AggregationSpec.model_validate({"rule": rule, "mixing": mixing, "weighting": "uniform"})
     made = aggregate(spec, tmp_path / "base", [Contribution(n, "u", tmp_path / n, 1, 1) for n in names])
     assert (tmp_path / "out.safetensors").read_bytes() == pack_update(made.weights)
 
@@ -87,7 +90,8 @@ def test_the_result_may_take_the_place_of_a_file(run: Run, tmp_path: Path) -> No
     ("arguments", "words"),
     [
         (["--rule", "mean", "0", "1"], "there is no rule 'mean'"),
-        (["--rule", "krum", "0", "1"], "krum has no answer for 2 updates"),
+        (["--rule", "krum", "0", "1"], "krum has no answer for 2 updates. Mend: give more files"),
+        (["--mixing", "nnm", "0", "1"], "nnm prepares updates for a robust rule"),
         (["--rule", "krum", "--weights", "1,2", "0", "1"], "krum counts heads"),
         (["--rule", "fednova", "0", "1"], "how many steps"),
         (["--rule", "scaffold", "0", "1"], "control variates"),
