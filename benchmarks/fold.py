@@ -59,7 +59,8 @@ def once(way: str, folder: Path, count: int) -> dict[str, float]:
     """Folds `count` updates one way; bytes, seconds and memory. For a process of its own."""
     import torch
 
-    from federation.aggregation.rules import Contribution, aggregate
+    from federation.aggregation.contributions import Contribution
+    from federation.aggregation.rules import aggregate
     from federation.spec import AggregationSpec
 
     tiny = [Contribution("node", "up", folder / "tiny-update", 1, 1)]

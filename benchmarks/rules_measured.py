@@ -14,7 +14,8 @@ import torch
 
 from benchmarks.process import Peak, memory
 from benchmarks.rules import FEW
-from federation.aggregation.rules import Contribution, aggregate
+from federation.aggregation.contributions import Contribution
+from federation.aggregation.rules import aggregate
 from federation.spec import AggregationSpec, TrainingSpec
 
 

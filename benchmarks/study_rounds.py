@@ -23,7 +23,8 @@ from benchmarks.study_cells import Cell, Outcome, Row
 from federation.errors import ErrorCode, Refused
 from federation.simulation.engine import ModelFactory
 from federation.simulation.population import Population
-from federation.simulation.run import SimulatedRound, Start, simulate
+from federation.simulation.run import simulate
+from federation.simulation.simulated_round import SimulatedRound, Start
 from federation.spec import AggregationSpec, CohortSpec, TaskSpec, TrainingSpec, parse_spec
 from federation.training import Stopped
 from resources.simulate import population_of

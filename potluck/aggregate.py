@@ -9,10 +9,11 @@ from pathlib import Path
 import typer
 
 from federation.aggregation.compatibility import Cell, option_problems, refusals
+from federation.aggregation.contributions import Claim
 from federation.aggregation.files import FileUpdates
 from federation.aggregation.fold import zeros
 from federation.aggregation.methods import METHODS, Kind
-from federation.aggregation.rules import Aggregate, Claim, aggregate_updates
+from federation.aggregation.rules import Aggregate, aggregate_updates
 from federation.aggregation.scaffold import CONTROL, two_sets
 from federation.errors import ErrorCode, Refused
 from federation.layout import DTYPES, Layout, read_layout, shown

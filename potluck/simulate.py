@@ -12,7 +12,8 @@ import typer
 
 from federation.errors import ErrorCode, Refused
 from federation.simulation.engine import EngineName
-from federation.simulation.run import SimulatedRound, simulate
+from federation.simulation.run import simulate
+from federation.simulation.simulated_round import SimulatedRound
 from federation.spec import TaskSpec, parse_spec
 from federation.threads import use_threads
 from potluck.live_table import human_bytes

@@ -20,7 +20,8 @@ from federation.errors import Refused
 from federation.simulation.delivered import Heard, History
 from federation.simulation.options import Simulation
 from federation.simulation.report import RoundFiles
-from federation.simulation.run import Start, Trained, simulate
+from federation.simulation.run import simulate
+from federation.simulation.simulated_round import Start, Trained
 from federation.spec import parse_spec
 from federation.threads import use_threads
 from federation.weights import load

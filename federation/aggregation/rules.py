@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
-import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +15,7 @@ from federation.aggregation import bulyan, fednova, krum, mixing, scaffold
 from federation.aggregation.across import Reduce, reduce_across, sum_across
 from federation.aggregation.blocks import Updates, Wide
 from federation.aggregation.centered_clipping import centered_clipping
+from federation.aggregation.contributions import Claimed, Contribution, believed_steps, check_counts, in_order
 from federation.aggregation.fedadagrad import FedAdagrad
 from federation.aggregation.fedadam import FedAdam
 from federation.aggregation.fedavgm import FedAvgM
@@ -35,37 +33,11 @@ from federation.aggregation.server_optimizer import State, take_step
 from federation.aggregation.trimmed_mean import trimmed_mean
 from federation.aggregation.weighing import Weighing, tolerated
 from federation.aggregation.weighting import shares
-from federation.errors import ErrorCode, Refused
 from federation.layout import read_layout
 from federation.spec import AggregationSpec, TrainingSpec
 from federation.weights import Tensors
 
 _OPTIMIZERS = {"fedavgm": FedAvgM, "fedadagrad": FedAdagrad, "fedadam": FedAdam, "fedyogi": FedYogi}
-
-
-@dataclass(frozen=True)
-class Contribution:
-    """An accepted update: whose it is, the checked file of `delta/<name>` tensors, and the counts that weigh it."""
-
-    node_id: str
-    upload_id: str
-    path: Path
-    num_examples: int
-    num_steps: int
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A contribution without its tensors: whose it is, and the counts that weigh it."""
-
-    node_id: str
-    upload_id: str
-    num_examples: int
-    num_steps: int
-
-
-_Claimed = Claim | Contribution
-_C = TypeVar("_C", Claim, Contribution, _Claimed)
 
 
 @dataclass(frozen=True)
@@ -133,7 +105,7 @@ def aggregate(
     Refuses (bad_count) counts above the task's bound, (quorum_missed) fewer updates than the rule needs, (bad_update)
     a result that is not finite.
     """
-    ordered = _in_order(contributions)
+    ordered = in_order(contributions)
     paths, layout, changes = [each.path for each in ordered], read_layout(base), None
     if spec.control_variates:
         updates, changes = scaffold.two_sets(paths, layout)
@@ -155,7 +127,7 @@ def aggregate(
 def aggregate_updates(
     spec: AggregationSpec,
     base: Tensors | Path,
-    claims: Sequence[_Claimed],
+    claims: Sequence[Claimed],
     updates: Updates,
     *,
     training: TrainingSpec | None = None,
@@ -171,9 +143,9 @@ def aggregate_updates(
         claims: one for each of `updates`, in (node_id, upload_id) order.
         changes: of the control variates, one for each of `updates`; SCAFFOLD needs them.
     """
-    if _in_order(claims) != list(claims) or len(claims) != len(updates):
+    if in_order(claims) != list(claims) or len(claims) != len(updates):
         raise ValueError("claims are to be in (node_id, upload_id) order, one for each update")
-    _check_counts(claims, spec)
+    check_counts(claims, spec)
     method, options = METHODS[spec.rule], options_of(spec.rule, spec.options)
     if method.kind is Kind.COORDINATE:
         direction = _across(method, options, updates, spec, seed)
@@ -196,7 +168,7 @@ def aggregate_updates(
 
 
 def _mean_weights(
-    spec: AggregationSpec, ordered: Sequence[_Claimed], options: Any, training: TrainingSpec | None
+    spec: AggregationSpec, ordered: Sequence[Claimed], options: Any, training: TrainingSpec | None
 ) -> list[float]:
     parts = shares([each.num_examples for each in ordered], spec.weighting_or_default)
     if spec.rule != "fednova":
@@ -206,26 +178,9 @@ def _mean_weights(
     proximal = options.mu * training.learning_rate
     ways = [
         fednova.way(steps, momentum=training.momentum, proximal=proximal)
-        for steps in _steps(ordered, training, capped=spec.weighting_or_default == "capped")
+        for steps in believed_steps(ordered, training, capped=spec.weighting_or_default == "capped")
     ]
     return fednova.weights(parts, ways)
-
-
-def _steps(ordered: Sequence[_Claimed], training: TrainingSpec, *, capped: bool) -> list[int]:
-    """The local steps of each update, as far as they are believed: a node that claims more than its examples take
-    would stretch the steps of all others. With `capped`, no more than the median."""
-    believed = []
-    for each in ordered:
-        if type(each.num_steps) is not int or each.num_steps < 1:
-            raise Refused(
-                ErrorCode.BAD_COUNT,
-                f"{each.node_id} claims {each.num_steps!r} steps; FedNova needs a whole number of at least 1.",
-                "submit the number of optimiser steps that were taken",
-            )
-        most = training.epochs * math.ceil(each.num_examples / training.batch_size)
-        believed.append(min(each.num_steps, most, training.max_steps or most))
-    cap = statistics.median_low(believed)
-    return [min(steps, cap) for steps in believed] if capped else believed
 
 
 def _by_distance(
@@ -310,7 +265,7 @@ def _beta(options: Any, f: int, n: int) -> float:
     return f / n if options.beta is None else float(options.beta)
 
 
-def _diagnoses(ordered: Sequence[_Claimed], direction: _Direction) -> list[Diagnosis]:
+def _diagnoses(ordered: Sequence[Claimed], direction: _Direction) -> list[Diagnosis]:
     reasons = direction.reasons or {}
     return [
         Diagnosis(
@@ -323,26 +278,3 @@ def _diagnoses(ordered: Sequence[_Claimed], direction: _Direction) -> list[Diagn
         )
         for row, (each, aligned) in enumerate(zip(ordered, direction.alignments, strict=True))
     ]
-
-
-def _in_order(contributions: Iterable[_C]) -> list[_C]:
-    ordered = sorted(contributions, key=_identity)
-    for one, other in pairwise(ordered):
-        if _identity(one) == _identity(other):
-            raise ValueError(f"update {one.upload_id} of {one.node_id} is given twice")
-    return ordered
-
-
-def _check_counts(ordered: Sequence[_Claimed], spec: AggregationSpec) -> None:
-    shares([each.num_examples for each in ordered], "uniform")  # for its refusals
-    for each in ordered:
-        if each.num_examples > spec.max_examples:
-            raise Refused(
-                ErrorCode.BAD_COUNT,
-                f"{each.node_id} claims {each.num_examples} examples, above {spec.max_examples}.",
-                "raise aggregation.max_examples if the count is true, or leave the update out",
-            )
-
-
-def _identity(contribution: _Claimed) -> tuple[str, str]:
-    return contribution.node_id, contribution.upload_id

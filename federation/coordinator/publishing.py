@@ -14,7 +14,8 @@ from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from federation.aggregation.rules import Contribution, Diagnosis, aggregate
+from federation.aggregation.contributions import Contribution
+from federation.aggregation.rules import Diagnosis, aggregate
 from federation.coordinator.ports import Shared
 from federation.coordinator.records import ModelVersion, Round, Task, get_round, get_task, get_version
 from federation.coordinator.scores import movement, node_means, server_scores

@@ -104,7 +104,7 @@ async def heard_of(connection: AsyncConnection, task: Task) -> list[tuple[str, i
 
 
 async def where_it_stands(connection: AsyncConnection, shared: Shared, task: Task, current: Round) -> dict[str, Any]:
-    """What the round `current` starts from: `federation.simulation.run.Start`, as JSON and paths of blobs."""
+    """What the round `current` starts from: the `Start` of a simulation, as JSON and paths of blobs."""
     base = await get_version(connection, task.task_id, current.base_version)
     return {
         "round": current.round - 1,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from federation.evaluation import Evaluation
-from federation.simulation.run import SimulatedRound
+from federation.simulation.simulated_round import SimulatedRound
 from federation.weights import to_bytes
 
 

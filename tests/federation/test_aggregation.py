@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from federation.aggregation import fedavg
+from federation.aggregation.contributions import Contribution
 from federation.aggregation.fold import fold
-from federation.aggregation.rules import Contribution, aggregate
+from federation.aggregation.rules import aggregate
 from federation.errors import ErrorCode, Refused
 from federation.spec import AggregationSpec
 from federation.weights import Tensors, pack_update, to_bytes

@@ -14,7 +14,8 @@ import httpx2
 import pytest
 import torch
 
-from federation.simulation.run import SimulatedRound, simulate
+from federation.simulation.run import simulate
+from federation.simulation.simulated_round import SimulatedRound
 from federation.spec import parse_spec
 from federation.weights import to_bytes
 from resources.simulate import population_of

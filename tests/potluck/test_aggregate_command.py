@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from federation.aggregation.rules import Contribution, aggregate
+from federation.aggregation.contributions import Contribution
+from federation.aggregation.rules import aggregate
 from federation.spec import AggregationSpec
 from federation.weights import load, pack_update, to_bytes
 from potluck.cli import main

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from federation.aggregation.rules import Aggregate, Contribution, aggregate
+from federation.aggregation.contributions import Contribution
+from federation.aggregation.rules import Aggregate, aggregate
 from federation.spec import AggregationSpec, TrainingSpec
 from federation.weights import load, pack_update, to_bytes
 

@@ -179,7 +179,8 @@ _START = """
 import os, re, resource, sys
 from pathlib import Path
 import torch
-from federation.aggregation.rules import Contribution, aggregate
+from federation.aggregation.contributions import Contribution
+from federation.aggregation.rules import aggregate
 from federation.spec import AggregationSpec
 from federation.weights import pack_update, to_bytes
 torch.set_num_threads(1)

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 
+from federation.aggregation.contributions import Claim, Contribution
 from federation.aggregation.memory import MemoryUpdates
-from federation.aggregation.rules import Claim, Contribution, aggregate, aggregate_updates
+from federation.aggregation.rules import aggregate, aggregate_updates
 from federation.aggregation.scaffold import change, check_change, control_of, next_state
 from federation.errors import ErrorCode, Refused
 from federation.spec import AggregationSpec

@@ -12,9 +12,10 @@ import torch
 
 from federation.aggregation.across import sum_across
 from federation.aggregation.compatibility import Cell, cells, refusals
+from federation.aggregation.contributions import Claim, Contribution
 from federation.aggregation.files import FileUpdates
 from federation.aggregation.memory import MemoryUpdates
-from federation.aggregation.rules import Aggregate, Claim, Contribution, aggregate, aggregate_updates
+from federation.aggregation.rules import Aggregate, aggregate, aggregate_updates
 from federation.errors import ErrorCode, Refused
 from federation.spec import AggregationSpec, TrainingSpec
 from federation.weights import layout_of, pack_update, to_bytes

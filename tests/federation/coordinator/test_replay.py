@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from world import Node, World
 
-from federation.aggregation.rules import Contribution, aggregate
+from federation.aggregation.contributions import Contribution
+from federation.aggregation.rules import aggregate
 from federation.aggregation.server_optimizer import State
 from federation.spec import TaskSpec, derive_seed
 from federation.store.tables import model_versions, rounds, tasks, updates

@@ -18,7 +18,8 @@ from federation.simulation.clients import Work, schedule
 from federation.simulation.engine import EngineName
 from federation.simulation.loop import LoopEngine
 from federation.simulation.population import Population, clients_of
-from federation.simulation.run import SimulatedRound, Start, simulate
+from federation.simulation.run import simulate
+from federation.simulation.simulated_round import SimulatedRound, Start
 from federation.simulation.variates import Variates
 from federation.simulation.vectorized import VectorizedEngine
 from federation.spec import TaskSpec, TrainingSpec, derive_seed

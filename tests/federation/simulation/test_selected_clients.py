@@ -15,7 +15,8 @@ from federation.rounds import select_cohort
 from federation.selection import LOOK_BACK, Facts
 from federation.simulation.delivered import Heard, History
 from federation.simulation.population import Population
-from federation.simulation.run import Start, simulate
+from federation.simulation.run import simulate
+from federation.simulation.simulated_round import Start
 from federation.spec import CohortSpec, derive_seed
 from federation.weights import Tensors, to_bytes
 
