@@ -48,14 +48,17 @@ def reduce_across(updates: Updates, reduce: Reduce, mixing: Wide | None = None) 
 def sum_across(updates: Updates, weights: Sequence[float]) -> Across:
     """sum_i weights[i] * updates[i] to the bits of `Updates.weighted_sum`, each update read once for sum and diagnosis.
 
-    Updates that are too many to lie side by side are read twice, one after the other.
+    Updates that are too many to lie side by side are read twice, one after the other. Refuses (bad_update) updates that
+    hold NaN or infinity.
 
     Args:
         weights: finite factors, one for each update.
     """
     if not updates.side_by_side:
         delta = updates.weighted_sum(weights)
-        return Across(delta, list(updates.alignments(delta)))
+        found = list(updates.alignments(delta))
+        check_finite(np.square([each.norm for each in found]), updates)
+        return Across(delta, found)
     check_weights(weights)
     total, beside = zeros(updates.layout), _Beside(len(updates))
     for block in updates.blocks(exact_dtype(updates.layout), columns=_COLUMNS):
@@ -64,6 +67,7 @@ def sum_across(updates: Updates, weights: Sequence[float]) -> Across:
             if weight:
                 flat.add_(row, alpha=weight)
         beside.count(block.values, flat.numpy())
+    check_finite(beside.squares, updates)
     return Across(total, beside.alignments())
 
 

@@ -114,10 +114,14 @@ def _of_cohort(spec: TaskSpec, options: Any) -> Iterator[Problem]:
     if rule == "multi_krum" and options.m is not None and options.m > seen - f:
         problem = f"m = {options.m} of {seen} updates would average some of the f = {f} that may be Byzantine"
         yield _problem("options.m", problem, f"lower aggregation.options.m to {seen - f}, or raise cohort.quorum")
-    if rule == "trimmed_mean" and options.beta and trimmed(seen, options.beta) < f:
-        problem = f"beta = {options.beta:g} drops {trimmed(seen, options.beta)} of {seen} values at each end; "
-        problem += f"to withstand f = {f} it takes {f}"
-        yield _problem("options.beta", problem, "leave aggregation.options.beta out, raise it, or raise cohort.quorum")
+    if rule == "trimmed_mean" and options.beta is not None:
+        dropped = trimmed(seen, options.beta)
+        unprotected = options.beta == 0 and not options.f  # which one may ask for
+        if dropped < f and not unprotected:
+            problem = f"beta = {options.beta:g} drops {dropped} of {seen} values at each end; "
+            problem += f"to withstand f = {f} it takes {f}"
+            mend = "leave aggregation.options.beta out, raise it, or raise cohort.quorum"
+            yield _problem("options.beta", problem, mend)
 
 
 def _of_training(spec: TaskSpec, options: Any) -> Iterator[Problem]:

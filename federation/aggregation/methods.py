@@ -45,7 +45,7 @@ class FedAvgMOptions(Options):
 class FedAdagradOptions(Options):
     eta: float = Field(default=0.01, gt=0, le=100, description="Server's learning rate.")
     beta1: float = Field(default=0.0, ge=0, lt=1, description="Decay of the first moment.")
-    tau: float = Field(default=1e-3, gt=0, le=1, description="Degree of adaptivity: the smaller, the more adaptive.")
+    tau: float = Field(default=1e-3, ge=1e-8, le=1, description="Degree of adaptivity: the smaller, the more adaptive.")
 
 
 class FedAdamOptions(FedAdagradOptions):
@@ -57,7 +57,7 @@ class Byzantine(Options):
     f: int | None = Field(
         default=None,
         ge=0,
-        description="Byzantine updates to withstand; default: a fifth, at least one, as far as the rule can.",
+        description="Byzantine updates to withstand; default: a fifth of all, at least one, as far as the rule can.",
     )
 
 

@@ -253,7 +253,7 @@ def _mixing(
     """The mixing matrix, if there is to be one, and how many Byzantine updates the rule is to withstand."""
     matrix = mixing.buckets(n, spec.bucket_size, seed) if spec.mixing == "bucketing" else None
     count = n if matrix is None else len(matrix)
-    f = tolerated(method.name, count, options.f, method.most_byzantine(count))
+    f = tolerated(method.name, count, options.f, method.most_byzantine(count), of=n)
     if spec.mixing == "nnm":
         assert g is not None  # noqa: S101 - whoever mixes neighbours has measured distances
         matrix = mixing.nearest_neighbours(g, f)

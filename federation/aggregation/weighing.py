@@ -33,8 +33,10 @@ def uniform(n: int) -> Wide:
     return np.full(n, 1.0 / n)
 
 
-def tolerated(rule: str, n: int, f: int | None, most: int) -> int:
+def tolerated(rule: str, n: int, f: int | None, most: int, *, of: int) -> int:
     """How many of n updates may be Byzantine: `f` as asked, by default a fifth and at least one, if the rule can.
+
+    Where the n are buckets of updates, the fifth is one `of` these: each may spoil a bucket of its own.
 
     Refuses (quorum_missed) an f above what the rule tolerates among n updates, and an n that tolerates nothing.
     """
@@ -43,7 +45,7 @@ def tolerated(rule: str, n: int, f: int | None, most: int) -> int:
             ErrorCode.QUORUM_MISSED, f"{rule} has no answer for {n} updates.", "raise cohort.quorum, or change the rule"
         )
     if f is None:
-        return min(max(1, n // 5), most)
+        return min(max(1, of // 5), most)
     if f > most:
         raise Refused(
             ErrorCode.QUORUM_MISSED,

@@ -62,12 +62,14 @@ def gaussian(own: Tensor, generator: torch.Generator) -> Tensor:
 def alie(honest: Updates, attackers: int) -> Lie:
     """A little is enough: mean - z std per coordinate, z as large as passes for a supporter of the median.
 
-    Section 3.2 of the paper: s = ⌊n/2 + 1⌋ - f honest updates must be won; z = Φ⁻¹((n - f - s) / (n - f)).
+    Section 3.2 of the paper: s = ⌊n/2 + 1⌋ - f honest updates must be won; z = Φ⁻¹((n - f - s) / (n - f)). Few
+    attackers of few clients get no z above 0 by it (2 of 10; 20 of 100 get 0.29): they send the honest mean, and harm
+    nobody.
     """
     n = len(honest) + attackers
     supporters = math.floor(n / 2 + 1) - attackers
-    share = min(max((n - attackers - supporters) / (n - attackers), 1e-3), 1 - 1e-3)
-    return Lie(mean=1.0, std=-NormalDist().inv_cdf(share))
+    share = (n - attackers - supporters) / (n - attackers)
+    return Lie(mean=1.0, std=-NormalDist().inv_cdf(min(max(share, 0.5), 1 - 1e-3)))
 
 
 def inner_product(honest: Updates, attackers: int) -> Lie:

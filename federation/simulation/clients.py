@@ -80,15 +80,17 @@ def flattened(tensors: Sequence[Tensor]) -> Tensor:
     return torch.cat([tensor.reshape(-1) for tensor in tensors])
 
 
-def schedule(n: int, batch_size: int, epochs: int, total: int, seed: int) -> Tensor:
-    """Which of a client's n examples each step takes: int64 [total, batch_size], -1 where a batch is shorter.
+def schedule(n: int, batch_size: int, total: int, seed: int) -> Tensor:
+    """Which of a client's n examples each step takes: int64 [total, batch], -1 where a batch is shorter; `batch` is
+    `batch_size`, or n where that is less.
 
     The shuffles are those of `federation.training.train` with the same seed.
     """
     generator = torch.Generator().manual_seed(seed)
-    per_epoch = -(-n // batch_size)
-    steps = torch.full((epochs * per_epoch, batch_size), -1)
-    padded = steps.view(epochs, per_epoch * batch_size)
-    for epoch in range(-(-total // per_epoch)):
+    width, per_epoch = min(n, batch_size), -(-n // batch_size)
+    epochs = -(-total // per_epoch)
+    steps = torch.full((epochs * per_epoch, width), -1)
+    padded = steps.view(epochs, per_epoch * width)
+    for epoch in range(epochs):
         padded[epoch, :n] = torch.randperm(n, generator=generator)
     return steps[:total]

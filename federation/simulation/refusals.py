@@ -48,6 +48,7 @@ def cohort_of(spec: TaskSpec, clients: int) -> CohortSpec:
     quorum = spec.cohort.quorum
     if quorum is None and spec.aggregation.max_update_norm is None:
         quorum = cohort.wanted
-    return CohortSpec(
-        size=cohort.wanted, quorum=quorum, selection=spec.cohort.selection, candidates=spec.cohort.candidates
-    )
+    candidates = spec.cohort.candidates
+    if candidates is not None:  # as a draw takes it
+        candidates = max(candidates, cohort.wanted)
+    return CohortSpec(size=cohort.wanted, quorum=quorum, selection=spec.cohort.selection, candidates=candidates)

@@ -23,7 +23,7 @@ from federation.spec import TrainingSpec
 from federation.training import Examples
 from federation.weights import Tensors
 
-_BUDGET = 64 << 20  # bytes of one group's weights
+_BUDGET = 64 << 20  # bytes of one group's weights and plans
 
 
 class VectorizedEngine:
@@ -50,9 +50,20 @@ class VectorizedEngine:
 
     def train(self, weights: Tensors, work: Sequence[Work]) -> Iterator[LocalUpdates]:
         """See `Engine`."""
-        most = max(1, _BUDGET // (4 * sum(self._sizes)))
-        for start in range(0, len(work), most):
-            yield self._train_group(weights, work[start : start + most])
+        for group in self._groups(work):
+            yield self._train_group(weights, group)
+
+    def _groups(self, work: Sequence[Work]) -> Iterator[Sequence[Work]]:
+        """As many at a time as the budget has room for: each takes its weights, and a plan as long as the longest."""
+        own, longest, start = 4 * sum(self._sizes), 0, 0
+        for place, each in enumerate(work):
+            plan = 8 * _total_steps(len(each.client), self._spec) * min(len(each.client), self._spec.batch_size)
+            if place > start and (place - start + 1) * (own + max(plan, longest)) > _BUDGET:
+                yield work[start:place]
+                start, longest = place, 0
+            longest = max(longest, plan)
+        if work:
+            yield work[start:]
 
     def _train_group(self, weights: Tensors, work: Sequence[Work]) -> LocalUpdates:
         for each in work:
@@ -143,8 +154,8 @@ class _Group:
         for row, place in enumerate(order):
             client, total = work[place].client, totals[place]
             n = len(client)
-            plan = schedule(n, spec.batch_size, spec.epochs, total, work[place].seed)
-            places[row, :total] = plan[:, :width]
+            plan = schedule(n, spec.batch_size, total, work[place].seed)
+            places[row, :total, : plan.shape[1]] = plan
             indices[row, :n] = client.indices
             if lies is not None and client.labels is not None:
                 lies[row, :n] = client.labels

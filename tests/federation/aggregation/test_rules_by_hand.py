@@ -67,7 +67,16 @@ def test_beta_n_is_rounded_down_and_no_rounding_error_takes_one_away() -> None:
 
 
 def test_a_robust_rule_withstands_a_fifth_and_at_least_one() -> None:
-    assert [tolerated("median", n, None, (n - 1) // 2) for n in (1, 2, 3, 4, 9, 10, 15, 35)] == [0, 0, 1, 1, 1, 2, 3, 7]
+    assert [tolerated("median", n, None, (n - 1) // 2, of=n) for n in (1, 2, 3, 4, 9, 10, 15, 35)] == [
+        0,
+        0,
+        1,
+        1,
+        1,
+        2,
+        3,
+        7,
+    ]
     for rule in ("median", "trimmed_mean", "geometric_median"):
         assert abs(direction(rule, [[1, 0], [1, 0], [1e9, 0]])[0] - 1) < 1e-6
 

@@ -46,6 +46,14 @@ def test_updates_near_the_largest_float_are_withstood_and_described(rule: str, m
         assert done.diagnoses[3].norm == pytest.approx(abs(far) * math.sqrt(6), rel=1e-2)
 
 
+@pytest.mark.parametrize("rule", ["median", "trimmed_mean", "geometric_median", "centered_clipping"])
+@pytest.mark.parametrize("seed", range(6))
+def test_a_fifth_of_the_updates_is_withstood_in_buckets_too_unless_f_says_otherwise(rule: str, seed: int) -> None:
+    rows = np.vstack([draw(0, 16), np.full((4, 6), 1e6)])
+    found = direction(rule, rows, mixing="bucketing", bucket_size=2, seed=seed)
+    assert np.abs(found).max() < 5
+
+
 @EACH_RULE
 @EACH_MIXING
 @pytest.mark.parametrize("value", [0.0, 1e-40, -1e-45, 1e-25])

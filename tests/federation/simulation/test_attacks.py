@@ -11,7 +11,7 @@ from federation.aggregation.memory import MemoryUpdates
 from federation.simulation.attacks import ATTACKS, alie, inner_product, min_max
 from federation.simulation.forging import Lie, told
 
-NAMES = [f"client-{number}" for number in range(7)]
+NAMES = [f"client-{number}" for number in range(26)]
 
 
 def honest(seed: int = 0, *, rows: int = 7) -> torch.Tensor:
@@ -33,6 +33,16 @@ def test_a_little_is_enough_stays_z_deviations_below_the_mean() -> None:
     share = (10 - 3 - (6 - 3)) / (10 - 3)  # n = 10, f = 3: floor(10 / 2 + 1) - 3 supporters are needed
     wanted = rows.mean(dim=0) - NormalDist().inv_cdf(share) * rows.std(dim=0, correction=0)
     torch.testing.assert_close(sent(alie(updates(rows), 3), rows), wanted)
+
+
+def test_a_little_is_enough_is_as_far_as_normal_tables_say_and_never_on_the_other_side() -> None:
+    rows = honest(rows=26)
+    deviation = rows.std(dim=0, correction=0)
+    lie = sent(alie(updates(rows), 24), rows)  # of 50 the attackers need 2 more: Φ(1.4261) = 24 / 26
+    torch.testing.assert_close((rows.mean(dim=0) - lie) / deviation, torch.full((30,), 1.4261), rtol=1e-4, atol=0)
+    for attackers, others in ((2, 8), (1, 24)):
+        few = honest(rows=others)
+        torch.testing.assert_close(sent(alie(updates(few), attackers), few), few.mean(dim=0))
 
 
 def test_inner_product_manipulation_points_against_the_honest_mean() -> None:

@@ -122,7 +122,8 @@ def test_a_client_learns_the_same_whoever_trains_beside_it(monkeypatch: pytest.M
     clients, pool = ragged_clients()
     spec, weights, work = TrainingSpec(epochs=2, batch_size=8), weights_of(), work_of(clients)
     together = trained(VectorizedEngine(factory(), pool, spec), weights, work).deltas
-    monkeypatch.setattr("federation.simulation.vectorized._BUDGET", 3 * 4 * together.shape[1])  # groups of three
+    plan = 8 * (2 * 4) * 8  # of the client with 32 examples: steps of 8, as int64
+    monkeypatch.setattr("federation.simulation.vectorized._BUDGET", 3 * (4 * together.shape[1] + plan))
     engine = VectorizedEngine(factory(), pool, spec)
     assert [len(part) for part in engine.train(weights, work)] == [3, 3, 2]
     assert max(gaps(trained(engine, weights, work).deltas, together)) <= 1e-5

@@ -83,7 +83,7 @@ class Reference:
             client, y = self.people.clients[i], self.x.clone()
             total = training.epochs * -(-len(client) // training.batch_size)
             seed = derive_seed(self.spec.seed, "train", number, i)
-            plan = schedule(len(client), training.batch_size, training.epochs, total, seed)
+            plan = schedule(len(client), training.batch_size, total, seed)
             for step in plan:
                 batch = client.indices[step[step >= 0]]
                 g = self._gradient(y, pool.x[batch].double(), pool.y[batch])

@@ -55,6 +55,11 @@ def test_a_cohort_is_drawn_by_what_clients_delivered_last(cohort: dict[str, obje
     assert uniform < 8, "the facts changed who was drawn"
 
 
+def test_fewer_candidates_than_seats_are_as_many_as_seats() -> None:
+    few = {"fraction": 1.0, "selection": "power_of_choice", "candidates": 2}
+    assert len(next(simulate(task(cohort=few), ragged())).participants) == 8
+
+
 def test_what_clients_hold_out_scores_the_model_that_they_received() -> None:
     small, before = ragged(held=3), factory()()
     first = next(simulate(task(), small))
