@@ -278,6 +278,42 @@ def test_a_large_change_in_pieces_is_checked_to_its_end(tmp_path: Path) -> None:
         check_change(tmp_path / "update", layout_of(delta), None, steps=2, learning_rate=0.5, trained={"w"})
 
 
+@pytest.mark.parametrize("honest_steps", [5, 20])
+def test_the_same_formally_right_lie_every_round_moves_c_by_all_of_its_bound_and_for_good(
+    tmp_path: Path, honest_steps: int
+) -> None:
+    """What the check does not prevent: scaffold withstands nothing."""
+    clients, steps, rate, bound = 10, 5, 0.1, 2.0
+    state: dict[str, torch.Tensor] = {}
+    model = layout_of({"w": torch.zeros(1)})
+    all_of_it = bound / (steps * rate)
+
+    def play(liars: int) -> list[float]:
+        """A round; the honest nodes' deltas. Their gradients and their c_k are zero."""
+        nonlocal state
+        c = control_of(state, model)
+        lie, honest = {"w": torch.tensor([bound])}, {"w": -honest_steps * rate * c["w"]}
+        sent = [(lie, steps)] * liars + [(honest, honest_steps)] * (clients - 1)
+        changes = [change(delta, c, steps=k, learning_rate=rate, trained={"w"}) for delta, k in sent]
+        for (delta, k), moved in zip(sent, changes, strict=True):
+            (tmp_path / "update").write_bytes(pack_update(delta, moved))
+            (tmp_path / "control").write_bytes(to_bytes(state)) if state else None
+            control = tmp_path / "control" if state else None
+            check_change(tmp_path / "update", model, control, steps=k, learning_rate=rate, trained={"w"})
+        state = next_state(state, Deltas(*(float(moved["w"]) for moved in changes)), len(sent), clients)
+        return [float(honest["w"])] * (clients - 1)
+
+    play(liars=1)
+    assert float(state["c/w"]) == pytest.approx(-all_of_it / clients), "in one round a share of it"
+    for _ in range(100):
+        play(liars=1)
+    assert float(state["c/w"]) == pytest.approx(-all_of_it, rel=1e-3), "in many rounds all"
+    for _ in range(20):
+        drift = play(liars=0)
+    assert float(state["c/w"]) == pytest.approx(-all_of_it, rel=1e-3), "and it stays when the liar is gone"
+    assert drift == pytest.approx([bound * honest_steps / steps] * (clients - 1), rel=1e-3)
+
+
 # Files
 
 
