@@ -98,15 +98,18 @@ def diverged(
     return late if all((point.loss or 0.0) > limit for point in late) else []
 
 
-def verdict(points: Sequence[Point], stopping: StoppingSpec) -> Verdict | None:
-    """Whether the task ends or pauses here: target, then divergence, then plateau. None: it goes on."""
+def verdict(points: Sequence[Point], stopping: StoppingSpec, *, rolls_back: bool = True) -> Verdict | None:
+    """Whether the task ends or pauses here: target, then divergence, then plateau. None: it goes on.
+
+    `rolls_back`: whether it may be advised to go on from an older version.
+    """
     if stopping.target_accuracy is not None and (hit := reached(points, stopping.target_accuracy)) is not None:
         return Verdict(
             "finish",
             f"target accuracy {stopping.target_accuracy:g} reached in round {hit.round}, by version {hit.version}",
         )
     if stopping.on_divergence != "go_on" and (late := diverged(points)):
-        reason = _divergence(late, best(points), pause=stopping.on_divergence == "pause")
+        reason = _divergence(late, best(points), pause=stopping.on_divergence == "pause", rolls_back=rolls_back)
         return Verdict("pause" if stopping.on_divergence == "pause" else "finish", reason)
     if stopping.patience is not None and plateau(points, stopping.patience, stopping.min_delta):
         top = best(points)
@@ -138,7 +141,7 @@ def _gains(points: Sequence[Point]) -> list[float | None]:
     return [None if point.loss is None else -point.loss for point in points]
 
 
-def _divergence(late: Sequence[Point], top: Point | None, *, pause: bool) -> str:
+def _divergence(late: Sequence[Point], top: Point | None, *, pause: bool, rolls_back: bool) -> str:
     if late[-1].broken:
         what = f"the loss of version {late[-1].version} is not finite"
     else:
@@ -146,6 +149,9 @@ def _divergence(late: Sequence[Point], top: Point | None, *, pause: bool) -> str
     back = "" if top is None else f"; the best is version {top.version}"
     if not pause:
         return f"training has diverged: {what}{back}"
-    go_back = "roll_back to an earlier version" if top is None else f"roll_back with version={top.version}"
-    mend = f"control_task {go_back}, then resume; if it diverges again, lower training.learning_rate in a new task"
+    if not rolls_back:
+        mend = "cancel it, and lower training.learning_rate in a new task"
+    else:
+        go_back = "roll_back to an earlier version" if top is None else f"roll_back with version={top.version}"
+        mend = f"control_task {go_back}, then resume; if it diverges again, lower training.learning_rate in a new task"
     return f"training has diverged: {what}{back}. To mend it: {mend}"

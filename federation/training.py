@@ -130,7 +130,7 @@ class Training:
         if len(examples) == 0:
             raise Refused(ErrorCode.BAD_DATA, "there are no examples to train on.", "use a share with examples in it")
         self.at = Position()
-        self.total_steps = _total_steps(len(examples), spec)
+        self.total_steps = total_steps(len(examples), spec)
         self._model = model
         self._examples = examples
         self._spec = spec
@@ -302,6 +302,12 @@ def trained_parameters(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
     return [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
 
 
+def total_steps(n: int, spec: TrainingSpec) -> int:
+    """Steps of a round of training on n examples; the same of `Trained.num_examples`, where `max_steps` ends sooner."""
+    steps = spec.epochs * math.ceil(n / spec.batch_size)
+    return steps if spec.max_steps is None else min(steps, spec.max_steps)
+
+
 def split_holdout(examples: Examples, share: float, seed: int) -> tuple[Examples, Examples]:
     """Examples to train on and, kept from training, `share` of them (rounded down) to evaluate on; order is kept."""
     trained_on, held = held_out_places(len(examples), share, seed)
@@ -313,11 +319,6 @@ def held_out_places(n: int, share: float, seed: int) -> tuple[Tensor, Tensor]:
     held = int(n * share)
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     return order[held:].sort().values, order[:held].sort().values
-
-
-def _total_steps(n: int, spec: TrainingSpec) -> int:
-    steps = spec.epochs * math.ceil(n / spec.batch_size)
-    return steps if spec.max_steps is None else min(steps, spec.max_steps)
 
 
 def _like(a: Tensor, b: Tensor) -> bool:

@@ -48,6 +48,11 @@ class Workload:
         """Version 0 of the global model, by name."""
         return {name: tensor.detach() for name, tensor in self.build(spec).state_dict().items()}
 
+    def trained(self, spec: TaskSpec) -> frozenset[str]:
+        """Names of the tensors that training changes. Refusals as for `build`."""
+        shape, classes = self.schema_for(spec)
+        return models.trained(spec.model.id, input_shape=shape, num_classes=classes, options=spec.model.options)
+
     def evaluate(self, spec: TaskSpec, weights: Mapping[str, Tensor]) -> Evaluation | None:
         """Score `weights` on the data set's test split; None for `own` data, which the server never sees.
 

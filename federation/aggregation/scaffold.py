@@ -35,8 +35,11 @@ CONTROL = "c/"
 CLIENTS = "clients"
 """The server's state: c as `c/<name>`, float32; and N, for how many clients it is the mean (int64, a scalar)."""
 
-_TOLERANCE = 1e-3
+_TOLERANCE = 1e-5
 """How far Δc_i may be from what Δ_i makes of it, as a share of the lengths that go into it: rounding is far below."""
+
+_TINY = 1e-30
+"""How far it may be in any case: near the smallest numbers of float32 rounding is no small share of them."""
 
 
 class Summed(Protocol):
@@ -83,14 +86,23 @@ def change(
     }
 
 
-def check_change(path: Path, model: Layout, control: Path | None, *, steps: int, learning_rate: float) -> None:
+def check_change(
+    path: Path,
+    model: Layout,
+    control: Path | None,
+    *,
+    steps: int,
+    learning_rate: float,
+    trained: Collection[str],
+) -> None:
     """Refuses (bad_update) an update file whose `aux/` is not the Δc_i of its `delta/`.
 
-    Each tensor has to be -c - Δ_i / (K η), but for a thousandth of |c| + |Δ_i| / (K η); or zero, which is what a tensor
-    has that is not trained. Memory is three pieces, whatever the model.
+    A trained tensor's has to be -c - Δ_i / (K η), but for a hundred-thousandth of |c| + |Δ_i| / (K η); another's is
+    zero. Memory is three pieces, whatever the model.
 
     Args:
         control: the server's state that the node trained with; None: there was none, c is zero.
+        trained: names of the tensors that steps change.
     """
     aux, scale = aux_layout(model), -1.0 / (steps * learning_rate)
     (changes,) = in_files([path], aux, prefix=AUX, beside=prefixed(model, DELTA))
@@ -111,7 +123,14 @@ def check_change(path: Path, model: Layout, control: Path | None, *, steps: int,
         wanted.sub_(given)
         own[3] += float(wanted.dot(wanted))
     for name, (given_, moved, past_, off) in squares.items():
-        if given_ and not math.sqrt(off) <= _TOLERANCE * (math.sqrt(moved) + math.sqrt(past_)):
+        if name not in trained:
+            if given_:
+                raise Refused(
+                    ErrorCode.BAD_UPDATE,
+                    f"tensor {shown(AUX + name)} is not zero, but steps do not train {shown(name)}.",
+                    "send zeros for buffers and frozen weights: they have no control variate",
+                )
+        elif not math.sqrt(off) <= _TOLERANCE * (math.sqrt(moved) + math.sqrt(past_)) + _TINY:
             raise Refused(
                 ErrorCode.BAD_UPDATE,
                 f"tensor {shown(AUX + name)} is not the change of a control variate that {shown(DELTA + name)} makes.",

@@ -40,6 +40,10 @@ class Workload(Protocol):
         """Version 0 of the global model."""
         ...
 
+    def trained(self, spec: TaskSpec) -> frozenset[str]:
+        """Names of the model's tensors that training changes; the others are buffers and frozen weights."""
+        ...
+
     def evaluate(self, spec: TaskSpec, weights: Mapping[str, torch.Tensor]) -> Evaluation | None:
         """The score on the data set's own test examples; None where it has none."""
         ...

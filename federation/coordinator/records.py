@@ -32,6 +32,11 @@ class Task:
     finished_at: float | None
     simulation: Simulation | None = None
 
+    @property
+    def rolls_back(self) -> bool:
+        """Whether it can go on from an older version; simulated clients' control variates belong to the last round."""
+        return self.simulation is None or not self.spec.aggregation.control_variates
+
     @classmethod
     def of(cls, row: Mapping[Any, Any]) -> Self:
         """The task in a row of `tasks`."""

@@ -22,6 +22,7 @@ from federation.fault_points import reach
 from federation.identity import PublicKey, update_message
 from federation.store.events import record
 from federation.store.tables import assignments, metrics, updates
+from federation.training import total_steps
 from federation.weights import check_update, read_layout
 
 log = logging.getLogger(__name__)
@@ -123,7 +124,14 @@ class Submissions:
         norm = check_update(path, layout, max_norm=aggregation.max_update_norm, aux=second)
         if second:
             control = spool.path(model.state_sha256) if model.state_sha256 else None
-            check_change(path, layout, control, steps=num_steps, learning_rate=task.spec.training.learning_rate)
+            check_change(
+                path,
+                layout,
+                control,
+                steps=num_steps,
+                learning_rate=task.spec.training.learning_rate,
+                trained=self._shared.workload.trained(task.spec),
+            )
         return norm
 
     async def _commit(
@@ -248,6 +256,16 @@ def _check_counts(task: Task, submission: Submission) -> None:
             ErrorCode.BAD_COUNT,
             f"num_steps is {submission.num_steps}; allowed are 1..{MAX_STEPS}.",
             "report the number of optimiser steps that were taken",
+        )
+    if not task.spec.aggregation.control_variates:
+        return
+    examples, steps = submission.num_examples, total_steps(submission.num_examples, task.spec.training)
+    if submission.num_steps != steps:  # with few steps a delta passes for a great gradient
+        raise Refused(
+            ErrorCode.BAD_COUNT,
+            f"num_steps is {submission.num_steps}; this task's training takes {steps} on {examples} examples.",
+            "train epochs × ceil(num_examples / batch_size) steps, at most max_steps, all of the task's training, and "
+            "report them; num_examples are those that were trained on",
         )
 
 

@@ -176,6 +176,13 @@ class Tasks:
         await get_version(connection, task.task_id, version)
         if version == task.version:
             return
+        if not task.rolls_back:
+            raise Refused(
+                ErrorCode.WRONG_STATE,
+                f"task {task.task_id} is a simulation of {task.spec.aggregation.rule}: its clients' control variates "
+                f"belong to the last round, not to version {version}.",
+                "simulate a new task; every version that there was can still be read, scored and exported",
+            )
         current = await find_round(connection, task.task_id, task.round)
         if current is not None and current.state in (RoundState.COLLECTING, RoundState.AGGREGATING):
             raise Refused(

@@ -38,7 +38,7 @@ async def go_on(connection: AsyncConnection, task: Task, number: int, version: i
     Call it with the version's scores written: they are read in the same transaction.
     """
     await keep_fairness(connection, task, number, version, now)
-    found = verdict(await series(connection, task, number), task.spec.stopping)
+    found = verdict(await series(connection, task, number), task.spec.stopping, rolls_back=task.rolls_back)
     if found is not None and (found.action == "finish" or number >= task.spec.rounds):  # no round left to hold up
         await _finish(connection, task, version, now, found.reason)
         return True

@@ -138,7 +138,7 @@ class _Run:
             engine = self._engine(name, workers, stack)
             if self._spec.aggregation.control_variates:
                 variates = Variates(
-                    self._model, self._layout, len(self._place), budget=self._memory_bytes, folder=self._folder
+                    self._model, self._layout, list(self._place), budget=self._memory_bytes, folder=self._folder
                 )
                 self._variates = stack.enter_context(variates)
             for number in range(first, self._spec.rounds + 1):

@@ -32,18 +32,19 @@ class Variates:
     Args:
         model: whose trained parameters have variates; the others keep zeros.
         layout: of the model, all float32; its order is that of a row's columns.
-        clients: how many there are.
+        clients: the names of all, each once.
         budget: bytes of memory that all variates may take together.
         folder: where a folder for files is made; default: the system's.
     """
 
     def __init__(
-        self, model: nn.Module, layout: Layout, clients: int, *, budget: int, folder: Path | None = None
+        self, model: nn.Module, layout: Layout, clients: Sequence[str], *, budget: int, folder: Path | None = None
     ) -> None:
         self._layout = layout
         self._sizes = [info.num_values for info in layout.values()]
         self._trained = {name for name, _ in trained_parameters(model)}
-        self.in_memory = 4 * clients * sum(self._sizes) <= budget
+        self._place = {name: place for place, name in enumerate(clients)}
+        self.in_memory = 4 * len(self._place) * sum(self._sizes) <= budget
         self._rows: dict[str, Tensor] = {}
         self._files: tempfile.TemporaryDirectory[str] | None = None
         if not self.in_memory:
@@ -107,7 +108,7 @@ class Variates:
 
     def _path(self, client: str) -> Path:
         assert self._files is not None  # noqa: S101 - asked for where there are files only
-        return Path(self._files.name) / f"{client}.npy"
+        return Path(self._files.name) / f"{self._place[client]}.npy"  # a name may be anything
 
 
 class Changes:

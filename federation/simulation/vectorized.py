@@ -20,7 +20,7 @@ from federation.errors import ErrorCode, Refused
 from federation.simulation.clients import LocalUpdates, Work, flattened, schedule
 from federation.simulation.engine import ModelFactory, check_float32, vectorizes
 from federation.spec import TrainingSpec
-from federation.training import Examples
+from federation.training import Examples, total_steps
 from federation.weights import Tensors
 
 _BUDGET = 64 << 20  # bytes of one group's weights and plans
@@ -142,7 +142,7 @@ class _Group:
 
     @classmethod
     def of(cls, work: Sequence[Work], spec: TrainingSpec) -> _Group:
-        totals = [_total_steps(len(each.client), spec) for each in work]
+        totals = [total_steps(len(each.client), spec) for each in work]
         order = sorted(range(len(work)), key=lambda place: -totals[place])
         most = max(len(each.client) for each in work)
         width = min(spec.batch_size, most)
@@ -242,11 +242,6 @@ class _Optimizer:
         if self._first is not None:
             gradient = self._first[:active].mul_(spec.momentum).add_(gradient)
         weights.add_(gradient, alpha=-spec.learning_rate)
-
-
-def _total_steps(n: int, spec: TrainingSpec) -> int:
-    steps = spec.epochs * math.ceil(n / spec.batch_size)
-    return steps if spec.max_steps is None else min(steps, spec.max_steps)
 
 
 def _diverged(client: str, step: int) -> Refused:

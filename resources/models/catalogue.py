@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from federation.errors import ErrorCode
+from federation.training import trained_parameters
 from resources.models.card import Family, ModelCard, Options, Shape, Unbuildable
 from resources.models.cifar10_cnn import CIFAR10_CNN
 from resources.models.initialisation import initialise
@@ -107,6 +108,11 @@ def cost(id: str, *, input_shape: Shape, num_classes: int, options: RawOptions |
     with torch.no_grad():
         model(torch.empty((1, *input_shape), device="meta"))
     return Cost(_count(model), flops, activations + math.prod(input_shape))
+
+
+def trained(id: str, *, input_shape: Shape, num_classes: int, options: RawOptions | None = None) -> frozenset[str]:
+    """Names of the tensors that want a gradient; nothing is allocated. Refusals as for `create_model`."""
+    return frozenset(name for name, _ in trained_parameters(_skeleton(id, input_shape, num_classes, options)))
 
 
 def _count(model: nn.Module) -> int:

@@ -107,6 +107,13 @@ def test_verdicts_say_why_and_what_to_do() -> None:
     assert (stopped.action, "control_task" in stopped.reason) == ("finish", False)
     assert verdict(far, StoppingSpec(on_divergence="go_on")) is None
 
+    no_way_back = verdict(far, StoppingSpec(), rolls_back=False)
+    assert no_way_back is not None
+    assert no_way_back.action == "pause"
+    assert no_way_back.reason.endswith(
+        "version 1. To mend it: cancel it, and lower training.learning_rate in a new task"
+    )
+
     broken = verdict(losses(INF), StoppingSpec())
     assert broken is not None
     assert "version 0 is not finite" in broken.reason

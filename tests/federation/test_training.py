@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from federation.errors import ErrorCode, Refused
 from federation.spec import TrainingSpec
-from federation.training import Examples, Progress, Stopped, Training, run, split_holdout, train
+from federation.training import Examples, Progress, Stopped, Training, run, split_holdout, total_steps, train
 
 
 def two_blobs(n: int = 50) -> Examples:
@@ -91,6 +91,15 @@ def test_every_epoch_sees_every_example_once_in_another_order() -> None:
     assert (result.num_examples, result.num_steps) == (10, 6)
     assert sorted(seen[:10]) == sorted(seen[10:]) == list(range(10))
     assert seen[:10] != seen[10:]
+
+
+@pytest.mark.parametrize("n", [1, 19, 20, 21, 50])
+@pytest.mark.parametrize("epochs", [1, 3])
+@pytest.mark.parametrize("most", [None, 1, 2, 3, 4, 100])
+def test_the_examples_reported_make_the_steps_reported(n: int, epochs: int, most: int | None) -> None:
+    spec = TrainingSpec(epochs=epochs, batch_size=20, max_steps=most)
+    trained = train(linear(), two_blobs(n), spec, seed=0)
+    assert trained.num_steps == total_steps(trained.num_examples, spec)
 
 
 def test_max_steps_ends_training_early() -> None:

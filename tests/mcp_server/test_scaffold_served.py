@@ -84,11 +84,13 @@ def zeros_like_mlp() -> list[torch.Tensor]:
 
 # A second set that is wrong
 
+TEN_STEPS: dict[str, Any] = {"aggregation": {"rule": "scaffold"}, "training": {"batch_size": 10}}  # of 100 examples
+
 
 @pytest.fixture(scope="module")
 async def members(served: Served) -> list[RawNode]:
     """Both nodes of a round that stays open."""
-    return await cohort_of(served, await served.task(aggregation={"rule": "scaffold"}))
+    return await cohort_of(served, await served.task(**TEN_STEPS))
 
 
 async def cohort_of(served: Served, task_id: str) -> list[RawNode]:
@@ -160,9 +162,17 @@ async def test_a_second_set_that_is_wrong_is_refused_and_gone(
     assert not served.federation.shared.spool.has(sha256(data))
 
 
+@pytest.mark.parametrize("counts", [(100, 1), (100, 9), (100, 20), (1, 10), (101, 10), (90, 10)])
+async def test_another_number_of_steps_than_so_many_examples_take_is_refused(
+    served: Served, members: list[RawNode], counts: tuple[int, int]
+) -> None:
+    async with refused(served, "bad_count", says="this task's training takes"):
+        await members[0].submit_inline(both(0.5), num_examples=counts[0], num_steps=counts[1])
+
+
 async def test_a_change_for_another_number_of_steps_is_refused(served: Served, members: list[RawNode]) -> None:
     async with refused(served, "bad_update", says="is not the change", touches={"uploads"}):
-        await members[0].submit_inline(both(0.5), num_steps=20)
+        await members[0].submit_inline(both(0.5), num_examples=200, num_steps=20)
 
 
 async def test_a_node_that_cannot_keep_variates_may_not_join(served: Served) -> None:
@@ -174,7 +184,7 @@ async def test_a_node_that_cannot_keep_variates_may_not_join(served: Served) -> 
 
 @pytest.mark.parametrize("lane", ["raw", "chunks", "inline"])
 async def test_c_comes_on_both_lanes_and_the_next_update_is_held_against_it(served: Served, lane: str) -> None:
-    nodes = await cohort_of(served, await served.task(aggregation={"rule": "scaffold"}))
+    nodes = await cohort_of(served, await served.task(**TEN_STEPS))
     for node in nodes:
         await node.deliver(both(0.5), lane=lane)
     await served.close_due_rounds()

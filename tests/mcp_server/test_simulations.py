@@ -246,6 +246,20 @@ async def test_a_pause_lets_the_round_end_and_resume_goes_on_from_any_version(se
     await operator.call("control_task", task_id=task_id, action="cancel")
 
 
+async def test_simulated_scaffold_is_not_rolled_back_for_its_clients_variates_do_not_follow(served: Served) -> None:
+    operator, task_id = await begun(served, SMALL | {"rounds": 2000, "aggregation": {"rule": "scaffold"}})
+    await until(served, task_id, lambda task: task["version"] >= 2)
+    await operator.call("control_task", task_id=task_id, action="pause")
+    paused = await until(served, task_id, lambda task: task["rounds"][-1]["state"] == "open")
+    async with refused(served, "wrong_state", says="control variates belong to the last round"):
+        await operator.call("control_task", task_id=task_id, action="roll_back", version=1)
+    same = await operator.call("control_task", task_id=task_id, action="roll_back", version=paused["version"])
+    assert not same["new"]
+    await operator.call("control_task", task_id=task_id, action="resume")
+    await until(served, task_id, lambda task: task["version"] > paused["version"])
+    await operator.call("control_task", task_id=task_id, action="cancel")
+
+
 @pytest.mark.parametrize("rule", ["fedadam", "scaffold"])
 async def test_a_process_that_is_killed_pauses_its_task_which_resumes_to_the_same_bits(
     served: Served, rule: str

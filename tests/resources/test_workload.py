@@ -1,18 +1,21 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from federation.errors import ErrorCode, Refused
 from federation.spec import TaskSpec, parse_spec
-from federation.training import train
+from federation.training import train, trained_parameters
 from resources.datasets import catalogue
 from resources.datasets.resident import TestSets
+from resources.models import catalogue as models
 from resources.workload import Workload
 
 
@@ -42,6 +45,29 @@ def test_initial_weights_depend_on_the_tasks_seed(workload: Workload) -> None:
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["hidden.weight"], other["hidden.weight"])
     assert not any(tensor.requires_grad for tensor in first.values())
+
+
+@pytest.mark.parametrize("model", ["mlp", "mnist_cnn", "logistic"])
+def test_the_tensors_that_are_trained_are_those_of_the_model_that_nodes_build(workload: Workload, model: str) -> None:
+    task = spec(model={"id": model}, data={"id": "mnist"})
+    before = torch.get_rng_state()
+    names = workload.trained(task)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert (
+        names == {name for name, _ in trained_parameters(workload.build(task))} <= set(workload.initial_weights(task))
+    )
+
+
+def test_buffers_and_frozen_weights_are_not_among_the_tensors_that_are_trained(
+    workload: Workload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(shape: Any, classes: int, options: Any) -> nn.Module:
+        model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, classes))
+        model[0].requires_grad_(False)
+        return model
+
+    monkeypatch.setitem(models._FAMILIES, "mlp", replace(models._FAMILIES["mlp"], build=build))
+    assert workload.trained(spec()) == {"1.weight", "1.bias", "2.weight", "2.bias"}
 
 
 def test_a_trained_model_scores_better_than_its_initial_weights(workload: Workload) -> None:

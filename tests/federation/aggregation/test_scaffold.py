@@ -197,7 +197,7 @@ def claimed(folder: Path, aux: Tensors) -> None:
     """Checks an update with this second set, of 5 steps at a rate of 0.1."""
     (folder / "update").write_bytes(pack_update(DELTA, aux))
     (folder / "control").write_bytes(to_bytes(BEFORE))
-    check_change(folder / "update", layout_of(DELTA), folder / "control", steps=5, learning_rate=0.1)
+    check_change(folder / "update", layout_of(DELTA), folder / "control", steps=5, learning_rate=0.1, trained={"w"})
 
 
 def honest() -> dict[str, torch.Tensor]:
@@ -211,28 +211,57 @@ def test_an_honest_change_is_taken(tmp_path: Path) -> None:
 
 def test_a_change_computed_with_other_rounding_is_taken(tmp_path: Path) -> None:
     aux = honest()
-    claimed(tmp_path, aux | {"w": aux["w"] * (1 + 1e-5)})
+    claimed(tmp_path, aux | {"w": aux["w"] * (1 + 1e-6)})
 
 
 def test_before_the_first_round_c_is_zero(tmp_path: Path) -> None:
     aux = {"w": DELTA["w"] / -0.5, "buffer": torch.zeros(2)}
     (tmp_path / "update").write_bytes(pack_update(DELTA, aux))
-    check_change(tmp_path / "update", layout_of(DELTA), None, steps=5, learning_rate=0.1)
+    check_change(tmp_path / "update", layout_of(DELTA), None, steps=5, learning_rate=0.1, trained={"w"})
 
 
-def test_a_tensor_that_was_not_trained_may_have_no_change(tmp_path: Path) -> None:
-    claimed(tmp_path, {"w": torch.zeros(3), "buffer": torch.zeros(2)})
+def test_a_tensor_that_is_not_trained_has_no_change_however_it_moved(tmp_path: Path) -> None:
+    assert DELTA["buffer"].all()
+    claimed(tmp_path, honest() | {"buffer": torch.zeros(2)})
 
 
-@pytest.mark.parametrize(
-    ("name", "factor", "plus"), [("w", -1.0, 0.0), ("w", 1.01, 0.0), ("w", 1.0, 0.1), ("w", 1e6, 0.0), ("buffer", 0, 1)]
-)
-def test_a_change_that_the_delta_does_not_make_is_refused(
-    tmp_path: Path, name: str, factor: float, plus: float
-) -> None:
+@pytest.mark.parametrize("moved", [torch.tensor([0.0, 1e-20]), DELTA["buffer"] / -0.5], ids=["some", "as if trained"])
+def test_a_tensor_that_is_not_trained_may_have_no_other(tmp_path: Path, moved: torch.Tensor) -> None:
+    with pytest.raises(Refused, match="'aux/buffer' is not zero, but steps do not train 'buffer'") as caught:
+        claimed(tmp_path, honest() | {"buffer": moved})
+    assert caught.value.code is ErrorCode.BAD_UPDATE
+
+
+def test_a_trained_tensor_whose_change_is_left_out_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="'aux/w' is not the change"):
+        claimed(tmp_path, {"w": torch.zeros(3), "buffer": torch.zeros(2)})
+
+
+def test_a_trained_tensor_that_did_not_move_loses_c_all_the_same(tmp_path: Path) -> None:
+    def still(aux: torch.Tensor) -> None:
+        delta = {"w": torch.zeros(3), "buffer": torch.zeros(2)}
+        (tmp_path / "update").write_bytes(pack_update(delta, {"w": aux, "buffer": torch.zeros(2)}))
+        (tmp_path / "control").write_bytes(to_bytes(BEFORE))
+        update, control = tmp_path / "update", tmp_path / "control"
+        check_change(update, layout_of(delta), control, steps=5, learning_rate=0.1, trained={"w"})
+
+    still(-BEFORE["c/w"])
+    with pytest.raises(Refused, match="'aux/w' is not the change"):
+        still(torch.zeros(3))
+
+
+def test_a_change_among_the_smallest_numbers_is_taken_as_it_was_rounded(tmp_path: Path) -> None:
+    delta = {"w": torch.full((3,), 3e-38)}
+    aux = change(delta, {"w": torch.zeros(3)}, steps=1000, learning_rate=1.0, trained={"w"})
+    (tmp_path / "update").write_bytes(pack_update(delta, aux))
+    check_change(tmp_path / "update", layout_of(delta), None, steps=1000, learning_rate=1.0, trained={"w"})
+
+
+@pytest.mark.parametrize(("factor", "plus"), [(-1.0, 0.0), (1.01, 0.0), (1.0001, 0.0), (1.0, 0.1), (1e6, 0.0)])
+def test_a_change_that_the_delta_does_not_make_is_refused(tmp_path: Path, factor: float, plus: float) -> None:
     aux = honest()
-    aux[name] = aux[name] * factor + plus
-    with pytest.raises(Refused, match=f"'aux/{name}' is not the change") as caught:
+    aux["w"] = aux["w"] * factor + plus
+    with pytest.raises(Refused, match="'aux/w' is not the change") as caught:
         claimed(tmp_path, aux)
     assert caught.value.code is ErrorCode.BAD_UPDATE
     assert "num_steps = 5" in caught.value.mend
@@ -242,11 +271,47 @@ def test_a_large_change_in_pieces_is_checked_to_its_end(tmp_path: Path) -> None:
     delta = {"w": torch.randn(600_000, generator=torch.Generator().manual_seed(0))}
     aux = change(delta, {"w": torch.zeros(600_000)}, steps=2, learning_rate=0.5, trained={"w"})
     (tmp_path / "update").write_bytes(pack_update(delta, aux))
-    check_change(tmp_path / "update", layout_of(delta), None, steps=2, learning_rate=0.5)
+    check_change(tmp_path / "update", layout_of(delta), None, steps=2, learning_rate=0.5, trained={"w"})
     aux["w"][-1] += 100
     (tmp_path / "update").write_bytes(pack_update(delta, aux))
     with pytest.raises(Refused, match="'aux/w'"):
-        check_change(tmp_path / "update", layout_of(delta), None, steps=2, learning_rate=0.5)
+        check_change(tmp_path / "update", layout_of(delta), None, steps=2, learning_rate=0.5, trained={"w"})
+
+
+@pytest.mark.parametrize("honest_steps", [5, 20])
+def test_the_same_formally_right_lie_every_round_moves_c_by_all_of_its_bound_and_for_good(
+    tmp_path: Path, honest_steps: int
+) -> None:
+    """What the check does not prevent: scaffold withstands nothing."""
+    clients, steps, rate, bound = 10, 5, 0.1, 2.0
+    state: dict[str, torch.Tensor] = {}
+    model = layout_of({"w": torch.zeros(1)})
+    all_of_it = bound / (steps * rate)
+
+    def play(liars: int) -> list[float]:
+        """A round; the honest nodes' deltas. Their gradients and their c_k are zero."""
+        nonlocal state
+        c = control_of(state, model)
+        lie, honest = {"w": torch.tensor([bound])}, {"w": -honest_steps * rate * c["w"]}
+        sent = [(lie, steps)] * liars + [(honest, honest_steps)] * (clients - 1)
+        changes = [change(delta, c, steps=k, learning_rate=rate, trained={"w"}) for delta, k in sent]
+        for (delta, k), moved in zip(sent, changes, strict=True):
+            (tmp_path / "update").write_bytes(pack_update(delta, moved))
+            (tmp_path / "control").write_bytes(to_bytes(state)) if state else None
+            control = tmp_path / "control" if state else None
+            check_change(tmp_path / "update", model, control, steps=k, learning_rate=rate, trained={"w"})
+        state = next_state(state, Deltas(*(float(moved["w"]) for moved in changes)), len(sent), clients)
+        return [float(honest["w"])] * (clients - 1)
+
+    play(liars=1)
+    assert float(state["c/w"]) == pytest.approx(-all_of_it / clients), "in one round a share of it"
+    for _ in range(100):
+        play(liars=1)
+    assert float(state["c/w"]) == pytest.approx(-all_of_it, rel=1e-3), "in many rounds all"
+    for _ in range(20):
+        drift = play(liars=0)
+    assert float(state["c/w"]) == pytest.approx(-all_of_it, rel=1e-3), "and it stays when the liar is gone"
+    assert drift == pytest.approx([bound * honest_steps / steps] * (clients - 1), rel=1e-3)
 
 
 # Files

@@ -47,6 +47,9 @@ class ThreeNumbers:
     def initial_weights(self, spec: TaskSpec) -> dict[str, torch.Tensor]:
         return {"w": torch.zeros(3)}
 
+    def trained(self, spec: TaskSpec) -> frozenset[str]:
+        return frozenset({"w"})
+
     def evaluate(self, spec: TaskSpec, weights: Mapping[str, torch.Tensor]) -> Evaluation | None:
         mean = float(weights["w"].mean())
         if mean > 900:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -161,8 +162,9 @@ def test_variates_and_updates_in_files_make_the_same_bits(tmp_path: Path) -> Non
     expected = bits(of(spec, people, engine="loop"))
     going = simulate(spec, people, engine="loop", memory_bytes=0, folder=tmp_path)
     found = [next(going), next(going)]
+    names = [client.name for client in people.clients]
     held = [path.name for path in tmp_path.glob("potluck-variates-*/*.npy")]
-    assert sorted(held) == sorted({f"{name}.npy" for each in found for name in each.participants})
+    assert sorted(held) == sorted({f"{names.index(name)}.npy" for each in found for name in each.participants})
     assert bits([*found, *going]) == expected
     assert list(tmp_path.iterdir()) == [], "nothing is left of it"
 
@@ -177,6 +179,19 @@ def test_c_stays_the_mean_of_all_variates_when_only_some_take_part(monkeypatch: 
         c = torch.cat([made.state[f"c/{name}"].reshape(-1) for name in made.weights])
         torch.testing.assert_close(c, own.mean(dim=0), rtol=1e-4, atol=1e-6)
         assert bool(c.any())
+
+
+def test_clients_may_be_named_anything_where_variates_are_files(tmp_path: Path) -> None:
+    people = population(4)
+    names = ["../c", "/etc/x", "a/b", "b"]
+    odd = replace(
+        people, clients=[replace(client, name=name) for client, name in zip(people.clients, names, strict=True)]
+    )
+    spec = task(**SCAFFOLD, **LOCAL)
+    spec = spec.model_copy(update={"cohort": spec.cohort.model_copy(update={"size": 4, "quorum": 4})})
+    in_files = of(spec, odd, engine="loop", memory_bytes=0, folder=tmp_path)
+    assert bits(in_files) == bits(of(spec, odd, engine="loop"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_clients_with_the_same_examples_learn_as_with_fedavg() -> None:
