@@ -57,7 +57,7 @@ class VectorizedEngine:
         """As many at a time as the budget has room for: each takes its weights, and a plan as long as the longest."""
         own, longest, start = 4 * sum(self._sizes), 0, 0
         for place, each in enumerate(work):
-            plan = 8 * _total_steps(len(each.client), self._spec) * min(len(each.client), self._spec.batch_size)
+            plan = 8 * total_steps(len(each.client), self._spec) * min(len(each.client), self._spec.batch_size)
             if place > start and (place - start + 1) * (own + max(plan, longest)) > _BUDGET:
                 yield work[start:place]
                 start, longest = place, 0
