@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -241,10 +241,8 @@ def parse_spec(raw: Mapping[str, Any]) -> TaskSpec:
     try:
         return TaskSpec.model_validate(raw)
     except ValidationError as error:
-        problems = "; ".join(f"{problem.field}: {problem.problem}" for problem in spec_problems(error))
-        raise Refused(
-            ErrorCode.INVALID_SPEC, problems, "correct these fields; the schema is potluck://schema/task"
-        ) from None
+        mend = "correct these fields; the schema is potluck://schema/task"
+        raise Refused(ErrorCode.INVALID_SPEC, in_a_sentence(spec_problems(error)), mend) from None
 
 
 class Problem(BaseModel):
@@ -255,19 +253,33 @@ class Problem(BaseModel):
     mend: str
 
 
+def in_a_sentence(problems: Iterable[Problem]) -> str:
+    """Every problem after its field, up to one full stop."""
+    return "; ".join(f"{each.field}: {each.problem.removesuffix('.')}" for each in problems) + "."
+
+
 def spec_problems(error: ValidationError) -> list[Problem]:
     """A pydantic error as problems with dotted fields, one a field."""
     problems: dict[str, Problem] = {}
     for detail in error.errors(include_url=False, include_input=False):
-        field = ".".join(str(part) for part in _path(detail["loc"])) or "(spec)"
-        problem = Problem(field=field, problem=detail["msg"].removeprefix("Value error, "), mend=_mend(detail["type"]))
-        problems.setdefault(field, problem)
+        loc, said = detail["loc"], detail["msg"].removeprefix("Value error, ")
+        field = ".".join(_short(str(part)) for part in _path(loc)) or "(spec)"
+        if len(loc) > len(_path(loc)):  # each type that an option's value is not has an error of its own
+            said = "The name is longer than 64 characters" if loc[-1] == "[key]" else _NO_OPTION
+        problems.setdefault(field, Problem(field=field, problem=said, mend=_mend(detail["type"])))
     return list(problems.values())
 
 
+_NO_OPTION = "Input should be a finite number, true or false, or a text of at most 256 characters"
+
+
 def _path(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """A place in the spec: for an option's value, pydantic adds each type that it is not."""
-    return loc[:3] if loc[:2] == ("model", "options") else loc
+    """A place in the spec: an option ends with its name, after which pydantic adds what was tried."""
+    return loc[: loc.index("options") + 2] if "options" in loc else loc
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 64 else f"{name[:40]}…"
 
 
 def _mend(kind: str) -> str:

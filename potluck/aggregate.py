@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import typer
+from pydantic import ValidationError
 
-from federation.aggregation.compatibility import Cell, option_problems, refusals
+from federation.aggregation.compatibility import Cell, fewest_updates, option_problems, refusals
 from federation.aggregation.contributions import Claim
 from federation.aggregation.files import FileUpdates
 from federation.aggregation.fold import zeros
-from federation.aggregation.methods import METHODS, Kind
+from federation.aggregation.methods import METHODS, Kind, options_of
 from federation.aggregation.rules import Aggregate, aggregate_updates
 from federation.aggregation.scaffold import CONTROL, two_sets
 from federation.errors import ErrorCode, Refused
 from federation.layout import DTYPES, Layout, read_layout, shown
-from federation.spec import AggregationSpec, Problem
+from federation.spec import AggregationSpec, Problem, in_a_sentence, spec_problems
 from federation.threads import use_threads
-from federation.weights import AUX, DELTA, aux_layout, check_layout, check_model, chunks, prefixed
+from federation.weights import AUX, DELTA, Tensors, aux_layout, check_layout, check_model, chunks, prefixed
+from potluck.flags import for_files
 from potluck.pairs import pairs
+
+MOST_EXAMPLES = 10**9
+"""Most examples that a file may stand for; a task's spec allows no more."""
 
 
 def run(
@@ -41,42 +47,57 @@ def run(
         Refused: for files that cannot be read or are unlike, for wrong counts and options, and as rules refuse.
     """
     use_threads(1)
-    counts = _counts(weights, len(files))
+    counts = _counts(weights, files)
     layout, prefix, second = _layout_of(files)
     spec = _spec(rule, pairs("--option", options), mixing, weighted=counts is not None, deltas=bool(prefix))
     _check_second(rule, second, clients, len(files))
     try:
         made = _aggregate(spec, files, layout, prefix, counts or [1] * len(files), clients)
     except Refused as refused:
-        if refused.code is not ErrorCode.QUORUM_MISSED:
-            raise
-        raise Refused(refused.code, refused.problem, "give more files, a lower --option f, or another rule") from None
+        raise for_files(refused) from None
     tensors = {prefix + name: tensor for name, tensor in made.weights.items()}
     if second:
         tensors |= {AUX + name: made.state[CONTROL + name] for name in layout}
-    beside = out.with_name(f".{out.name}.{os.getpid()}")
+    _write(out, tensors)
+    _say(files, made, layout, prefix, spec, out)
+
+
+def _write(out: Path, tensors: Tensors) -> None:
+    """All of the file or nothing of it."""
+    beside = out.parent / f".potluck-{os.getpid()}"
     try:
         with beside.open("wb") as sink:
             sink.writelines(chunks(tensors))
         beside.replace(out)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink()
         problem = f"{out} cannot be written: {error.strerror}."
         raise Refused(ErrorCode.INVALID_ARGUMENT, problem, "give --out a path in a folder that is there") from None
-    _say(files, made, layout, prefix, rule, out)
 
 
-def _counts(weights: str | None, files: int) -> list[int] | None:
+def _counts(weights: str | None, files: Sequence[Path]) -> list[int] | None:
     if weights is None:
         return None
     parts = [part.strip() for part in weights.split(",")]
-    if not all(part.isascii() and part.isdecimal() and int(part) > 0 for part in parts) or len(parts) != files:
+    mend = "give a whole number of at least 1 for each file, in their order, with commas between: 3,1"
+    if len(parts) != len(files):
+        problem = f"--weights has {len(parts)} counts for {len(files)} files."
+        raise Refused(ErrorCode.BAD_COUNT, problem, mend)
+    return [_count(part, path, mend) for part, path in zip(parts, files, strict=True)]
+
+
+def _count(part: str, path: Path, mend: str) -> int:
+    digits = part.lstrip("0")
+    if not (part.isascii() and part.isdecimal() and digits):
+        problem = f"--weights: {shown(part)}, for {path}, is no count: counts are whole numbers of at least 1."
+        raise Refused(ErrorCode.BAD_COUNT, problem, mend)
+    if len(digits) > len(str(MOST_EXAMPLES)) or int(digits) > MOST_EXAMPLES:
+        problem = f"--weights: the count for {path} is above {MOST_EXAMPLES:,}."
         raise Refused(
-            ErrorCode.BAD_COUNT,
-            f"--weights {weights} are not the example counts of {files} files.",
-            "give a whole number of at least 1 for each file, in their order, with commas between: 3,1",
+            ErrorCode.BAD_COUNT, problem, "divide all counts by the same number: their ratios are what counts"
         )
-    return [int(part) for part in parts]
+    return int(digits)
 
 
 def _layout_of(files: Sequence[Path]) -> tuple[Layout, str, bool]:
@@ -128,15 +149,13 @@ def _spec(
 ) -> AggregationSpec:
     if rule not in METHODS:
         raise Refused(ErrorCode.INVALID_ARGUMENT, f"there is no rule {rule!r}.", f"use one of {', '.join(METHODS)}")
-    spec = AggregationSpec.model_validate(
-        {
-            "rule": rule,
-            "options": options,
-            "mixing": mixing,
-            "weighting": "examples" if weighted else "uniform",
-            "max_examples": 10**9,
-        }
-    )
+    asked = {"rule": rule, "options": options, "mixing": mixing, "max_examples": MOST_EXAMPLES}
+    try:
+        spec = AggregationSpec.model_validate(asked | {"weighting": "examples" if weighted else "uniform"})
+    except ValidationError as error:
+        mend = f"the options of {rule}: {', '.join(METHODS[rule].options.model_fields) or 'none'}"
+        refused = Refused(ErrorCode.INVALID_ARGUMENT, in_a_sentence(spec_problems(error)), mend)
+        raise for_files(refused) from None
     found = refusals(Cell(spec.rule, spec.mixing, spec.weighting_or_default)) + option_problems(spec)
     if weighted and METHODS[rule].robust:
         found = [Problem(field="--weights", problem=f"{rule} counts heads", mend="leave --weights out")]
@@ -146,11 +165,8 @@ def _spec(
         problem = f"{rule} takes a step along deltas, and these files hold plain tensors"
         found.append(Problem(field="--rule", problem=problem, mend=f"give files of {DELTA}<name>, or use fedavg"))
     if found:
-        raise Refused(
-            ErrorCode.INVALID_ARGUMENT,
-            "; ".join(f"{each.field}: {each.problem}" for each in found) + ".",
-            "; ".join(each.mend for each in found),
-        )
+        mend = "; ".join(each.mend for each in found)
+        raise for_files(Refused(ErrorCode.INVALID_ARGUMENT, in_a_sentence(found), mend))
     return spec
 
 
@@ -190,11 +206,21 @@ def _aggregate(
     return aggregate_updates(spec, nothing, claims, FileUpdates(files, layout, prefix=prefix))
 
 
-def _say(files: Sequence[Path], made: Aggregate, layout: Layout, prefix: str, rule: str, out: Path) -> None:
+def _say(files: Sequence[Path], made: Aggregate, layout: Layout, prefix: str, spec: AggregationSpec, out: Path) -> None:
     kind = f"deltas ({DELTA}<name>)" if prefix else "plain tensors"
     for path, diagnosis in zip(files, made.diagnoses, strict=True):
         weight = "" if diagnosis.weight is None else f"  weight {diagnosis.weight:.4g}"
         reason = f"  {diagnosis.reason}" if diagnosis.reason else ""
         typer.echo(f"{path}  norm {diagnosis.norm:.4g}{weight}{reason}")
+    if _withstands_nothing(spec, len(files)):
+        fewest = fewest_updates(spec, 1)
+        typer.echo(f"{spec.rule} of so few files withstands nothing: f = 0; to withstand one it takes {fewest} files")
     values = sum(info.num_values for info in layout.values())
-    typer.echo(f"{rule} of {len(files)} files of {kind}: {len(layout)} tensors, {values:,} values in {out}")
+    typer.echo(f"{spec.rule} of {len(files)} files of {kind}: {len(layout)} tensors, {values:,} values in {out}")
+
+
+def _withstands_nothing(spec: AggregationSpec, files: int) -> bool:
+    """Whether a robust rule was left to choose f, and could choose but 0."""
+    method = METHODS[spec.rule]
+    asked = options_of(spec.rule, spec.options)
+    return method.robust and asked.f is None and files < fewest_updates(spec, 1)

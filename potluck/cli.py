@@ -190,12 +190,12 @@ def watch(
     transport: Transport = "http",
     ca_file: CaFile = None,
 ) -> None:
-    """Follow a task: a line a round, until it is over."""
+    """Follow a task: a line a round, until it is over (exit code 0) or paused (3)."""
     from edge_client.endpoint import Endpoint
     from potluck.watch import watch as follow
 
     try:
-        follow(Endpoint(url, transport, token, ca_file), task)
+        raise typer.Exit(follow(Endpoint(url, transport, token, ca_file), task))
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
 

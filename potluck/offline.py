@@ -9,8 +9,10 @@ import typer
 
 
 def simulate(
-    data: Annotated[str, typer.Option(help="A data set of the catalogue.")] = "digits",
-    model: Annotated[str, typer.Option(help="A model of the catalogue.")] = "mlp",
+    data: Annotated[str, typer.Option(help="digits, mnist, fashion_mnist or cifar10.")] = "digits",
+    model: Annotated[
+        str, typer.Option(help="mlp, logistic, mnist_cnn, cifar10_cnn, mcmahan_cnn or mcmahan_2nn.")
+    ] = "mlp",
     model_option: Annotated[list[str] | None, typer.Option(help="key=value, e.g. hidden=32; repeatable.")] = None,
     clients: Annotated[int, typer.Option(min=1, max=10_000, help="Into so many shares the data are cut.")] = 10,
     fraction: Annotated[float, typer.Option(min=0, max=1, help="Share of the clients that a round takes.")] = 1.0,
@@ -38,8 +40,10 @@ def simulate(
     engine: Annotated[
         Literal["loop", "vectorized", "processes"] | None, typer.Option(help="Default: by the model's size.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="processes: how many; default: one a core.")] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Threads to train with.")] = 1,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=64, help="processes: how many; default: one a core.")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, max=256, help="Threads to train with.")] = 1,
     target_accuracy: Annotated[float | None, typer.Option(min=0, max=1, help="Stop when it is reached.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")] = 0,
     json_: Annotated[bool, typer.Option("--json", help="A JSON object a round, then a summary.")] = False,
@@ -98,7 +102,9 @@ def aggregate(
     ] = None,
     option: Annotated[list[str] | None, typer.Option(help="The rule's key=value, e.g. f=2; repeatable.")] = None,
     mixing: Annotated[Literal["none", "nnm", "bucketing"], typer.Option(help="Before a robust rule.")] = "none",
-    clients: Annotated[int | None, typer.Option(help="scaffold: how many clients the federation has.")] = None,
+    clients: Annotated[
+        int | None, typer.Option(min=1, max=10**9, help="scaffold: how many clients the federation has.")
+    ] = None,
 ) -> None:
     """Apply an aggregation rule to safetensors files, of deltas (delta/<name>) or of plain tensors."""
     from potluck.aggregate import run

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from federation.errors import ErrorCode, Refused
-from federation.spec import spec_problems
+from federation.spec import in_a_sentence, spec_problems
 
 
 def run(flags: dict[str, Any], config: Path | None, *, stdio: bool = False, token: str | None = None) -> None:
@@ -42,8 +42,7 @@ def settings_from(flags: dict[str, Any], config: Path | None) -> Any:
     try:
         return Settings(**flags)
     except ValidationError as error:
-        problems = "; ".join(f"{problem.field}: {problem.problem}" for problem in spec_problems(error))
         mend = "see `potluck serve --help`; settings come from flags, POTLUCK_… and --config"
-        raise Refused(ErrorCode.INVALID_ARGUMENT, f"{problems}.", mend) from None
+        raise Refused(ErrorCode.INVALID_ARGUMENT, in_a_sentence(spec_problems(error)), mend) from None
     except ValueError as error:  # the file is not TOML
         raise Refused(ErrorCode.INVALID_ARGUMENT, f"{config}: {error}.", "correct the file") from None

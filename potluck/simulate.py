@@ -14,8 +14,9 @@ from federation.errors import ErrorCode, Refused
 from federation.simulation.engine import EngineName
 from federation.simulation.run import simulate
 from federation.simulation.simulated_round import SimulatedRound
-from federation.spec import TaskSpec, parse_spec
+from federation.spec import TaskSpec, in_a_sentence, parse_spec
 from federation.threads import use_threads
+from potluck.flags import for_clients
 from potluck.live_table import human_bytes
 from potluck.pairs import pairs
 from resources.simulate import population_of
@@ -38,35 +39,43 @@ def run(
 ) -> None:
     """Print the rounds of the task in `raw`, whose options are lists of key=value, and a summary."""
     use_threads(threads)
-    spec = _spec(raw)
+    if workers is not None and engine != "processes":
+        mend = "give --engine processes as well, or leave --workers out"
+        raise Refused(ErrorCode.INVALID_ARGUMENT, "--workers belongs to the engine processes.", mend)
     began = time.perf_counter()
-    rounds = simulate(spec, population_of(spec), engine=engine, attack=attack, attackers=attackers, workers=workers)
     done: list[dict[str, Any]] = []
-    for each in _until(rounds, target_accuracy):
-        done.append(_facts(each))
-        if as_json:
-            typer.echo(json.dumps(done[-1]))
-        else:
-            _print_row(done[-1], first=len(done) == 1)
-    summary = _summary(done, time.perf_counter() - began, target_accuracy)
-    if as_json:
-        typer.echo(json.dumps({"summary": summary}))
-    else:
-        typer.echo(_sentence(summary))
+    try:
+        spec = _spec(raw)
+        began = time.perf_counter()
+        rounds = simulate(spec, population_of(spec), engine=engine, attack=attack, attackers=attackers, workers=workers)
+        for each in _until(rounds, target_accuracy):
+            done.append(_facts(each))
+            if as_json:
+                typer.echo(json.dumps(done[-1]))
+            else:
+                _print_row(done[-1], first=len(done) == 1)
+    except Refused as refused:
+        raise for_clients(refused) from None
+    finally:
+        if done:
+            _say(_summary(done, time.perf_counter() - began, target_accuracy), as_json=as_json)
+
+
+def _say(summary: Mapping[str, Any], *, as_json: bool) -> None:
+    typer.echo(json.dumps({"summary": summary}) if as_json else _sentence(summary))
 
 
 def _spec(raw: Mapping[str, Any]) -> TaskSpec:
     model, aggregation = dict(raw["model"]), dict(raw["aggregation"])
     model["options"] = pairs("--model-option", model["options"])
     aggregation["options"] = pairs("--option", aggregation["options"])
+    if raw["data"]["id"] == "own":
+        mend = "name a data set of the catalogue, or simulate in Python with a Population"
+        raise Refused(ErrorCode.INVALID_SPEC, "own data is on its nodes, not here.", mend)
     spec = parse_spec({**raw, "model": model, "aggregation": aggregation})
     found = Workload().check(spec)
     if found:
-        raise Refused(
-            ErrorCode.INVALID_SPEC,
-            "; ".join(f"{each.field}: {each.problem.removesuffix('.')}" for each in found) + ".",
-            "; ".join(each.mend for each in found),
-        )
+        raise Refused(ErrorCode.INVALID_SPEC, in_a_sentence(found), "; ".join(each.mend for each in found))
     return spec
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,8 @@ from potluck.client import quiet
 from potluck.live_table import LiveTable
 
 OVER = ("finished", "cancelled", "paused")
+PAUSED = 3
+"""Exit code of a watch that ended because the task is paused: it is not over."""
 LOOK_S = 0.25
 """Seconds between two looks; a round takes about that long when nobody trains."""
 
@@ -30,15 +33,33 @@ async def follow(server: Connection, task_id: str, on_look: Callable[[], None] =
             await asyncio.sleep(LOOK_S)
 
 
-def watch(endpoint: Endpoint, task_id: str) -> None:
-    """Show a task until it is over or paused, then its last accuracy."""
+def watch(endpoint: Endpoint, task_id: str, *, patience_s: float = 30) -> int:
+    """Show a task until it is over or paused, then its last accuracy; the command's exit code.
+
+    Args:
+        patience_s: how long to go on trying to reach a server that is lost or not there, in seconds of pauses.
+    """
+    waits = False
+
+    def lost(problem: str, pause: float) -> None:
+        nonlocal waits
+        if not waits:
+            print(f"waiting for {endpoint.url}: {problem}", file=sys.stderr, flush=True)
+        waits = True
+
+    def back() -> None:
+        nonlocal waits
+        waits = False
 
     async def look() -> dict[str, Any]:
-        async with Connection(endpoint, patience_s=30) as server:
+        async with Connection(endpoint, patience_s=patience_s, on_lost=lost, on_back=back) as server:
             return await follow(server, task_id)
 
     quiet()
     task = asyncio.run(look())
     scores = [each["accuracy"] for each in task["rounds"] if each["accuracy"] is not None]
     said = [task["state"], f"accuracy {scores[-1]:.3f}" if scores else "", task["reason"]]
+    if task["state"] == "paused":
+        said.append(f"resume it: potluck call {endpoint.url} control_task task_id={task_id} action=resume")
     print("; ".join(filter(None, said)))
+    return PAUSED if task["state"] == "paused" else 0

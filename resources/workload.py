@@ -134,7 +134,7 @@ class Workload:
 
 
 def _problem(field: str, refused: Refused) -> Problem:
-    return Problem(field=field, problem=refused.problem, mend=refused.mend)
+    return Problem(field=field, problem=refused.problem.removeprefix(f"{field}: "), mend=refused.mend)
 
 
 def _example(row: int, value: Any, shape: tuple[int, ...]) -> Tensor:

@@ -117,10 +117,17 @@ def refusal(refused: Refused) -> CallToolResult:
 
 def _invalid(error: ValidationError) -> Refused:
     problems = "; ".join(
-        f"{'.'.join(map(str, detail['loc']))}: {_in_words(str(detail['loc'][-1]), detail['type'], detail['msg'])}"
+        _of_argument(detail["loc"], detail["type"], detail["msg"].removeprefix("Value error, "))
         for detail in error.errors(include_url=False, include_input=False)
     )
     return Refused(ErrorCode.INVALID_ARGUMENT, f"{problems}.", "correct these arguments; tools/list has their schema")
+
+
+def _of_argument(loc: tuple[int | str, ...], kind: str, message: str) -> str:
+    """What is wrong, after the argument it is wrong with; arguments that contradict each other have no such place."""
+    if not loc:
+        return f"the arguments: {message}"
+    return f"{'.'.join(map(str, loc))}: {_in_words(str(loc[-1]), kind, message)}"
 
 
 def _in_words(field: str, kind: str, message: str) -> str:

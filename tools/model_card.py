@@ -37,7 +37,7 @@ def model_card(task: Task, lineage: dict[str, Any]) -> str:
         f"| model | `{spec.model.id}` {spec.model.options or ''} |",
         f"| input, classes | {list(task.input_shape)}, {task.num_classes} |",
         f"| data | `{spec.data.id}`, {spec.data.partition.kind} partition into {spec.data.partition.parts} |",
-        f"| rule | {spec.aggregation.rule}, weighted by {spec.aggregation.weighting} |",
+        f"| rule | {spec.aggregation.rule}, weighted by {spec.aggregation.weighting_or_default} |",
         f"| version | {lineage['version']} of task `{task.task_id}`, from version {lineage['parent']} |",
         f"| made of | {len(made_of)} updates, {examples} examples |",
         *_simulated(task),

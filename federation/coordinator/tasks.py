@@ -19,7 +19,7 @@ from federation.errors import ErrorCode, Refused
 from federation.fault_points import reach
 from federation.rounds import RoundState, TaskState
 from federation.simulation.options import Simulation, Wish
-from federation.spec import Problem, TaskSpec, parse_spec
+from federation.spec import Problem, TaskSpec, in_a_sentence, parse_spec
 from federation.store.events import record
 from federation.store.tables import model_versions, rounds, tasks
 from federation.weights import to_bytes
@@ -247,6 +247,6 @@ def refuse_problems(problems: list[Problem]) -> None:
     if problems:
         raise Refused(
             ErrorCode.INVALID_SPEC,
-            "; ".join(f"{problem.field}: {problem.problem}" for problem in problems),
+            in_a_sentence(problems),
             "; ".join(dict.fromkeys(problem.mend for problem in problems)),
         )

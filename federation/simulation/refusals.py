@@ -6,7 +6,7 @@ from federation.aggregation.compatibility import problems
 from federation.errors import ErrorCode, Refused
 from federation.rounds import nodes_needed, select_cohort
 from federation.simulation.attacks import attackers_in, find_attack
-from federation.spec import CohortSpec, TaskSpec
+from federation.spec import CohortSpec, TaskSpec, in_a_sentence
 
 
 def check_simulation(spec: TaskSpec, clients: int, *, attack: str | None, attackers: float) -> None:
@@ -30,7 +30,7 @@ def check_simulation(spec: TaskSpec, clients: int, *, attack: str | None, attack
     if found:
         raise Refused(
             ErrorCode.INVALID_SPEC,
-            "; ".join(f"{each.field}: {each.problem}" for each in found) + ".",
+            in_a_sentence(found),
             "; ".join(each.mend for each in found),
         )
 

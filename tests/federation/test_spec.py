@@ -129,7 +129,7 @@ def test_a_value_out_of_bounds_is_refused_by_its_field(field: str, raw: dict[str
 
 @pytest.mark.parametrize("cohort", [{}, {"size": 2, "fraction": 0.5}])
 def test_a_cohort_has_either_a_size_or_a_fraction(cohort: dict[str, Any]) -> None:
-    assert refusal(spec(cohort=cohort)) == "cohort: give either size or fraction"
+    assert refusal(spec(cohort=cohort)) == "cohort: give either size or fraction."
 
 
 def test_a_quorum_that_the_cohort_cannot_meet_is_refused() -> None:
@@ -174,3 +174,17 @@ def test_a_derived_seed_is_fixed_and_depends_on_every_part_and_its_place() -> No
     seeds = [derive_seed(*parts) for parts in ((0,), (1,), (0, 1), (1, 0), (0, "1", 2), ("node-a", 1), ("node-b", 1))]
     assert len(set(seeds)) == len(seeds)
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+@pytest.mark.parametrize("section", ["model", "aggregation"])
+@pytest.mark.parametrize("value", [math.nan, "x" * 300, None, [1]])
+def test_an_option_of_no_type_that_options_have_is_one_problem(section: str, value: Any) -> None:
+    part = {"options": {"f": value}} | ({"id": "mlp"} if section == "model" else {})
+    problem = refusal(spec(**{section: part}))
+    words = "Input should be a finite number, true or false, or a text of at most 256 characters."
+    assert problem == f"{section}.options.f: {words}"
+
+
+def test_a_long_name_of_an_option_is_cut_in_the_refusal() -> None:
+    problem = refusal(spec(aggregation={"options": {"x" * 5000: 1}}))
+    assert problem == f"aggregation.options.{'x' * 40}…: The name is longer than 64 characters."

@@ -215,6 +215,7 @@ async def test_an_export_carries_its_lineage_and_its_bytes(served: Served, train
     assert len((await served.http.get(f"/{export['url']}")).content) == export["size"]
     assert export["sha256"] in export["model_card"]
     assert "2 updates, 200 examples" in export["model_card"]
+    assert "| rule | fedavg, weighted by examples |" in export["model_card"]
 
 
 async def test_a_tool_answers_the_same_over_every_transport_and_era(served: Served, trained: RawNode) -> None:

@@ -91,16 +91,28 @@ def test_the_result_may_take_the_place_of_a_file(run: Run, tmp_path: Path) -> No
     ("arguments", "words"),
     [
         (["--rule", "mean", "0", "1"], "there is no rule 'mean'"),
-        (["--rule", "krum", "0", "1"], "krum has no answer for 2 updates. Mend: give more files"),
+        (["--rule", "krum", "0", "1"], "krum has no answer for 2 updates. Mend: give more files, or change the rule"),
         (["--mixing", "nnm", "0", "1"], "nnm prepares updates for a robust rule"),
         (["--rule", "krum", "--weights", "1,2", "0", "1"], "krum counts heads"),
         (["--rule", "fednova", "0", "1"], "how many steps"),
         (["--rule", "scaffold", "0", "1"], "control variates"),
         (["--rule", "fedadam", "plain", "plain"], "plain tensors"),
         (["--option", "f=1", "0", "1"], "fedavg has no option 'f'"),
-        (["--weights", "1", "0", "1"], "are not the example counts of 2 files"),
-        (["--weights", "1,-2", "0", "1"], "are not the example counts"),
-        (["--weights", "1,0.5", "0", "1"], "are not the example counts"),
+        (["--weights", "1", "0", "1"], "--weights has 1 counts for 2 files"),
+        (["--weights", "1,-2", "0", "1"], "'-2', for 1, is no count: counts are whole numbers of at least 1"),
+        (["--weights", "1,0.5", "0", "1"], "'0.5', for 1, is no count: counts are whole numbers of at least 1"),
+        (["--weights", "0,1", "0", "1"], "'0', for 0, is no count: counts are whole numbers of at least 1"),
+        (["--weights", "1,1000000001", "0", "1"], "--weights: the count for 1 is above 1,000,000,000. Mend: divide"),
+        (["--weights", "9" * 5000 + ",1", "0", "1"], "--weights: the count for 0 is above 1,000,000,000. Mend: divide"),
+        (["--option", "x" * 5000 + "=1", "0", "1"], "--option xxx"),
+        (["--rule", "median", "--option", "f=NaN", "0", "1"], "--option f: Input should be a finite number"),
+        (
+            ["--rule", "geometric_median", "--option", "smoothing=" + "x" * 300, "0", "1"],
+            "--option smoothing: Input should be a finite number, true or false, or a text of at most 256 characters. "
+            "Mend: the options of geometric_median: f, iterations, smoothing",
+        ),
+        (["--rule", "median", "--option", "f=-1", "0", "1"], "--option f: Input should be greater"),
+        (["--rule", "krum", "--option", "f=1", "0", "1", "0", "1"], "Mend: lower --option f, or give more files"),
         (["0", "nowhere"], "nowhere cannot be read"),
         (["nowhere"], "nowhere cannot be read"),
         (["0", "plain"], "plain: tensor"),
@@ -136,6 +148,53 @@ def test_a_place_that_cannot_be_written_is_refused(
     names = deltas(tmp_path, 2)
     assert run("--out", "no/folder/out", *names) == 1
     assert "cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("out", ["0.safetensors/out", "x" * 256, ".", "1.safetensors/deeper/out"])
+def test_a_place_that_is_none_is_refused_and_nothing_is_left(
+    out: str, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = deltas(tmp_path, 2)
+    assert run("--out", out, *names) == 1
+    said = capsys.readouterr().err
+    assert "cannot be written: " in said
+    assert said.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
+def test_the_result_may_have_a_name_as_long_as_names_may_be(run: Run, tmp_path: Path) -> None:
+    assert run("--out", "x" * 250, *deltas(tmp_path, 2)) == 0
+    assert (tmp_path / ("x" * 250)).exists()
+
+
+def test_the_largest_count_is_taken(run: Run, tmp_path: Path) -> None:
+    assert run("--weights", "0001000000000,1", "--out", "out", *deltas(tmp_path, 2)) == 0
+
+
+@pytest.mark.parametrize("clients", ["0", "1000000001"])
+def test_a_number_of_clients_out_of_bounds_is_wrong_usage(clients: str, run: Run, tmp_path: Path) -> None:
+    assert run("--rule", "scaffold", "--clients", clients, "--out", "out", *with_variates(tmp_path)) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "count", "fewest"),
+    [
+        (["--rule", "krum"], 4, 5),
+        (["--rule", "median"], 2, 3),
+        (["--rule", "bulyan"], 6, 7),
+        (["--rule", "median", "--mixing", "bucketing"], 4, 5),
+    ],
+)
+def test_a_rule_that_withstands_nothing_for_want_of_files_says_so(
+    arguments: list[str], count: int, fewest: int, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = f"{arguments[1]} of so few files withstands nothing: f = 0; to withstand one it takes {fewest} files"
+    names = deltas(tmp_path, fewest)
+    assert run(*arguments, "--out", "out", *names[:count]) == 0
+    assert capsys.readouterr().out.splitlines()[-2] == words
+    assert run(*arguments, "--option", "f=0", "--out", "out", *names[:count]) == 0
+    assert run(*arguments, "--out", "out", *names) == 0
+    assert "withstands nothing" not in capsys.readouterr().out
 
 
 def with_variates(folder: Path) -> list[str]:

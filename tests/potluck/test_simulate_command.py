@@ -6,6 +6,8 @@ import sys
 import pytest
 
 from potluck.cli import main
+from resources.datasets.catalogue import datasets
+from resources.models.catalogue import models
 
 SMALL = ["--clients", "8", "--rounds", "2", "--lr", "0.5", "--batch-size", "16", "--model-option", "hidden=16"]
 
@@ -83,17 +85,26 @@ def test_an_attack_and_a_rule_with_options(monkeypatch: pytest.MonkeyPatch, caps
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--rule", "krumm"], "aggregation.rule"),
+        (["--rule", "krumm"], "--rule: "),
         (["--rule", "scaffold", "--momentum", "0.9"], "control variates"),
-        (["--rule", "krum", "--option", "f=3"], "krum needs 9"),
+        (["--rule", "krum", "--option", "f=3"], "krum needs 9. Mend: let a round take 9 clients (more --clients"),
+        (["--rule", "krum", "--clients", "4"], "or give --option f=0, which withstands none"),
+        (["--rule", "krum", "--mixing", "nnm", "--option", "f=NaN"], "--option f: Input should be a finite number"),
+        (["--data", "own"], "own data is on its nodes"),
+        (["--rounds", "1000000"], "--rounds: "),
+        (["--alpha", "0", "--partition", "dirichlet"], "--alpha: "),
+        (["--partition", "shards", "--shards", "1000"], "Mend: lower --clients or --shards"),
+        (["--weighting", "examples", "--rule", "krum"], "leave --weighting out"),
+        (["--workers", "2"], "Mend: give --engine processes as well, or leave --workers out"),
+        (["--workers", "2", "--engine", "loop"], "--workers belongs to the engine processes"),
         (["--option", "mu"], "is no key=value"),
         (["--option", "mu=1"], "fedavg has no option 'mu'"),
-        (["--data", "letters"], "there is no data set 'letters'"),
-        (["--model", "resnet"], "there is no model 'resnet'"),
-        (["--model-option", "width=3"], "no such option"),
-        (["--clients", "5000"], "cannot be cut into 5000 parts"),
-        (["--fraction", "0"], "cohort.fraction"),
-        (["--lr", "1e30"], "training.learning_rate"),
+        (["--data", "letters"], "--data: there is no data set 'letters'. Mend: use one of digits, mnist"),
+        (["--model", "resnet"], ": --model: there is no model 'resnet'. Mend"),
+        (["--model-option", "width=3"], "--model-option width: mlp has no such option. Mend"),
+        (["--clients", "5000"], "Mend: lower --clients to 1437 or less, or lower --min-examples"),
+        (["--fraction", "0"], "--fraction: "),
+        (["--lr", "1e30"], "--lr: "),
         (["--optimizer", "adam", "--momentum", "0.9"], "momentum belongs to sgd"),
         (["--attack", "bribe", "--attackers", "0.5"], "there is no attack 'bribe'"),
         (["--attackers", "0.5"], "no attack is named"),
@@ -109,3 +120,34 @@ def test_what_cannot_be_simulated_is_one_line_with_the_mend_and_exit_code_1(
     assert words in said.err
     assert "Mend: " in said.err
     assert said.err.count("\n") == 1
+    for section in ("aggregation.", "cohort.", "data.", "model.", "training.", "evaluation.", "potluck://"):
+        assert section not in said.err
+
+
+@pytest.mark.parametrize("arguments", [["--threads", "257"], ["--engine", "processes", "--workers", "65"]])
+def test_more_threads_or_workers_than_any_machine_gains_from_are_wrong_usage(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run([*SMALL, *arguments], monkeypatch) == 2
+
+
+def test_rounds_before_a_client_diverged_are_summed_up_before_the_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    diverging = [*SMALL, "--lr", "4", "--weight-decay", "1", "--rounds", "30"]
+    assert run([*diverging, "--json"], monkeypatch) == 1
+    said = capsys.readouterr()
+    *rounds, last = [json.loads(line) for line in said.out.splitlines()]
+    assert 1 <= last["summary"]["rounds"] == len(rounds) < 30
+    assert "lower the learning rate (--lr)" in said.err
+    assert run(diverging, monkeypatch) == 1
+    assert capsys.readouterr().out.splitlines()[-1].startswith(f"{len(rounds)} rounds in ")
+
+
+def test_help_names_every_model_and_data_set_of_the_catalogue(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["--help"], monkeypatch) == 0
+    said = capsys.readouterr().out
+    for card in (*models(), *datasets()):
+        assert card.id in said

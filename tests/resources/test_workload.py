@@ -212,3 +212,17 @@ def test_a_static_check_downloads_nothing(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setattr("resources.datasets.parquet.HubImages.present", lambda *_: False)
     spec = parse_spec({"name": "c", "model": {"id": "cifar10_cnn"}, "data": {"id": "cifar10"}})
     assert Workload(tmp_path).check(spec, fetch=False) == []
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "field"),
+    [
+        ({"id": "resnet"}, {"id": "digits"}, "model.id"),
+        ({"id": "mlp", "options": {"hidden": 0}}, {"id": "digits"}, "model.options.hidden"),
+        ({"id": "mlp"}, {"id": "letters"}, "data.id"),
+    ],
+)
+def test_a_problem_does_not_name_its_field_once_more(model: dict[str, Any], data: dict[str, Any], field: str) -> None:
+    (problem,) = Workload().check(parse_spec({"name": "t", "model": model, "data": data}))
+    assert problem.field == field
+    assert field not in problem.problem
