@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from federation.coordinator.board import Board, Progress
@@ -33,7 +33,7 @@ from federation.simulation.options import Simulation, Wish
 from federation.simulation.report import RoundFiles
 from federation.spec import TaskSpec, parse_spec
 from federation.store.events import record
-from federation.store.tables import rounds, tasks
+from federation.store.tables import events, rounds, tasks
 
 log = logging.getLogger(__name__)
 
@@ -106,9 +106,8 @@ class Simulations:
         """Starts what has its turn, and ends what has been cancelled."""
         async with self._shared.database.read() as connection:
             mine = tasks.c.simulation.is_not(None) & tasks.c.state.not_in([TaskState.FINISHED, TaskState.CANCELLED])
-            rows = await connection.execute(
-                select(tasks.c.task_id, tasks.c.state).where(mine).order_by(tasks.c.created_at, tasks.c.task_id)
-            )
+            made = select(func.min(events.c.event_id)).where(events.c.task_id == tasks.c.task_id).scalar_subquery()
+            rows = await connection.execute(select(tasks.c.task_id, tasks.c.state).where(mine).order_by(made))
             unfinished = {str(task_id): TaskState(state) for task_id, state in rows}
         self._board.follow(set(unfinished))
         for task_id, running in self._running.items():
