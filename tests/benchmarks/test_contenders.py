@@ -26,7 +26,7 @@ def program(code: str) -> list[str]:
 
 
 def test_the_last_line_of_json_is_the_outcome() -> None:
-    code = 'print("hello"); print(\'{"cpu": 1}\'); print(\'{"cpu": 2}\'); print("bye")'
+    code = 'print("hello"); print(\'{"cpu": 1}\'); print(\'{"cpu": 2}\'); print("bye"); sum(range(2 * 10**7))'
     found = outcome(program(code), {}, 60)
     assert found["cpu"] == 2
     assert found["together"] > 0

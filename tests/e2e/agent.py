@@ -23,7 +23,7 @@ class Heard:
 
 async def use(client: Client, request_id: str, heard: Heard) -> str:
     """What a host does: lists, calls, is refused, reads, hears of a change. The id of the task that it made."""
-    assert len((await client.list_tools()).tools) == 12, "the host is an operator"
+    assert len((await client.list_tools()).tools) == 13, "the host is an operator"
     made = await client.call_tool("create_task", {"spec": spec(), "request_id": request_id})
     assert made.structured_content is not None
     task_id = str(made.structured_content["task_id"])

@@ -65,7 +65,7 @@ def _steps(process: subprocess.Popen[str], until: str = "done") -> dict[str, dic
 def _check(steps: dict[str, dict[str, Any]], name: str) -> None:
     assert "error" not in steps
     assert "control_task" in steps["tools"]["names"]
-    assert len(steps["tools"]["names"]) == 12
+    assert len(steps["tools"]["names"]) == 13
     assert steps["task"] == {"id": steps["read"]["id"], "same": True, "name": name}
     assert steps["refused"] == {"isError": True, "code": "not_found"}
     assert steps["updated"] == {"uri": f"potluck://tasks/{steps['task']['id']}"}

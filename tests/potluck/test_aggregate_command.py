@@ -119,7 +119,7 @@ def test_the_result_may_take_the_place_of_a_file(run: Run, tmp_path: Path) -> No
         (["0", "short"], "short: the safetensors file"),
         (["mixed"], "'w' is not"),
         (["whole"], "has no average"),
-        (["nan", "nan"], "not finite"),
+        (["nan", "nan"], "nan holds NaN or infinite values"),
     ],
 )
 def test_what_cannot_be_aggregated_is_one_line_with_the_mend_and_leaves_no_file(
