@@ -188,8 +188,6 @@ def _by_distance(
 ) -> _Direction:
     g = gram(updates)
     matrix, f = _mixing(method, options, len(updates), spec, seed, g)
-    if matrix is not None and spec.mixing == "bucketing":
-        matrix = matrix * mixing.bounded(g)
     mixed = g if matrix is None else matrix @ g @ matrix.T
     weighing = _weigh(method.name, mixed, f, options, parts if matrix is None else None)
     v = weighing.weights if matrix is None else weighing.weights @ matrix
@@ -254,6 +252,8 @@ def _mixing(
     matrix = mixing.buckets(n, spec.bucket_size, seed) if spec.mixing == "bucketing" else None
     count = n if matrix is None else len(matrix)
     f = tolerated(method.name, count, options.f, method.most_byzantine(count), of=n)
+    if matrix is not None and g is not None:  # distances between buckets are to be taken
+        matrix = matrix * mixing.bounded(g)
     if spec.mixing == "nnm":
         assert g is not None  # noqa: S101 - whoever mixes neighbours has measured distances
         matrix = mixing.nearest_neighbours(g, f)

@@ -102,7 +102,7 @@ class Assignments:
         wanted = standing.in_cohort and standing.delivered is None
         if wanted and current is not None and current.state is RoundState.COLLECTING:
             assigned = self._train(task, current, standing.model)
-            return await self._with_control(assigned, standing.model, node_id)
+            return await self._with_control(assigned, task, standing.model, node_id)
         return Assignment("wait", task.task_id, task.state, retry_after_s=1.0, reason=_why_wait(task, current))
 
     async def _select(self, task: Task, current: Round) -> str:
@@ -200,14 +200,13 @@ class Assignments:
         base = Assignment("train", task.task_id, task.state, round=current.round, deadline_in_s=max(0.0, left))
         return replace(self._with_model(base, task, version), lease_s=task.spec.lease_s, codec=task.spec.codec)
 
-    async def _with_control(self, assignment: Assignment, base: ModelVersion, node_id: str) -> Assignment:
+    async def _with_control(self, assignment: Assignment, task: Task, base: ModelVersion, node_id: str) -> Assignment:
         """With SCAFFOLD's c beside the model, where the task's rule is that."""
-        spec, model = assignment.spec or {}, assignment.model or {}
-        if spec["aggregation"]["rule"] != "scaffold":
+        if not task.spec.aggregation.control_variates:
             return assignment
         async with self._shared.database.read() as connection:
             control = await control_for(connection, self._shared, base, node_id)
-        return replace(assignment, model=model | {"control": control})
+        return replace(assignment, model=(assignment.model or {}) | {"control": control})
 
     def _with_model(self, assignment: Assignment, task: Task, version: ModelVersion) -> Assignment:
         return replace(

@@ -7,13 +7,12 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from benchmarks import study_cells, study_rounds
 from benchmarks.__main__ import STUDIES
@@ -27,14 +26,6 @@ from federation.weights import to_bytes
 
 ROOT = Path(__file__).parents[2]
 FOREVER = 4e9
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def cell(*, name: str = "small", channels_last: bool = False, **changes: Any) -> Cell:

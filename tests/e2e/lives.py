@@ -13,9 +13,14 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mcp import Client
+from mcp.client.subscriptions import SubscriptionLost
+
+from edge_client.answers import Lost, result_of
 from edge_client.connection import Connection
 from edge_client.endpoint import Endpoint
 
@@ -82,6 +87,22 @@ class Lives:
         """Calls a tool as the operator, however often the server dies meanwhile."""
         async with Connection(Endpoint(self.url, token=OPERATOR), patience_s=PATIENCE_S) as connection:
             return await connection.call(tool, arguments)
+
+    async def task_once(self, task_id: str, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The task once `condition` holds of it, looked at whenever the server says that it has changed."""
+
+        async def look(client: Client) -> dict[str, Any]:
+            try:
+                async with client.listen(resource_subscriptions=[f"potluck://tasks/{task_id}"]) as changes:
+                    while not condition(task := result_of(await client.call_tool("get_task", {"task_id": task_id}))):
+                        if await anext(aiter(changes), None) is None:
+                            raise Lost("the server ended the stream")
+                    return task
+            except SubscriptionLost as lost:
+                raise Lost(str(lost)) from lost
+
+        async with Connection(Endpoint(self.url, token=OPERATOR), patience_s=PATIENCE_S) as connection:
+            return await connection.ask(look)
 
     def holds_the_data_directory(self) -> bool:
         """Whether this life has come as far as to lock it."""

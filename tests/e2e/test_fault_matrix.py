@@ -104,11 +104,7 @@ async def first_round_void(federation: SmallFederation) -> None:
     """Nobody delivers in round 1, which is void at its deadline; then both nodes come back."""
     token = await federation.create(deadline_s=4, rounds=ROUNDS + 1)
     await federation.take_assignments_and_fall_silent(token)
-    while True:
-        task = await federation.lives.call("get_task", task_id=federation.task_id)
-        if task["rounds"][0]["state"] == "void":
-            break
-        await asyncio.sleep(0.1)
+    await federation.lives.task_once(federation.task_id, lambda task: task["rounds"][0]["state"] == "void")
     await federation.train(token)
 
 

@@ -7,10 +7,8 @@ import hashlib
 import signal
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
 from lives import Lives
 from machine import spec
 
@@ -20,6 +18,7 @@ from federation.simulation.run import simulate
 from federation.spec import parse_spec
 from federation.weights import to_bytes
 from resources.simulate import population_of
+from tests.processes import gone
 
 pytestmark = [
     pytest.mark.anyio,
@@ -53,28 +52,14 @@ def processes_below(folder: Path) -> list[int]:
 async def alone(folder: Path) -> None:
     """Waits until nobody works below `folder`."""
     async with asyncio.timeout(30):
-        while processes_below(folder):
-            await asyncio.sleep(0.02)  # nobody tells of the end of a stranger's process
+        while pids := processes_below(folder):
+            await asyncio.gather(*(gone(pid) for pid in pids))
 
 
 def undisturbed() -> list[str]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        parsed = parse_spec(SPEC)
-        rounds = list(simulate(parsed, population_of(parsed), engine="loop"))
-    finally:
-        torch.set_num_threads(before)
+    parsed = parse_spec(SPEC)
+    rounds = simulate(parsed, population_of(parsed), engine="loop")
     return [hashlib.sha256(to_bytes(each.weights)).hexdigest() for each in rounds]
-
-
-async def over(lives: Lives, task_id: str) -> dict[str, Any]:
-    async with asyncio.timeout(120):
-        while True:
-            task = await lives.call("get_task", task_id=task_id)
-            if task["state"] in ("finished", "cancelled", "paused"):
-                return task
-            await asyncio.sleep(0.1)
 
 
 async def test_a_simulation_whose_server_is_killed_again_and_again_ends_at_the_same_bits(lives: Lives) -> None:
@@ -90,7 +75,8 @@ async def test_a_simulation_whose_server_is_killed_again_and_again_ends_at_the_s
         await alone(folder)
         versions.append(len(list((lives.data_dir / "spool" / "blobs").rglob("*"))))
     await lives.start()
-    task = await over(lives, task_id)
+    async with asyncio.timeout(120):
+        task = await lives.task_once(task_id, lambda task: task["state"] in ("finished", "cancelled", "paused"))
     assert (task["state"], task["reason"]) == ("finished", "")
     assert [each["sha256"] for each in task["rounds"]] == undisturbed()
     assert versions == sorted(versions)

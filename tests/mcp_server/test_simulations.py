@@ -23,6 +23,7 @@ from tests.mcp_server.raw_node import enrolled
 from tests.mcp_server.refusals import refused
 from tests.mcp_server.running import Served, serving
 from tests.mcp_server.simulations import ATTACKED, ENDLESS, SMALL, begun, ended, until
+from tests.processes import gone
 
 pytestmark = pytest.mark.anyio
 
@@ -208,10 +209,9 @@ async def test_one_runs_and_the_next_waits_its_turn_until_a_cancellation_makes_r
     assert os.getpriority(os.PRIO_PROCESS, child) > os.getpriority(os.PRIO_PROCESS, 0)
     async with asyncio.timeout(20):
         await operator.call("control_task", task_id=first, action="cancel")
-        gone = await until(served, second, lambda task: task["state"] == "running")
-        assert gone["state"] == "running"
-        while lives(child):
-            await asyncio.sleep(0)
+        begun_now = await until(served, second, lambda task: task["state"] == "running")
+        assert begun_now["state"] == "running"
+        await gone(child)
     cancelled = await served.state_of(first)
     assert cancelled["state"] == "cancelled"
     assert [each["state"] for each in cancelled["rounds"]][-1] == "void"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -45,14 +44,6 @@ WAYS: dict[str, dict[str, Any]] = {
     "few steps": {"epochs": 3, "batch_size": 4, "max_steps": 5, "learning_rate": 0.1},
     "whole shares": {"epochs": 2, "batch_size": 64, "learning_rate": 0.1},
 }
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("proximal", [0.0, 0.5])

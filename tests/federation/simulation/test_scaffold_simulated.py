@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,14 +28,6 @@ from federation.weights import subtract, to_bytes
 
 SCAFFOLD: dict[str, Any] = {"aggregation": {"rule": "scaffold"}}
 LOCAL: dict[str, Any] = {"training": {"learning_rate": 0.1, "batch_size": 8, "epochs": 2, "weight_decay": 0.01}}
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def skewed(clients: int = 6) -> Population:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +23,6 @@ from federation.simulation.simulated_round import SimulatedRound, Start, Trained
 from federation.spec import CohortSpec, derive_seed
 from federation.training import Examples, Stopped, train
 from federation.weights import Tensors, pack_update, subtract, to_bytes
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def digest(weights: Tensors) -> str:
