@@ -14,7 +14,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 from agent import Heard, use
 from machine import Machine, spec
@@ -67,13 +66,28 @@ class Raw:
         )
         self.said: list[bytes] = []
         self.logged: list[bytes] = []
+        self._heard = threading.Condition()
         self._readers = [self._keep(self.process.stdout, self.said), self._keep(self.process.stderr, self.logged)]
 
-    @staticmethod
-    def _keep(stream: Any, into: list[bytes]) -> threading.Thread:
-        thread = threading.Thread(target=lambda: into.extend(stream), daemon=True)
+    def _keep(self, stream: Any, into: list[bytes]) -> threading.Thread:
+        def keep() -> None:
+            for line in stream:
+                with self._heard:
+                    into.append(line)
+                    self._heard.notify_all()
+
+        thread = threading.Thread(target=keep, daemon=True)
         thread.start()
         return thread
+
+    def answered(self, *ids: int) -> None:
+        """Returns when the server has answered the requests with these ids."""
+
+        def heard() -> bool:
+            return set(ids) <= {json.loads(line).get("id") for line in self.said}
+
+        with self._heard:
+            assert self._heard.wait_for(heard, 60), b"".join(self.said + self.logged)
 
     def say(self, message: dict[str, Any]) -> None:
         """One message to the server."""
@@ -142,6 +156,8 @@ async def test_standard_output_carries_messages_only_while_a_federation_trains_a
             for index in range(2):
                 machine.start_node(f"node-{index}", task["task_id"], token, "--index", str(index))
             await machine.wait_for(task["task_id"], lambda task: task["state"] == "finished")
+            for host in (serving, bridging):
+                host.answered(0, 1, 2, 3)
             assert bridging.leave() == 0
             assert serving.leave() == 0
             for host in (serving, bridging):
@@ -158,8 +174,7 @@ async def test_a_signal_ends_the_server_in_order_though_the_host_says_nothing(tm
     with raw(data_dir, "--port", "0") as serving, raw(data_dir) as bridging:
         for host in (serving, bridging):
             host.shake_hands()
-            while not host.said:
-                await anyio.sleep(0.05)
+            host.answered(0)
         assert bridging.interrupt() == 0
         assert serving.interrupt() == 0
         assert b"Traceback" not in b"".join(serving.logged + bridging.logged)
@@ -174,8 +189,7 @@ async def test_a_port_that_nobody_asked_for_gives_way_and_one_that_was_asked_for
             taken.listen()
         with raw(tmp_path / "data") as host:
             host.shake_hands()
-            while not host.said:
-                await anyio.sleep(0.05)
+            host.answered(0)
             assert host.leave() == 0
             assert b"port 7860 is taken; taking a free one" in b"".join(host.logged)
         with raw(tmp_path / "other", "--port", "7860") as host:
