@@ -25,7 +25,7 @@ from tests.mcp_server.running import Served, serving
 from tests.mcp_server.simulations import ATTACKED, ENDLESS, SMALL, begun, ended, until
 from tests.processes import gone
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.e2e]  # each simulation is a process
 
 
 @pytest.fixture(scope="module")
