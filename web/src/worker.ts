@@ -1,0 +1,2 @@
+/** The node's thread: engine, storage and the MCP client live here. */
+export {};
