@@ -18,7 +18,7 @@ from benchmarks.digits_workload import EXAMPLES, accuracy, perceptron, read, wri
 from benchmarks.report import NotMeasured, Report
 from benchmarks.round_clock import RoundClock
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+pytestmark = [pytest.mark.e2e, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")]
 
 
 def program(code: str) -> list[str]:

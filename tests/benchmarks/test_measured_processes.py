@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks.process import MIB, Peak, cpu_seconds, family, memory
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+pytestmark = [pytest.mark.e2e, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")]
 
 BURNS = "sum(range(5_000_000)); print('done', flush=True); input()"
 FORKS = (

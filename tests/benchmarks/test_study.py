@@ -164,6 +164,7 @@ def test_a_kept_file_that_is_no_such_file_is_as_none(tmp_path: Path) -> None:
     assert advance(cell(), tmp_path, FOREVER).over
 
 
+@pytest.mark.e2e
 def test_the_estimate_comes_before_the_table_and_the_table_says_what_is_missing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -181,6 +182,7 @@ def test_the_estimate_comes_before_the_table_and_the_table_says_what_is_missing(
     assert told["report"] in said
 
 
+@pytest.mark.e2e
 def test_a_study_stops_at_its_time_with_a_table_of_what_there_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,6 +196,7 @@ def test_a_study_stops_at_its_time_with_a_table_of_what_there_is(
     assert "- missing: small (stopped after 1 of 4 rounds)." in said
 
 
+@pytest.mark.e2e
 def test_an_estimate_alone_runs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(study(cell()), arguments(tmp_path / "kept", estimate=True), "python -m small") == 0
     assert "##" not in capsys.readouterr().out

@@ -125,6 +125,7 @@ def test_files_are_synced_before_they_get_their_name(tmp_path: Path, monkeypatch
     assert done == ["sync", "rename", "sync folder"]
 
 
+@pytest.mark.e2e
 def test_two_processes_never_share_a_folder(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from edge_client.state_folder import open_state\n"

@@ -69,6 +69,7 @@ def test_a_full_disk_is_found_once_at_its_place_and_its_time() -> None:
     reach("part_written")
 
 
+@pytest.mark.e2e
 def test_a_process_ends_at_the_place_that_its_environment_names() -> None:
     code = "from federation.fault_points import reach; reach('part_written'); print('before', flush=True); "
     code += "reach('part_synced'); print('after')"
@@ -77,6 +78,7 @@ def test_a_process_ends_at_the_place_that_its_environment_names() -> None:
     assert (ran.returncode, ran.stdout) == (-9, "before\n")
 
 
+@pytest.mark.e2e
 def test_a_server_that_is_told_of_no_known_fault_does_not_start() -> None:
     environment = os.environ | {"POTLUCK_FAULT": "kill@nowhere", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "potluck.cli", "serve", "--port", "0"]

@@ -20,6 +20,7 @@ from cryptography.x509.oid import NameOID
 from federation.data_dir import write_address
 from mcp_server.auth import Callers
 from mcp_server.settings import Settings
+from mcp_server.stdio import bridge
 from mcp_server.stdio.headers import ModernHeaders
 from mcp_server.stdio.local import _Outgoing, host_identity
 from mcp_server.stdio.upstream import Gone, Upstream
@@ -27,6 +28,12 @@ from tests.mcp_server.stdio_host import bridged, wired
 from tests.mcp_server.test_stdio_bridge import BOTH_ERAS, hosted, running
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(autouse=True)
+def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bridge, "_AGAIN_S", 0.05)
+
 
 Exchange = Callable[..., AbstractAsyncContextManager[httpx2.Response]]
 

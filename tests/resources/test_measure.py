@@ -13,7 +13,7 @@ from resources.measure import measure
 
 ROOT = Path(__file__).parents[2]
 
-# Each test starts an interpreter that imports PyTorch: a few seconds.
+pytestmark = pytest.mark.e2e  # each starts an interpreter that imports PyTorch: a few seconds
 
 
 def spec(model: str = "mlp", data: str = "digits", batch_size: int = 32, **options: int) -> TaskSpec:

@@ -120,6 +120,7 @@ def test_a_client_learns_the_same_whoever_trains_beside_it(monkeypatch: pytest.M
     assert max(gaps(trained(engine, weights, work).deltas, together)) <= 1e-5
 
 
+@pytest.mark.e2e
 def test_processes_learn_the_loops_very_bits() -> None:
     clients, pool = ragged_clients()
     spec, weights, work = TrainingSpec(epochs=2, batch_size=8), weights_of(Images), work_of(clients * 2)
@@ -141,6 +142,7 @@ def _end_the_process() -> torch.nn.Module:
     return mlp()
 
 
+@pytest.mark.e2e
 def test_a_process_that_ends_too_early_is_a_refusal() -> None:
     clients, pool = ragged_clients((4, 4))
     with ProcessesEngine(_end_the_process, pool, TrainingSpec(), workers=1) as engine:

@@ -105,7 +105,7 @@ def test_a_simulation_is_the_papers_algorithm() -> None:
     assert len(drawn) > 1
 
 
-@pytest.mark.parametrize("engine", ["vectorized", "processes"])
+@pytest.mark.parametrize("engine", ["vectorized", pytest.param("processes", marks=pytest.mark.e2e)])
 def test_every_engine_simulates_the_same(engine: EngineName) -> None:
     spec, people = task(**SCAFFOLD, **LOCAL), population(4)
     loop, other = of(spec, people, engine="loop"), of(spec, people, engine=engine, workers=2)

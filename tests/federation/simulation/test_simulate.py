@@ -91,6 +91,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(engine: Any) 
     assert digest(once[-1].weights) != digest(other[-1].weights)
 
 
+@pytest.mark.e2e
 def test_processes_end_at_the_loops_very_model() -> None:
     spread = run(of={"rounds": 2}, engine="processes", workers=1)
     assert [digest(each.weights) for each in spread] == [digest(each.weights) for each in run(engine="loop")[:2]]
