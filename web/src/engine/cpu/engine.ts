@@ -41,6 +41,7 @@ export function cpuOn(memories: Memories, reason: string): Engine {
     async score(chain, weights, examples): Promise<Score> {
       checkFit(chain, weights, examples);
       const n = examples.y.length;
+      if (n === 0) throw new TypeError('there are no examples to score');
       let [loss, correct] = [0, 0];
       await forward(chain, weights, examples.x, (logits, places) => {
         const part = crossEntropy(logits, chain.classes, examples.y, places, NOTHING);
