@@ -95,7 +95,8 @@ export class LocalTraining {
   ): Promise<LocalTraining> {
     const n = examples.y.length;
     if (n === 0) throw new Refused('bad_data', 'There are no examples to train on.', 'give data with examples in it.');
-    return new LocalTraining(await engine.trainer(chain, weights, examples, plan), n, plan, seed);
+    const descent = { ...plan, batchSize: Math.min(plan.batchSize, n) }; // memory for no more than there is
+    return new LocalTraining(await engine.trainer(chain, weights, examples, descent), n, plan, seed);
   }
 
   get done(): boolean {

@@ -159,6 +159,11 @@ describe('local training', () => {
     await expect(wild.run()).rejects.toMatchObject({ code: 'diverged', problem: expect.stringMatching(/^The last step/) });
   });
 
+  it('asks its engine for no more memory than its examples fill', async () => {
+    const whole = await open({ batchSize: 36 });
+    expect((await open({ batchSize: 65_536 })).progress().memoryBytes).toBe(whole.progress().memoryBytes);
+  });
+
   it('refuses to train on nothing', async () => {
     const none = open({}, 1, engine, { x: new Float32Array(0), y: new Uint32Array(0) });
     await expect(none).rejects.toMatchObject({ code: 'bad_data' });

@@ -50,3 +50,9 @@ it('permutes: each number once, and each order about as often', () => {
   const surprise = [...seen.values()].reduce((sum, count) => sum + (count - 500) ** 2 / 500, 0);
   expect(surprise).toBeLessThan(49.7); // χ² with 23 degrees of freedom, 1 in 1000
 });
+
+it('favours no number, even where the numbers do not divide what it draws', () => {
+  const random = Random.seeded('fair');
+  const low = Array.from({ length: 3000 }, () => random.below(3 * 2 ** 30)).filter((drawn) => drawn < 2 ** 30);
+  expect(Math.abs(low.length - 1000)).toBeLessThan(85); // 3.3 standard deviations; a bias would give 1500
+});

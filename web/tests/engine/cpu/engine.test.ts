@@ -101,6 +101,11 @@ describe.each(MEMORIES)('the CPU engine %s', (_, memories) => {
     await expect(engine.score(chain, given, { x: examples.x, y: examples.y.map(() => 3) })).rejects.toThrow(/label/);
   });
 
+  it('says so where a batch is too large for any memory', async () => {
+    const huge = engine.trainer(chain, given, examples, { ...descent, batchSize: 10 ** 9 });
+    await expect(huge).rejects.toMatchObject({ code: 'quota', problem: expect.stringContaining('batches of 1000000000') });
+  });
+
   it('says what a trainer holds: at least its weights, their gradients, its examples', async () => {
     const trainer = await engine.trainer(chain, given, examples, descent);
     const weights = [...given.values()].reduce((sum, { data }) => sum + data.byteLength, 0);
