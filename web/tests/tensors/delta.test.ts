@@ -2,7 +2,8 @@ import { expect, it } from 'vitest';
 import type { Weights } from '../../src/engine/types';
 import { allFinite, deltaOf, normOf } from '../../src/tensors/delta';
 
-const of = (...data: number[]): Weights => new Map([['a.weight', { shape: [data.length], data: Float32Array.from(data) }]]);
+const of = (...data: number[]): Weights =>
+  new Map([['a.weight', { shape: [data.length], data: Float32Array.from(data) }]]);
 
 it('is local minus global in float32, under the names of an update', () => {
   const delta = deltaOf(of(1.5, 0.1), of(1, 0.3));

@@ -56,7 +56,8 @@ describe('writing safetensors', () => {
 
   it('keeps metadata, views into larger buffers, and every bit of a value', () => {
     const wide = Float32Array.of(9, NaN, -0, 1e-45, Infinity, 9);
-    const bytes = writeSafetensors(new Map([['w', { shape: [2, 2], data: wide.subarray(1, 5) }]]), { at: '{"step":3}' });
+    const weights = new Map([['w', { shape: [2, 2], data: wide.subarray(1, 5) }]]);
+    const bytes = writeSafetensors(weights, { at: '{"step":3}' });
     expect(new TextDecoder().decode(bytes)).toContain('{"__metadata__":{"at":"{\\"step\\":3}"},"w":');
     const found = parseSafetensors(bytes).get('w');
     expect(found?.shape).toEqual([2, 2]);

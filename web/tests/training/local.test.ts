@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { chainOf } from '../../src/engine/catalogue';
 import { openCpu } from '../../src/engine/cpu/engine';
-import type { Engine, Examples, Trainer } from '../../src/engine/types';
+import type { Engine, Trainer } from '../../src/engine/types';
 import { parseSafetensors, writeSafetensors } from '../../src/tensors/safetensors';
 import { type Checkpoint, LocalTraining, type Plan, type Progress, Stopped } from '../../src/training/local';
 import { examplesOf, weightsOf } from '../parity/vectors';
@@ -20,8 +20,9 @@ const plan: Plan = {
   maxSteps: null,
 };
 
-const open = (changes: Partial<Plan> = {}, seed: string | number = 'task/1', on: Engine = engine, share: Examples = examples) =>
-  LocalTraining.open(on, chain, given, share, { ...plan, ...changes }, seed);
+function open(changes: Partial<Plan> = {}, seed: string | number = 'task/1', on: Engine = engine, share = examples) {
+  return LocalTraining.open(on, chain, given, share, { ...plan, ...changes }, seed);
+}
 
 /** An engine that tells of each batch, and answers with the scores that it is told to. */
 function listening(batches: number[][], scores?: (step: number) => number): Engine {
@@ -62,8 +63,9 @@ describe('local training', () => {
 
   it('learns: the loss falls, and the weights are those of its last step', async () => {
     const told: Progress[] = [];
-    const brightest = (i: number): number => [0, 1, 2].reduce((a, b) => (examples.x[30 * i + b] > examples.x[30 * i + a] ? b : a));
-    const share = { x: examples.x, y: examples.y.map((_, i) => brightest(i)) };
+    const { x } = examples;
+    const brightest = (i: number): number => [0, 1, 2].reduce((a, b) => (x[30 * i + b] > x[30 * i + a] ? b : a));
+    const share = { x, y: examples.y.map((_, i) => brightest(i)) };
     const training = await open({ epochs: 40, learningRate: 0.02, proximal: 0 }, 1, engine, share);
     const trained = await training.run({ onProgress: (progress) => told.push(progress) });
     expect(trained.loss).toBeLessThan(0.5 * told[0].loss);
@@ -74,7 +76,8 @@ describe('local training', () => {
   });
 
   it('means loss and accuracy over the examples of the last epoch, not over its batches', async () => {
-    const trained = await (await open({ epochs: 2 }, 1, listening([], (step) => (step === 10 ? 10 : step === 9 ? 1 : 0)))).run();
+    const told = listening([], (step) => (step === 10 ? 10 : step === 9 ? 1 : 0));
+    const trained = await (await open({ epochs: 2 }, 1, told)).run();
     expect(trained.loss).toBeCloseTo((8 * 1 + 4 * 10) / 36, 12);
     expect(trained.accuracy * 36).toBeCloseTo(Math.round(trained.accuracy * 36), 9);
   });
@@ -99,7 +102,9 @@ describe('local training', () => {
   it.each(descents)('by %s ends in the same bits from any checkpoint, through a file', async (_, changes) => {
     const kept: Uint8Array[] = [];
     const whole = await (await open(changes)).run({
-      keep: ({ tensors, position }) => void kept.push(writeSafetensors(tensors, { position: JSON.stringify(position) })),
+      keep: ({ tensors, position }) => {
+        kept.push(writeSafetensors(tensors, { position: JSON.stringify(position) }));
+      },
     });
     expect(kept.length).toBeGreaterThan(4);
     for (const bytes of kept) {
@@ -156,7 +161,7 @@ describe('local training', () => {
 
   it('refuses weights that the last step broke', async () => {
     const wild = await open({ learningRate: 1e42, maxSteps: 1 });
-    await expect(wild.run()).rejects.toMatchObject({ code: 'diverged', problem: expect.stringMatching(/^The last step/) });
+    await expect(wild.run()).rejects.toMatchObject({ code: 'diverged', problem: expect.stringContaining('last step') });
   });
 
   it('asks its engine for no more memory than its examples fill', async () => {

@@ -79,7 +79,12 @@ type Take = (logits: Float32Array, places: Uint32Array) => void;
 
 const NOTHING = new Float32Array(0);
 
-function networkIn(memories: Memories, chain: Chain, batch: number, train: boolean): { network: Network; bytes: number } {
+function networkIn(
+  memories: Memories,
+  chain: Chain,
+  batch: number,
+  train: boolean,
+): { readonly network: Network; readonly bytes: number } {
   try {
     const { laidOut, bytes } = memories.layOut((memory) => new Network(chain, memory, batch, train));
     return { network: laidOut, bytes };

@@ -41,7 +41,8 @@ describe('softmax and cross-entropy', () => {
 });
 
 describe('descent', () => {
-  const plain: Descent = { optimizer: 'sgd', learningRate: 0.1, momentum: 0, weightDecay: 0, proximal: 0, batchSize: 1 };
+  const none = { momentum: 0, weightDecay: 0, proximal: 0 };
+  const plain: Descent = { ...none, optimizer: 'sgd', learningRate: 0.1, batchSize: 1 };
   const cases: [string, Descent][] = [
     ['SGD', plain],
     ['SGD with momentum and weight decay', { ...plain, momentum: 0.9, weightDecay: 0.01 }],

@@ -9,7 +9,14 @@ import { convPass, error, linearPass, type Pass, poolPass, values } from './refe
 const CLOSE = 5e-6;
 
 /** Runs a layer forward and backward, twice: the second pass must not find what the first one left. */
-function passThrough(memories: Memories, layer: Layer, batch: number, n: number, x: Float32Array, dy: Float32Array): Pass {
+function passThrough(
+  memories: Memories,
+  layer: Layer,
+  batch: number,
+  n: number,
+  x: Float32Array,
+  dy: Float32Array,
+): Pass {
   const { laidOut } = memories.layOut((memory) => {
     const rows = layer.kind === 'pool' ? batch : Math.max(batch, layer.inputs, layer.outputs);
     const ground: Ground = { memory, product: productIn(memory, rows), batch, train: true };
@@ -62,7 +69,8 @@ describe.each(MEMORIES)('a layer %s', (_, memories) => {
     [1, 3, 65, 5, 5, 3],
     [1, 257, 2, 3, 3, 3],
   ] as const;
-  it.each(convs)('convolves %i examples of %i channels into %i, %i × %i by %i', (n, inputs, outputs, height, width, kernel) => {
+  it.each(convs)('convolves %i examples of %i channels into %i, %i × %i by %i', (...sizes) => {
+    const [n, inputs, outputs, height, width, kernel] = sizes;
     for (const relu of [true, false]) {
       const layer: Conv = { kind: 'conv', name: 'c', inputs, outputs, height, width, kernel, relu };
       const [x, dy] = [values(n * inputs * height * width, 1), values(n * outputs * height * width, 2)];
@@ -81,7 +89,8 @@ describe.each(MEMORIES)('a layer %s', (_, memories) => {
 
   it('hands on what is no number, so that it shows in the loss', () => {
     const x = Float32Array.of(1, 2, NaN, 0, NaN, 3, 1, 1);
-    const pooled = passThrough(memories, { kind: 'pool', channels: 2, height: 2, width: 2 }, 1, 1, x, new Float32Array(2));
+    const pool: Pool = { kind: 'pool', channels: 2, height: 2, width: 2 };
+    const pooled = passThrough(memories, pool, 1, 1, x, new Float32Array(2));
     expect([...pooled.output]).toEqual([NaN, NaN]);
     const layer: Linear = { kind: 'linear', name: 'l', inputs: 1, outputs: 1, relu: true };
     expect(passThrough(memories, layer, 1, 1, Float32Array.of(NaN), Float32Array.of(1)).output[0]).toBeNaN();

@@ -34,7 +34,9 @@ describe.each(MEMORIES)('a product %s', (_, memories) => {
         const [rows, columns] = right ? [stride(k, 1), stride(n, k)] : [stride(k, n), stride(n, 1)];
         for (let i = 0; i < m; i++) {
           for (let j = 0; j < n; j++) {
-            for (let l = 0; l < k; l++) wanted[1 + i * n + j] += a[3 + i * row + l * step] * b[2 + rows[l] + columns[j]];
+            for (let l = 0; l < k; l++) {
+              wanted[1 + i * n + j] += a[3 + i * row + l * step] * b[2 + rows[l] + columns[j]];
+            }
           }
         }
         product(c, 1, m, { data: a, at: 3, row, step }, { data: b, at: 2, rows, columns });
