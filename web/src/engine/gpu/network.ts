@@ -67,9 +67,8 @@ export class Network {
     const { stages } = this.plan;
     const [first] = this.chain.layers;
     const kernel = first.kind === 'conv' ? first.kernel : 1;
-    const spatial = first.kind !== 'linear';
-    const [channels, height, width] = spatial ? this.chain.inputShape : [stages[0].input.channels, 1, 1];
-    const CHANNELS = spatial ? channels : this.chain.inputShape.reduce((a, b) => a * b, 1);
+    const { height, width } = stages[0].input;
+    const CHANNELS = first.kind === 'pool' ? first.channels : first.inputs;
     const OUT = vectors(stages[0].input.channels);
     const constants = { K: kernel, EDGE: (kernel - 1) / 2, CHANNELS, HEIGHT: height, WIDTH: width, OUT };
     const each = height * width * OUT;

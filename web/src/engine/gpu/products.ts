@@ -47,11 +47,11 @@ const TILED: Variant = { name: 'tiled 64x64', rows: 0, columns: 0, group: 256, p
 export function variants(pass: Pass, stage: Stage, software: boolean): readonly Variant[] {
   const linear = stage.product?.layer.kind === 'linear';
   if (pass === 'weights') {
-    const wide = stage.product?.kernel === 1 ? [registers(2, 4, 8), registers(4, 2, 8)] : [registers(1, 2, 8), registers(1, 4, 8)];
+    const wide = stage.product?.kernel === 1 ? [registers(2, 2, 8)] : [registers(1, 2, 8)];
     const many = [registers(1, 1, 64), ...(linear ? [] : [registers(1, 1, 64, 16)])];
     return software ? [...wide, ...many, TILED] : [TILED, ...many.reverse(), ...wide];
   }
-  const large = [registers(8, 2, 8), registers(8, 4, 8)];
+  const large = [registers(4, 2, 8)];
   const small = [registers(4, 1, 64), registers(1, 1, 64)];
   return software ? [...large, ...small, TILED] : [TILED, ...small, ...large];
 }
@@ -96,13 +96,13 @@ export async function launches(device: Device, pass: Pass, stage: Stage, variant
     }
     const OT = Math.ceil(outside / variant.columns);
     const IT = Math.ceil(inside / variant.rows);
-    const tile = { TI: variant.rows, TO: variant.columns, OT, IT, PARTS: variant.parts, LENGTH: layer.length / 4 };
+    const tile = { TI: variant.rows, TO: variant.columns, OT, IT, PARTS: variant.parts, LENGTH: layer.length / 16 };
     const split = variant.parts > 1 && on.scratch !== undefined;
     const target = split ? on.scratch : on.y;
     const all = OT * IT * K * variant.parts;
     const first = await device.launch(prelude + outer, { ...constants, ...tile }, [on.step, on.x, on.w, target], variant.group, () => all);
     if (!split) return [first];
-    const add = await device.launch(prelude + sum, tile, [on.step, target, on.y], 64, () => layer.length / 4);
+    const add = await device.launch(prelude + sum, { ...tile, LENGTH: layer.length / 4 }, [on.step, target, on.y], 64, () => layer.length / 4);
     return [first, add];
   }
 

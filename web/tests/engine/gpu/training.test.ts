@@ -10,7 +10,7 @@ const conv = (name: string, inputs: number, outputs: number, height: number, wid
 });
 const pool = (channels: number, height: number, width: number): Layer => ({ kind: 'pool', channels, height, width });
 
-const MLP: Chain = { inputShape: [17], classes: 5, layers: [linear('hidden', 17, 65, true), linear('output', 65, 5)] };
+const MLP: Chain = { inputShape: [1, 3, 7], classes: 5, layers: [linear('hidden', 21, 65, true), linear('output', 65, 5)] };
 const CNN: Chain = {
   inputShape: [1, 11, 9],
   classes: 3,

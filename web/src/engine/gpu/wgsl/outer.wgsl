@@ -2,7 +2,7 @@
 // invocation sums, over its share of the images, a row of K taps × TI × TO vectors of four channels.
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;
 @group(0) @binding(2) var<storage, read> d: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> g: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> g: array<mat4x4f>;
 
 @compute @workgroup_size($WG)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
@@ -68,19 +68,18 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
       }
     }
   }
-  let out = part * $LENGTH + o;
+  let out = part * $LENGTH;
   //#for t TO
   if (o + $t < $OUT) {
     //#for e TI
     if (i + $e < $IN) {
       //#for kx K
-      //#for c 4
-      g[out + (((ky * $K + $kx) * $IN + i + $e) * 4 + $c) * $OUT + $t] = g$kx_$e_$c_$t;
-      //#end
+      g[out + ((ky * $K + $kx) * $IN + i + $e) * $OUT + o + $t] =
+        mat4x4f(g$kx_$e_0_$t, g$kx_$e_1_$t, g$kx_$e_2_$t, g$kx_$e_3_$t);
       //#end
     }
     //#end
-    if (i + ky == 0u) { g[out + $K * $K * $IN * 4 * $OUT + $t] = b$t; }
+    if (i + ky == 0u) { g[out + $K * $K * $IN * $OUT + (o + $t) / 4][(o + $t) % 4] = b$t; }
   }
   //#end
 }
