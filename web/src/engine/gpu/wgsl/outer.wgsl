@@ -42,29 +42,37 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
       //#end
       //#end
       p += $EDGE * $IN;
-      for (var px = 0u; px < width; px++) {
+      for (var px = 0u; px < width; px += $U) {
+        //#for u U
         //#for t TO
-        let d$t = d[q + $t];
-        b$t += d$t;
+        let d$u_$t = d[q + $u * $OUT + $t];
+        b$t += d$u_$t;
+        //#end
         //#end
         //#for e TI
         //#for kx EDGE
         let x$kx_$e = h$kx_$e;
         //#end
-        let x$EDGE_$e = x[p + $e];
+        //#for u U
+        let x$(EDGE+u)_$e = x[p + $u * $IN + $e];
+        //#end
         //#for kx EDGE
-        h$kx_$e = x$(kx+1)_$e;
+        h$kx_$e = x$(kx+U)_$e;
         //#end
         //#for t TO
         //#for kx K
         //#for c 4
-        g$kx_$e_$c_$t += x$kx_$e[$c] * d$t;
+        g$kx_$e_$c_$t =
+          //#for u U
+          x$(kx+u)_$e[$c] * d$u_$t +
+          //#end
+          g$kx_$e_$c_$t;
         //#end
         //#end
         //#end
         //#end
-        p += $IN;
-        q += $OUT;
+        p += $U * $IN;
+        q += $U * $OUT;
       }
     }
   }
