@@ -1,13 +1,6 @@
 /** Which variant of a kernel is the fastest on this device, by trying them on the model's own shapes. */
+import type { Calibration } from '../types';
 import type { Device, Launch } from './device';
-
-export interface Choice {
-  readonly variant: string;
-  readonly gflops: number;
-}
-
-/** By class of shapes; plain data, to be stored under vendor and architecture and given back next time. */
-export type Calibration = Readonly<Record<string, Choice>>;
 
 export interface Candidate {
   readonly name: string;
@@ -20,7 +13,7 @@ const BUDGET_MS = 1200;
 export class Chooser {
   private spent = 0;
   private turn: Promise<unknown> = Promise.resolve();
-  readonly chosen: Record<string, Choice> = {};
+  readonly chosen: Record<string, Calibration[string]> = {};
 
   constructor(
     private readonly device: Device,

@@ -1,6 +1,6 @@
 /** The engine on WebGPU: one device, its kernels chosen by trial, trainers and scores on it. */
-import type { Chain, Descent, Engine, EngineReport, Examples, Score, Weights } from '../types';
-import { Chooser, type Calibration } from './calibrate';
+import type { Calibration, Chain, Descent, Engine, EngineReport, Examples, Score, Weights } from '../types';
+import { Chooser } from './calibrate';
 import { Device } from './device';
 import { Network } from './network';
 import { pack, vectors } from './plan';
@@ -81,7 +81,10 @@ class GpuEngine implements Engine {
     if (examples.y.some((label) => label >= chain.classes)) throw new RangeError(`A label is beyond the ${chain.classes} classes`);
     const network = this.network(chain, descent.batchSize, stored);
     try {
-      return await GpuTrainer.create(network, weights, examples, descent);
+      const trainer = await GpuTrainer.create(network, weights, examples, descent);
+      await this.device.gpu.queue.onSubmittedWorkDone();
+      this.device.check();
+      return trainer;
     } catch (error) {
       network.destroy();
       this.device.check();

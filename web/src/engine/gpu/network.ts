@@ -95,10 +95,10 @@ export class Network {
       }
       out.push(this.product('weights', stage, stage.product, x, gradients, own));
       if (before === null) continue;
-      const flat = stage.product.layer.kind === 'linear' && (stage.before?.border ?? 0) > 0;
+      const place = stages[i - 1]?.gradient;
+      const flat = place?.border !== stage.before?.border;
       const target = flat ? this.take(bytesOf(stage.input, this.batch)) : before;
       out.push(this.product('back', stage, stage.product, own, target, mask));
-      const place = stages[i - 1]?.gradient;
       if (flat && place) {
         const IN = vectors(place.channels);
         const constants = { HEIGHT: place.height, WIDTH: place.width, IN, ...extent('Y', place) };

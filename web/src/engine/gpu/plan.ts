@@ -78,7 +78,8 @@ export function plan(chain: Chain): Plan {
     } else {
       place = { ...input, height: input.height >> 1, width: input.width >> 1, border };
     }
-    const before = gradient === null ? null : { ...input, border: gradient.border };
+    // A linear layer writes no border: where there is one, its gradient is laid into it afterwards.
+    const before = gradient === null ? null : { ...input, border: layer.kind === 'linear' ? 0 : gradient.border };
     gradient = trained ? { ...place, border: i > firstProduct ? reach[i] : 0 } : null;
     if (layer.kind === 'pool') return { relu: false, product: null, input, output: place, gradient, before };
     const length = Math.ceil(((columns.length + 1) * vectors(layer.outputs) * 4) / 64) * 64;

@@ -75,6 +75,7 @@ export class GpuTrainer implements Trainer {
   }
 
   step(batch: Uint32Array): void {
+    this.device.alive();
     const { batch: most, stored } = this.network;
     if (batch.length < 1 || batch.length > most) throw new RangeError(`A batch has 1 to ${most} examples, not ${batch.length}`);
     if (batch.some((index) => index >= stored)) throw new RangeError(`A batch names an example beyond the ${stored} there are`);
@@ -155,6 +156,8 @@ export class GpuTrainer implements Trainer {
   async restore(state: TrainerState): Promise<void> {
     const { plan, parameters } = this.network;
     const weights = pack(plan, state.weights);
+    const tensors = state.weights.size * this.moments.size;
+    if (state.tensors.size !== tensors) throw new TypeError(`The optimiser has ${tensors} tensors, the state ${state.tensors.size}`);
     const moments = [...this.moments].map(([prefix, buffer]) => ({ buffer, data: pack(plan, state.tensors, prefix) }));
     await this.submitted();
     this.device.gpu.queue.writeBuffer(parameters, 0, weights);

@@ -76,22 +76,20 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
     b[l] = w[((k + ly / 4) * $OUT + min(column + lx, $OUT - 1)) * 4 + ly % 4];
     //#end
     workgroupBarrier();
-    //#for i 4
-    {
+    for (var i = 0u; i < 4; i++) {
       //#if BACK
-      let m = mat4x4f(b[lx * 16 + $i], b[lx * 16 + 4 + $i], b[lx * 16 + 8 + $i], b[lx * 16 + 12 + $i]);
+      let m = mat4x4f(b[lx * 16 + i], b[lx * 16 + 4 + i], b[lx * 16 + 8 + i], b[lx * 16 + 12 + i]);
       //#else
-      let m = mat4x4f(b[$i * 64 + lx], b[$i * 64 + 16 + lx], b[$i * 64 + 32 + lx], b[$i * 64 + 48 + lx]);
+      let m = mat4x4f(b[i * 64 + lx], b[i * 64 + 16 + lx], b[i * 64 + 32 + lx], b[i * 64 + 48 + lx]);
       //#end
       //#for j 4
       //#if BACK
-      y$j += a[ly * 16 + $j * 4 + $i] * m;
+      y$j += a[ly * 16 + $j * 4 + i] * m;
       //#else
-      y$j += m * a[ly * 16 + $j * 4 + $i];
+      y$j += m * a[ly * 16 + $j * 4 + i];
       //#end
       //#end
     }
-    //#end
     workgroupBarrier();
   }
   if (column + lx >= $OUT) { return; }
