@@ -2,8 +2,8 @@
 """Writes the digits sample of the browser node, `web/src/data/digits.bin`, from the catalogue's data set `digits`.
 
 The file is a gzip member of 1,797 × 65 bytes: the first pixel of every image, then the second of every image and so on
-(neighbours in that order are alike, which saves a tenth), each 0..16; then every label. Images stand in the order of the
-training set, then of the test set. The tab unpacks it with `DecompressionStream('gzip')`.
+(neighbours in that order are alike, which saves a tenth), each 0..16; then every label. Images stand in the order of
+the training set, then of the test set. The tab unpacks it with `DecompressionStream('gzip')`.
 """
 
 from __future__ import annotations
@@ -36,4 +36,4 @@ def packed(data: bytes) -> bytes:
 if __name__ == "__main__":
     sys.path.insert(0, str(SAMPLE.parents[3]))
     SAMPLE.write_bytes(packed(payload()))
-    print(f"{SAMPLE}: {SAMPLE.stat().st_size} bytes")  # noqa: T201
+    print(f"{SAMPLE}: {SAMPLE.stat().st_size} bytes")
