@@ -1,4 +1,5 @@
 /** What the parsers share: how they refuse, and how much they take. */
+import { sizeOf } from '../engine/catalogue';
 import type { LocalFile } from '../messages';
 import { Refused } from '../refused';
 
@@ -15,8 +16,6 @@ export function bad(problem: string, mend: string): never {
 
 /** A file is not what its name says; who knows the file's path makes a refusal of it. */
 export class Malformed extends Error {}
-
-export const sizeOf = (shape: readonly number[]): number => shape.reduce((product, side) => product * side, 1);
 
 /** Refuses more examples than a tab should hold; asked before they are unpacked. */
 export function checkRoom(path: string, examples: number, shape: readonly number[]): void {

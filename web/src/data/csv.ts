@@ -1,6 +1,7 @@
 /** CSV files with a header: a column `label`, and the features in order in all other columns (RFC 4180). */
+import { sizeOf } from '../engine/catalogue';
 import type { LocalFile } from '../messages';
-import { bad, bytesOf, checkRoom, MOST_TEXT, sizeOf } from './bad';
+import { bad, bytesOf, checkRoom, MOST_TEXT } from './bad';
 import type { Raw } from './check';
 
 export async function readCsv({ path, file }: LocalFile, shape: readonly number[]): Promise<Raw> {

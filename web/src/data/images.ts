@@ -1,7 +1,8 @@
 /** Folders of images by class: `<class>/<image>`. Classes named 0, 1, ... are the labels themselves and may be missing;
  *  otherwise there must be one folder for each class, and their sorted names are labels 0, 1, ... */
+import { sizeOf } from '../engine/catalogue';
 import type { LocalFile } from '../messages';
-import { bad, bytesOf, checkRoom, Malformed, sizeOf } from './bad';
+import { bad, bytesOf, checkRoom, Malformed } from './bad';
 import type { Raw } from './check';
 import type { Decode } from './decode';
 import { imageSize } from './imagesize';

@@ -1,5 +1,6 @@
 /** NumPy's array files, versions 1 to 3 (`numpy.lib.format`): numbers only, never pickled objects. */
-import { Malformed, sizeOf } from './bad';
+import { sizeOf } from '../engine/catalogue';
+import { Malformed } from './bad';
 
 export interface NpyArray {
   readonly shape: readonly number[];

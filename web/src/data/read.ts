@@ -1,7 +1,8 @@
 /** A node's own examples, checked against the task's schema before anything trains on them. Nothing leaves the tab. */
+import { sizeOf } from '../engine/catalogue';
 import type { Examples } from '../engine/types';
 import type { Source } from '../messages';
-import { bad, checkRoom, sizeOf } from './bad';
+import { bad, checkRoom } from './bad';
 import { checked } from './check';
 import { decodeImage, type Decode } from './decode';
 import { DIGITS, loadDigits } from './digits';
