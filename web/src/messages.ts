@@ -26,6 +26,9 @@ export interface Rehearsal {
   readonly learningRate: number;
   readonly seed: number;
   readonly source: Source;
+  /** What the examples of `files` are like, and the classes of `drawn`; left out: as the digits sample. */
+  readonly inputShape?: readonly number[];
+  readonly classes?: number;
 }
 
 export type Command =
