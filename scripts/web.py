@@ -1,7 +1,7 @@
-"""Builds and checks the browser node of `web/`, with whichever Node.js there is: `python -m scripts.web build check test`.
+"""Builds and checks the browser node (`web/`) with a Node.js that suits: `python -m scripts.web build check test`.
 
-It stands on Python alone, since it also runs while pip builds the package (hatch_build.py). `POTLUCK_WEB` decides what a
-missing Node.js or registry means: `auto` (the default) a warning, `require` an error; `skip` builds and checks nothing.
+It stands on Python alone, since it also runs while pip builds the package (hatch_build.py). `POTLUCK_WEB` decides what
+a missing Node.js or registry means: `auto` (the default) a warning, `require` an error; `skip` leaves all of it out.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def run(node: Node, arguments: list[str], folder: Path, limit_s: float, *, show:
 
 
 def environment(node: Node, spare: Path) -> dict[str, str]:
-    """This process's, with that Node.js first on the path, and a cache for npm where there is no home to keep one in."""
+    """This process's, with that Node.js first on the path, and a cache for npm where no home can keep one."""
     kept = {name: value for name, value in os.environ.items() if name != "NODE_OPTIONS"}
     kept["PATH"] = os.pathsep.join([str(Path(node.program).parent), kept.get("PATH", os.defpath)])
     if not any(name.lower() == "npm_config_cache" for name in kept) and not os.access(Path.home(), os.W_OK):
