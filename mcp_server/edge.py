@@ -52,8 +52,8 @@ class File:
 class Edge:
     """The routes of the page. A bundle that is built while the server runs is served from the next visit on."""
 
-    def __init__(self, settings: Settings, folder: Path = FOLDER) -> None:
-        self._folder = folder
+    def __init__(self, settings: Settings) -> None:
+        self._folder = FOLDER
         self._policies = policies(settings)
         self._files: dict[str, File] = {}
         self._read: tuple[int, int] | None = None

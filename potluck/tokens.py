@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import uuid
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -59,13 +58,7 @@ def show(token: Token, *, link: bool, qr: bool) -> None:
 
         segno.make_qr(token.link, error="l").terminal(compact=True)
     print(token.link)
+    from mcp_server.settings import is_loopback
+
     if is_loopback(urlsplit(token.link).hostname or ""):
         print("note: this link leads to this machine alone; give the address that others dial", file=sys.stderr)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address means the machine itself, wherever it is opened."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,13 @@ _NOT_IN_THE_BUNDLE = ("node_modules", "tests")
 _INSTALL_S, _BUILD_S, _CHECK_S = 300, 120, 900
 _STEPS = ("build", "check", "test", "lock")
 _MEND = "it needs Node.js (22.12 or newer, or 20.19) and npm's registry within reach; `make web` tries again"
+
+
+_NOISE = re.compile(
+    r"npm (warn|notice)|(npm error)?\s+(at |network (This|In most))|npm error (A complete log|errno|syscall)"
+)
+_PATIENCE = {"npm_config_fetch_retry_mintimeout": "1000", "npm_config_fetch_retry_maxtimeout": "5000"}
+"""Milliseconds between attempts, unless the environment says otherwise: by default, no network is a minute's wait."""
 
 
 class NotBuilt(Exception):
@@ -146,12 +154,19 @@ def run(node: Node, arguments: list[str], folder: Path, limit_s: float, *, show:
     if ran.returncode:
         if show:
             raise SystemExit(f"{what} failed in {folder.name}/.")
-        raise NotBuilt(f"{what} failed in {folder.name}/: {(ran.stdout or '').strip()[-1500:]}")
+        mend = "correct what it names" if arguments[1] == "build" else _MEND
+        raise NotBuilt(f"{what} failed in {folder.name}/: {_gist(ran.stdout or '')}.", mend)
+
+
+def _gist(said: str) -> str:
+    """What a program complained of, without warnings, stack traces, and where its registry is."""
+    lines = [line.removeprefix("npm error").strip() for line in said.splitlines() if not _NOISE.match(line)]
+    return re.sub(r"https?://\S+", "<url>", "; ".join(line for line in lines if line))[-1200:]
 
 
 def environment(node: Node, spare: Path) -> dict[str, str]:
     """This process's, with that Node.js first on the path, and a cache for npm where no home can keep one."""
-    kept = {name: value for name, value in os.environ.items() if name != "NODE_OPTIONS"}
+    kept = _PATIENCE | {name: value for name, value in os.environ.items() if name != "NODE_OPTIONS"}
     kept["PATH"] = os.pathsep.join([str(Path(node.program).parent), kept.get("PATH", os.defpath)])
     if not any(name.lower() == "npm_config_cache" for name in kept) and not os.access(Path.home(), os.W_OK):
         kept["npm_config_cache"] = str(spare)

@@ -1,6 +1,6 @@
 import { defineConfig } from 'vite';
-import { precompress } from './plugins/precompress';
-import { sizes, vendorApart } from './plugins/sizes';
+import { precompress } from './plugins/precompress.ts';
+import { sizes, vendorApart } from './plugins/sizes.ts';
 
 const measured = sizes();
 
