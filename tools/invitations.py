@@ -50,5 +50,5 @@ def qr_svg(link: str) -> str:
 
     picture = io.BytesIO()
     code = segno.make_qr(link, error="m")
-    code.save(picture, kind="svg", scale=4, light="#fff", xmldecl=False, nl=False, svgclass=None, lineclass=None)
+    code.save(picture, kind="svg", omitsize=True, light="#fff", xmldecl=False, nl=False, svgclass=None, lineclass=None)
     return picture.getvalue().decode()
