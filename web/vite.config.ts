@@ -1,8 +1,21 @@
 import { defineConfig } from 'vite';
+import { precompress } from './plugins/precompress.ts';
+import { sizes, vendorApart } from './plugins/sizes.ts';
+
+const measured = sizes();
 
 // `base` is relative: the page works at /edge/ behind any prefix that a proxy adds.
 export default defineConfig({
   base: './',
-  build: { outDir: '../mcp_server/static/edge', emptyOutDir: true, target: 'es2022', chunkSizeWarningLimit: 800 },
-  worker: { format: 'es' },
+  plugins: [measured.page, precompress()],
+  build: {
+    outDir: '../mcp_server/static/edge',
+    emptyOutDir: true,
+    target: 'es2022',
+    chunkSizeWarningLimit: 800,
+    assetsInlineLimit: 0, // the page's policy forbids data: URLs but for pictures
+    modulePreload: { polyfill: false }, // what has WebGPU or OPFS has it
+    rolldownOptions: { output: { codeSplitting: vendorApart } },
+  },
+  worker: { format: 'es', plugins: () => [measured.worker], rolldownOptions: { output: { codeSplitting: vendorApart } } },
 });
