@@ -102,7 +102,9 @@ export class Desk {
       case 'leave':
         return this.node?.leave();
       case 'close':
-        return this.node?.close();
+        await this.node?.close();
+        opened.watch.close();
+        return opened.connection.close();
       case 'rehearse':
         return this.startRehearsal(opened, command.rehearsal);
       case 'end_rehearsal':

@@ -181,7 +181,7 @@ export class Lanes {
 
   /** A response of Potluck's that is no refusal. */
   private async fetching(url: string, init: RequestInit, size: number, signal: AbortSignal): Promise<Response> {
-    const patience = AbortSignal.timeout((TRANSFER_S + (size / 2 ** 20) * TRANSFER_S_PER_MIB) * 1000);
+    const patience = AbortSignal.timeout((TRANSFER_S + Math.ceil(size / 2 ** 20) * TRANSFER_S_PER_MIB) * 1000);
     let response: Response;
     try {
       const both = AbortSignal.any([signal, patience]);

@@ -50,11 +50,6 @@ export class Membership {
     return this.patiently(tool, this.signedIn(args), asked);
   }
 
-  /** Calls a tool that is not about this node. */
-  ask(tool: string, args: Fields, asked: Asked = {}): Promise<Fields> {
-    return this.patiently(tool, args, asked);
-  }
-
   private async shakeHands(signal?: AbortSignal): Promise<Terms> {
     const { publicKey } = this.identity;
     const hello = {

@@ -48,6 +48,8 @@ export class Node {
   private pausing = new AbortController();
   private resumed: (() => void) | null = null;
   private paused = false;
+  private closing = false;
+  private over: Promise<void> = Promise.resolve();
   private farewell: (() => Promise<unknown>) | null = null;
 
   constructor(
@@ -56,7 +58,11 @@ export class Node {
   ) {}
 
   /** Works until the task is over or a person says to leave. What goes wrong is told, not thrown. */
-  async run(): Promise<void> {
+  run(): Promise<void> {
+    return (this.over = this.live());
+  }
+
+  private async live(): Promise<void> {
     const { address, locks, tell, keyring } = this.place;
     const { signal } = this.leaving;
     tell.status({ ...IDLE, phase: 'joining', text: 'Joining the task.', taskId: this.order.taskId });
@@ -94,13 +100,11 @@ export class Node {
     this.resumed?.();
   }
 
-  private closing = false;
-
   /** The tab is being closed: a goodbye, so that the round need not wait for this node; its work stays kept. */
-  close(): void {
+  async close(): Promise<void> {
     this.closing = true;
-    void this.farewell?.();
     this.leave();
+    await this.over;
   }
 
   private async participate(): Promise<void> {
@@ -125,7 +129,7 @@ export class Node {
       const terms = await member.renew(signal);
       tell.status({ nodeId: member.nodeId });
       await keyring.put(orderKey(address.base), source.kind === 'files' ? null : this.order);
-      const task = (await member.ask('get_task', { task_id: taskId }, { signal })) as unknown as TaskView;
+      const task = (await connection.readJson(`potluck://tasks/${taskId}`, { signal })) as TaskView;
       const [obstacle] = obstaclesOf(task, task.spec, parts.models);
       if (obstacle !== undefined && task.state !== 'finished') {
         throw new Refused('incompatible_node', obstacle, 'choose another task');

@@ -2,7 +2,6 @@
  *  without waiting; how often depends on whether anybody looks. */
 import type { Connection } from './connection';
 import { Refused } from '../refused';
-import { Lost } from './answers';
 import { sleep } from './patience';
 import type { TaskSummary, TaskView } from './protocol';
 import { watchLock, type Locks } from './standing';
@@ -128,10 +127,7 @@ export class Watch {
     try {
       word = { news: await this.read() };
     } catch (error) {
-      if (!(error instanceof Lost) && !(error instanceof Refused)) {
-        throw error;
-      }
-      word = { lost: error instanceof Refused ? error.problem : error.message };
+      word = { lost: error instanceof Refused ? error.problem : String(error) };
       if (error instanceof Refused) {
         this.turn?.abort();
       }
@@ -144,7 +140,7 @@ export class Watch {
 
   private async read(): Promise<News> {
     const asked = { once: true, signal: this.over.signal };
-    const { tasks } = (await this.connection.readJson('potluck://tasks', asked)) as { tasks: TaskSummary[] };
+    const tasks = (await this.connection.readJson('potluck://tasks', asked)) as TaskSummary[];
     const open = tasks.filter(({ state }) => state !== 'finished' && state !== 'cancelled').slice(0, DETAILS);
     const unknown = open.filter(({ task_id: id }) => !this.views.has(id)).map(({ task_id: id }) => id);
     for (const id of new Set([...unknown, ...this.wanted])) {
