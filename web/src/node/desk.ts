@@ -148,11 +148,15 @@ export class Desk {
   /** A tab that was closed, or crashed, left its work behind. */
   private async goOn(opened: Opened): Promise<void> {
     const { keyring, address } = opened;
-    const order = await keyring.get<Order | null>(orderKey(address.base));
-    if (order && this.node === null) {
-      this.tell.log('Going on with the task that this browser was working on.');
-      await this.train(opened, order);
+    const order = await keyring.get<KeptOrder | null>(orderKey(address.base));
+    if (!order || this.node !== null) {
+      return;
     }
+    if (order.source === null) {
+      return this.tell.log('This browser was at work on a task: choose it, and give your files again, to go on.');
+    }
+    this.tell.log('Going on with the task that this browser was working on.');
+    await this.train(opened, { ...order, source: order.source });
   }
 
   private async train(opened: Opened, order: Order): Promise<void> {
@@ -263,6 +267,9 @@ export class Desk {
     return this.browser;
   }
 }
+
+/** An order as it is kept for the next tab: without the files of a person. */
+type KeptOrder = Omit<Order, 'source'> & { readonly source: Order['source'] | null };
 
 /** Under which name the keyring keeps the invitation to a server. */
 const tokenKey = (base: string): string => `token ${base}`;

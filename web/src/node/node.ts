@@ -14,7 +14,7 @@ import { Lanes } from './lanes';
 import { Membership } from './membership';
 import { obstaclesOf } from './picker';
 import type { Parts } from './parts';
-import { onWake, sleep } from './patience';
+import { onWake, sleep, unless } from './patience';
 import type { NoWork, TaskView, Work } from './protocol';
 import { takesShare } from './share';
 import { alone, nodeLock, type Locks } from './standing';
@@ -66,10 +66,19 @@ export class Node {
     const { address, locks, tell, keyring } = this.place;
     const { signal } = this.leaving;
     tell.status({ ...IDLE, phase: 'joining', text: 'Joining the task.', taskId: this.order.taskId });
-    const elsewhere = (): void =>
-      tell.status({ phase: 'elsewhere', text: 'Another tab of this browser is the node; this one takes over when it closes.' });
+    let waited = false;
+    const onTaken = (): void => {
+      waited = true;
+      const text = 'Another tab of this browser is the node; this one takes over when it closes.';
+      tell.status({ phase: 'elsewhere', text });
+    };
     try {
-      await alone(locks, nodeLock(address.base), signal, elsewhere, () => this.participate());
+      await alone(locks, nodeLock(address.base), signal, onTaken, async () => {
+        if (waited && !(await keyring.get(orderKey(address.base)))) {
+          throw new Refused('left', 'The task was left, or is over, in the other tab.', 'join again if you like');
+        }
+        await this.participate();
+      });
     } catch (error) {
       if (signal.aborted) {
         tell.status({ phase: 'left', text: 'This tab has left the task.', deadlineAt: null });
@@ -78,9 +87,6 @@ export class Node {
         const text = code === 'fenced' ? 'Another process has shaken hands with the key of this node.' : problem;
         tell.status({ phase: 'left', text, deadlineAt: null });
       }
-    }
-    if (!this.closing) {
-      await keyring.put(orderKey(address.base), null).catch((error: unknown) => void tell.trouble(error));
     }
   }
 
@@ -128,7 +134,8 @@ export class Node {
       const member = new Membership(connection, identity, name, audience, capabilities, onWait);
       const terms = await member.renew(signal);
       tell.status({ nodeId: member.nodeId });
-      await keyring.put(orderKey(address.base), source.kind === 'files' ? null : this.order);
+      // A person's files are not copied; the next tab has to be given them again.
+      await keyring.put(orderKey(address.base), { ...this.order, source: source.kind === 'files' ? null : source });
       const task = (await connection.readJson(`potluck://tasks/${taskId}`, { signal })) as TaskView;
       const [obstacle] = obstaclesOf(task, task.spec, parts.models);
       if (obstacle !== undefined && task.state !== 'finished') {
@@ -146,16 +153,21 @@ export class Node {
         member.call(
           'report_progress',
           { task_id: taskId, round: labour.round, phase: 'leaving' },
-          { once: true, timeoutS: GOODBYE_S },
+          { once: true },
         );
       const last = await this.sessions(asking, labour);
       await store.forget(taskId);
       const reason = ('reason' in last && last.reason) || `The task is ${last.task_state}.`;
       tell.status({ phase: 'finished', text: `${reason} Updates given: ${delivery.rounds}.`, deadlineAt: null });
     } catch (error) {
-      await this.farewell?.().catch(() => undefined); // if that cannot be done quickly, the lease ends by itself
+      // If a goodbye cannot be said quickly, the lease ends by itself.
+      const bye = this.farewell?.();
+      await (bye && unless(AbortSignal.timeout(GOODBYE_S * 1000), bye).catch(() => undefined));
       throw error;
     } finally {
+      if (!this.closing) {
+        await keyring.put(orderKey(address.base), null).catch((error: unknown) => void tell.trouble(error));
+      }
       sleepless();
       connection.close();
     }

@@ -89,6 +89,16 @@ export class Server {
     }
   }
 
+  /** Resolves when what `get_task` says `fits`. */
+  async until(taskId: string, fits: (task: Fields) => boolean): Promise<Fields> {
+    for (;;) {
+      const task = await this.call('get_task', { task_id: taskId });
+      if (fits(task)) {
+        return task;
+      }
+    }
+  }
+
   /** A running task; parts of `spec` replace those of a small one on the node's own data. */
   async task(spec: Fields = {}): Promise<string> {
     const own = { id: 'own', input_shape: [1, 4, 4], num_classes: 3, holdout: 0.2 };
