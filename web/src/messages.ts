@@ -46,6 +46,10 @@ export type Command =
   | { readonly type: 'pause' }
   | { readonly type: 'resume' }
   | { readonly type: 'leave' }
+  /** The tab goes (`pagehide`): a goodbye as far as there is time; what was done is kept for the next tab. */
+  | { readonly type: 'close' }
+  /** Whether anybody looks: news is asked for less often if not. */
+  | { readonly type: 'visible'; readonly visible: boolean }
   | { readonly type: 'rehearse'; readonly rehearsal: Rehearsal }
   | { readonly type: 'end_rehearsal' }
   | { readonly type: 'clear_storage' };
@@ -73,6 +77,11 @@ export interface TaskCard {
   readonly obstacles: readonly string[];
   /** What taking part asks for: model, bytes a round, memory. */
   readonly requirements: readonly string[];
+  /** Of one example; the drawing pad needs it. */
+  readonly inputShape?: readonly number[];
+  readonly classNames?: readonly string[];
+  /** How many weights the model has. */
+  readonly parameters?: number;
 }
 
 /** Where the node stands. */
@@ -98,6 +107,7 @@ export interface NodeStatus {
   readonly taskId: string | null;
   readonly round: number | null;
   readonly numRounds: number | null;
+  /** The round's, in milliseconds since 1970 by this device's clock. */
   readonly deadlineAt: number | null;
   readonly examples: number;
   readonly heldOut: number;

@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 /** A share of a node's examples that it never trains on, to score the federation's model with. */
 import type { Examples } from '../engine/types';
 import { Random } from './random';
@@ -23,4 +24,16 @@ export function taken({ x, y }: Examples, size: number, places: Uint32Array): Ex
   const part = new Float32Array(places.length * size);
   places.forEach((place, i) => part.set(x.subarray(place * size, (place + 1) * size), i * size));
   return { x: part, y: places.map((place) => y[place]) };
+=======
+/** Written elsewhere; this stands for it until then. */
+import type { Examples } from '../engine/types';
+
+export function splitHoldout(
+  _examples: Examples,
+  _inputSize: number,
+  _share: number,
+  _seed: string | number,
+): { readonly train: Examples; readonly heldOut: Examples } {
+  throw new Error('not here yet');
+>>>>>>> edge
 }
