@@ -70,6 +70,11 @@ export interface TaskCard {
   readonly obstacles: readonly string[];
   /** What taking part asks for: model, bytes a round, memory. */
   readonly requirements: readonly string[];
+  /** Of one example; the drawing pad needs it. */
+  readonly inputShape?: readonly number[];
+  readonly classNames?: readonly string[];
+  /** How many weights the model has. */
+  readonly parameters?: number;
 }
 
 /** Where the node stands. */
@@ -95,6 +100,7 @@ export interface NodeStatus {
   readonly taskId: string | null;
   readonly round: number | null;
   readonly numRounds: number | null;
+  /** The round's, in milliseconds since 1970 by this device's clock. */
   readonly deadlineAt: number | null;
   readonly examples: number;
   readonly heldOut: number;
