@@ -8,6 +8,8 @@ export interface Line {
   readonly name: string;
   readonly scale: string;
   readonly words: (value: number | null) => string;
+  /** The same, shorter, on the axis. */
+  readonly tick: (value: number) => string;
 }
 
 const DASHES = [[], [7, 4]] as const;
@@ -82,7 +84,7 @@ export class Chart {
     const ink = (): string => getComputedStyle(this.host).color;
     const faint = (): string => getComputedStyle(this.#picture).outlineColor;
     const axis = { stroke: ink, grid: { stroke: faint, width: 1 }, ticks: { stroke: faint, width: 1 }, font: '12px system-ui' };
-    const values = ({ words }: Line) => (_: uPlot, splits: (number | null)[]) => splits.map((value) => (value === null ? '' : words(value)));
+    const values = ({ tick }: Line) => (_: uPlot, splits: (number | null)[]) => splits.map((value) => (value === null ? '' : tick(value)));
     return {
       width: 300,
       height: HEIGHT,

@@ -6,14 +6,14 @@ import type { Channel } from './channel';
 import { box } from './element';
 import { bytes, count, figure, percent } from './words';
 
-const LOSS: Line = { name: 'Loss', scale: 'loss', words: figure };
-const ACCURACY: Line = { name: 'Accuracy', scale: 'share', words: percent };
+const LOSS: Line = { name: 'Loss', scale: 'loss', words: figure, tick: String };
+const ACCURACY: Line = { name: 'Accuracy', scale: 'share', words: percent, tick: (share) => `${Math.round(100 * share)} %` };
+const SPEED: Line = { name: 'Examples a second', scale: 'speed', words: or(count), tick: count };
+const MEMORY: Line = { name: 'Memory', scale: 'bytes', words: or(bytes), tick: bytes };
 
 export function charts(channel: Channel): void {
-  const speed = { name: 'Examples/s', scale: 'speed', words: (value: number | null) => (value === null ? '–' : count(value)) };
-  const memory = { name: 'Memory', scale: 'bytes', words: (value: number | null) => (value === null ? '–' : bytes(value)) };
   const own = new Chart(box('chart-own'), 'This node, by step', 'Step', [LOSS, ACCURACY]);
-  const load = new Chart(box('chart-load'), 'Speed and memory, by step', 'Step', [speed, memory]);
+  const load = new Chart(box('chart-load'), 'Speed and memory, by step', 'Step', [SPEED, MEMORY]);
   const federation = byRound('chart-rounds', 'The federation, by round');
   const way = new Odometer();
 
@@ -36,4 +36,8 @@ export function byRound(id: string, title: string): Chart {
 
 export function rowOf({ round, loss, accuracy }: RoundReport): Row {
   return [round, loss, accuracy];
+}
+
+function or(words: (value: number) => string): Line['words'] {
+  return (value) => (value === null ? '–' : words(value));
 }

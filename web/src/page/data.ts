@@ -96,7 +96,7 @@ function histogram(examples: number, perClass: readonly number[], names: readonl
   const name = (at: number): string => names[at] ?? String(at);
   const bars = perClass.map((held, at) => {
     const bar = make('i');
-    bar.style.height = `${(100 * held) / most}%`;
+    bar.style.setProperty('--share', String(held / most));
     return make('span', {}, bar, name(at));
   });
   return [

@@ -4,7 +4,7 @@ import { invitation } from './address';
 import type { Channel } from './channel';
 import type { Choice } from './choice';
 import { box, found, input, make, say } from './element';
-import { figure, percent } from './words';
+import { counted, figure, percent } from './words';
 
 /** `invite` opens the server again with a token. */
 export function tasks(channel: Channel, choice: Choice, invite: (token: string) => void): void {
@@ -13,19 +13,18 @@ export function tasks(channel: Channel, choice: Choice, invite: (token: string) 
   let shown = '';
 
   channel.on('tasks', ({ tasks: all }) => {
-    const sorted = [...all].sort((a, b) => Number(a.obstacles.length > 0) - Number(b.obstacles.length > 0));
-    const chosen = sorted.find((task) => task.taskId === choice.task?.taskId) ?? sorted.find(qualifies) ?? null;
-    if (JSON.stringify(sorted) === shown) {
+    const chosen = all.find((task) => task.taskId === choice.task?.taskId) ?? all.find(qualifies) ?? null;
+    if (JSON.stringify(all) === shown) {
       return;
     }
-    shown = JSON.stringify(sorted);
+    shown = JSON.stringify(all);
     const focused = list.contains(document.activeElement) ? (document.activeElement as HTMLElement).dataset.task : null;
-    list.replaceChildren(...(sorted.length > 0 ? [fieldset(sorted, chosen)] : [none(channel)]));
+    list.replaceChildren(...(all.length > 0 ? [fieldset(all, chosen)] : [none(channel)]));
     list.querySelector<HTMLElement>(`[data-task="${CSS.escape(focused ?? '')}"]`)?.focus();
     choice.set({ task: chosen });
     list.onchange = (event) => {
       const id = event.target instanceof HTMLInputElement ? event.target.value : '';
-      choice.set({ task: sorted.find((task) => task.taskId === id) ?? null });
+      choice.set({ task: all.find((task) => task.taskId === id) ?? null });
     };
   });
   channel.on('trouble', ({ trouble: { code } }) => {
@@ -52,7 +51,13 @@ const qualifies = (task: TaskCard): boolean => task.obstacles.length === 0;
 
 function fieldset(all: readonly TaskCard[], chosen: TaskCard | null): HTMLElement {
   const legend = make('legend', { class: 'unseen' }, 'Tasks of this server');
-  return make('fieldset', { class: 'cards' }, legend, ...all.map((task) => card(task, task === chosen)));
+  const [fit, unfit] = [all.filter(qualifies), all.filter((task) => !qualifies(task))].map((some) => some.map((task) => card(task, task === chosen)));
+  const cards = make('fieldset', { class: 'cards' }, legend, ...(fit ?? []));
+  if (unfit !== undefined && unfit.length > 0) {
+    const title = make('summary', {}, `${counted(unfit.length, 'task')} not for this device, and why`);
+    cards.append(make('details', { open: fit?.length === 0 }, title, make('div', { class: 'cards' }, ...unfit)));
+  }
+  return cards;
 }
 
 function card(task: TaskCard, chosen: boolean): HTMLElement {

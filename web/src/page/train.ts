@@ -119,7 +119,7 @@ function tiles(status: NodeStatus, step: StepReport | null): void {
     ['Step', step === null ? '–' : `${count(step.step)} of ${count(step.totalSteps)}`],
     ['Loss', figure(step?.loss ?? null)],
     ['Accuracy', percent(step?.accuracy ?? null)],
-    ['Speed', step === null ? '–' : `${count(step.examplesPerS)} examples/s`],
+    ['Examples a second', step === null ? '–' : count(step.examplesPerS)],
     ['Examples used', count(status.examples)],
     ['Held out', count(status.heldOut)],
     ['Rounds given', count(status.roundsGiven)],
