@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 /** A node's own examples, checked against the task's schema before anything trains on them. Nothing leaves the tab. */
 import { sizeOf } from '../engine/catalogue';
 import type { Examples } from '../engine/types';
@@ -30,17 +29,4 @@ export async function readSource(
   if (x.length !== y.length * sizeOf(shape)) bad(`${what}: ${x.length} values for ${y.length} examples.`, 'draw them again');
   checkRoom(what, y.length, shape);
   return checked({ x, y, name: (index) => `${what}, example ${index + 1}` }, classes);
-=======
-/** Written elsewhere; this stands for it until then. */
-import type { Examples } from '../engine/types';
-import type { Source } from '../messages';
-
-export function readSource(
-  _source: Source,
-  _inputShape: readonly number[],
-  _classes: number,
-  _base: string,
-): Promise<Examples> {
-  return Promise.reject(new Error('not here yet'));
->>>>>>> edge
 }

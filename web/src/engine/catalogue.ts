@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 /** The models that this node trains, as the server's catalogue (`resources/models`) builds them: the same ids, options,
  *  tensor names and shapes. */
 import { Refused } from '../refused';
@@ -165,22 +164,3 @@ function hiddenOf(modelId: string, family: Family, options: Readonly<Record<stri
 const whole = (value: number, least: number): boolean => Number.isSafeInteger(value) && value >= least;
 
 const invalid = (problem: string, mend: string): Refused => new Refused('invalid_spec', problem, mend);
-=======
-/** Written elsewhere; this stands for it until then. */
-import type { Chain } from './types';
-
-export const MODELS: readonly string[] = [];
-
-export function chainOf(
-  _modelId: string,
-  _options: Readonly<Record<string, number>>,
-  _inputShape: readonly number[],
-  _classes: number,
-): Chain {
-  throw new Error('not here yet');
-}
-
-export function layoutOf(_chain: Chain): ReadonlyMap<string, readonly number[]> {
-  throw new Error('not here yet');
-}
->>>>>>> edge

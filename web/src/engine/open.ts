@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 /** Which engine a tab gets: WebGPU where a graphics processor answers, else the CPU, and why. */
 import type { Calibration, Engine } from './types';
 import { Refused } from '../refused';
@@ -23,11 +22,4 @@ export async function openEngine(force?: 'webgpu' | 'cpu', before?: Calibration)
 async function cpu(reason: string): Promise<Engine> {
   const { openCpu } = await import('./cpu/engine');
   return openCpu(reason);
-=======
-/** Written elsewhere; this stands for it until then. */
-import type { Engine } from './types';
-
-export function openEngine(_force?: 'webgpu' | 'cpu'): Promise<Engine> {
-  return Promise.reject(new Error('not here yet'));
->>>>>>> edge
 }

@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 /** A federation inside this tab: nodes with shares of one data set train one after the other, and FedAvg joins what they
  *  learnt. Everything is as in a real round, but for the server. */
 import { readSource } from '../data/read';
@@ -110,18 +109,4 @@ function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> 
     signal.addEventListener('abort', end, { once: true });
     promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', end));
   });
-=======
-/** Written elsewhere; this stands for it until then. */
-import type { Engine } from '../engine/types';
-import type { Rehearsal, Report } from '../messages';
-
-export function rehearse(
-  _engine: Engine,
-  _rehearsal: Rehearsal,
-  _base: string,
-  _tell: (report: Report) => void,
-  _signal: AbortSignal,
-): Promise<void> {
-  return Promise.reject(new Error('not here yet'));
->>>>>>> edge
 }

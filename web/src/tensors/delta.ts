@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 /** An update: what training added to the weights, and how large that is. */
 import { Refused } from '../refused';
 import type { Tensor, Weights } from '../engine/types';
@@ -37,15 +36,3 @@ export const diverged = (problem: string): Refused =>
     problem,
     'lower the learning rate (training.learning_rate) or momentum; check that inputs are scaled to 0..1.',
   );
-=======
-/** Written elsewhere; this stands for it until then. */
-import type { Weights } from '../engine/types';
-
-export function deltaOf(_trained: Weights, _given: Weights): Weights {
-  throw new Error('not here yet');
-}
-
-export function normOf(_update: Weights): number {
-  throw new Error('not here yet');
-}
->>>>>>> edge

@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 /** Models as bytes: a header's length (8 bytes, little endian), the header (JSON: name → dtype, shape, data_offsets),
  *  the values. As strict as the server, and written as it writes (`federation/layout.py`, `federation/weights.py`). */
 import { sizeOf } from '../engine/catalogue';
@@ -148,15 +147,3 @@ const shown = (name: string): string => JSON.stringify(name.length <= 80 ? name 
 const REWRITE = 'fetch the file again; if that does not help, write it with a safetensors library.';
 
 const bad = (what: string, mend = REWRITE): Refused => new Refused('bad_data', `The safetensors file ${what}.`, mend);
-=======
-/** Written elsewhere; this stands for it until then. */
-import type { Weights } from '../engine/types';
-
-export function parseSafetensors(_bytes: Uint8Array): Weights {
-  throw new Error('not here yet');
-}
-
-export function writeSafetensors(_weights: Weights): Uint8Array<ArrayBuffer> {
-  throw new Error('not here yet');
-}
->>>>>>> edge

@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 /** A share of a node's examples that it never trains on, to score the federation's model with. */
 import type { Examples } from '../engine/types';
 import { Random } from './random';
@@ -19,21 +18,8 @@ export function splitHoldout(
   };
 }
 
-/** The examples at `places`, in that order; `size`: values of one. */
-export function taken({ x, y }: Examples, size: number, places: Uint32Array): Examples {
+function taken({ x, y }: Examples, size: number, places: Uint32Array): Examples {
   const part = new Float32Array(places.length * size);
   places.forEach((place, i) => part.set(x.subarray(place * size, (place + 1) * size), i * size));
   return { x: part, y: places.map((place) => y[place]) };
-=======
-/** Written elsewhere; this stands for it until then. */
-import type { Examples } from '../engine/types';
-
-export function splitHoldout(
-  _examples: Examples,
-  _inputSize: number,
-  _share: number,
-  _seed: string | number,
-): { readonly train: Examples; readonly heldOut: Examples } {
-  throw new Error('not here yet');
->>>>>>> edge
 }

@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 /** Local training: what a node does with its own examples in one round, on any engine. */
 import type { Chain, Descent, Engine, Examples, StepScore, Trainer, Weights } from '../engine/types';
 import type { StepReport } from '../messages';
@@ -204,21 +203,3 @@ export class LocalTraining {
     return { weights, numExamples, numSteps: step, loss: lossSum / seen, accuracy: correct / seen, seconds };
   }
 }
-=======
-/** Written elsewhere; this stands for it until then. */
-import type { Chain, Engine, Examples, Weights } from '../engine/types';
-import type { Plan, Training } from '../node/parts';
-
-export const LocalTraining = {
-  open(
-    _engine: Engine,
-    _chain: Chain,
-    _weights: Weights,
-    _examples: Examples,
-    _plan: Plan,
-    _seed: string | number,
-  ): Promise<Training> {
-    return Promise.reject(new Error('not here yet'));
-  },
-};
->>>>>>> edge

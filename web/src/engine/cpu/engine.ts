@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 /** The engine where there is no GPU to be had: the same models and the same steps, on one core. */
 import { Refused } from '../../refused';
 import { layoutOf, sizeOf } from '../catalogue';
@@ -194,12 +193,4 @@ function reportOf(memories: Memories, reason: string): EngineReport {
   const gflops = (2 * side ** 3) / seconds / 1e9;
   const kernels = [{ shape: 'every product', variant: memories.variant, gflops }];
   return { kind: 'cpu', reason, adapter: {}, limits: {}, kernels, matmulGflops: gflops };
-=======
-/** A placeholder until the CPU engine is here. */
-import type { Engine } from '../types';
-import { Refused } from '../../refused';
-
-export function openCpu(reason: string): Promise<Engine> {
-  return Promise.reject(new Refused('internal', `There is no CPU engine yet. ${reason}`, 'Use a browser with WebGPU.'));
->>>>>>> gpu
 }
