@@ -105,7 +105,7 @@ class Web:
         run(node, [self._program("vitest/vitest.mjs"), "run"], self.sources, _CHECK_S, show=True)
 
     def install(self, node: Node, *, everything: bool) -> None:
-        """`npm ci`, once for each lock file. The build alone needs a tenth of what the checks need."""
+        """`npm ci`, once for each lock file. The build alone needs a quarter of what the checks need."""
         names = ("package.json", "package-lock.json")
         wanted = hashlib.sha256(b"".join((self.sources / name).read_bytes() for name in names)).hexdigest()
         stamp = self.sources / "node_modules" / ".potluck"  # npm ci empties the folder first
