@@ -91,7 +91,8 @@ export class GpuTrainer implements Trainer {
       this.submit(batch);
       this.flying += 1;
       if (this.flying % (IN_FLIGHT / 2) !== 0) continue;
-      this.room = this.device.gpu.queue.onSubmittedWorkDone().then(() => {
+      const done = this.device.gpu.queue.onSubmittedWorkDone().catch(() => undefined); // A lost device: reading tells.
+      this.room = done.then(() => {
         this.flying -= IN_FLIGHT / 2;
         this.pump();
       });
