@@ -1,5 +1,6 @@
 import { defineConfig } from 'vite';
 import { precompress } from './plugins/precompress.ts';
+import { shaders } from './plugins/shaders.ts';
 import { sizes, vendorApart } from './plugins/sizes.ts';
 
 const measured = sizes();
@@ -12,10 +13,15 @@ export default defineConfig({
     outDir: '../mcp_server/static/edge',
     emptyOutDir: true,
     target: 'es2022',
+    cssTarget: 'chrome111',
     chunkSizeWarningLimit: 800,
     assetsInlineLimit: 0, // the page's policy forbids data: URLs but for pictures
     modulePreload: { polyfill: false }, // what has WebGPU or OPFS has it
     rolldownOptions: { output: { codeSplitting: vendorApart } },
   },
-  worker: { format: 'es', plugins: () => [measured.worker], rolldownOptions: { output: { codeSplitting: vendorApart } } },
+  worker: {
+    format: 'es',
+    plugins: () => [measured.worker, shaders],
+    rolldownOptions: { output: { codeSplitting: vendorApart } },
+  },
 });

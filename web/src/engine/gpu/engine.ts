@@ -15,7 +15,10 @@ const SIDE = 512;
 
 /** Whether an adapter only imitates a graphics processor. */
 export function isSoftware({ isFallbackAdapter, vendor, architecture, description }: GPUAdapterInfo): boolean {
-  return isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|\bcpu\b|software/i.test(`${vendor} ${architecture} ${description}`);
+  return (
+    isFallbackAdapter ||
+    /swiftshader|llvmpipe|lavapipe|\bcpu\b|software/i.test(`${vendor} ${architecture} ${description}`)
+  );
 }
 
 /** `before`: what `calibration` gave on the same kind of adapter, so that nothing is tried again. */
@@ -51,7 +54,9 @@ class GpuEngine implements Engine {
       kind: 'webgpu',
       reason: this.reason,
       adapter: { vendor, architecture, device, description },
-      limits: Object.fromEntries([...LIMITS, 'maxStorageBuffersPerShaderStage' as const].map((name) => [name, limits[name]])),
+      limits: Object.fromEntries(
+        [...LIMITS, 'maxStorageBuffersPerShaderStage' as const].map((name) => [name, limits[name]]),
+      ),
       kernels: Object.entries(this.chooser.chosen).map(([shape, choice]) => ({ shape, ...choice })),
       matmulGflops: this.matmulGflops,
     };
@@ -75,10 +80,11 @@ class GpuEngine implements Engine {
   }
 
   async trainer(chain: Chain, weights: Weights, examples: Examples, descent: Descent): Promise<GpuTrainer> {
-    this.device.check();
+    this.device.alive();
     const stored = examples.y.length;
     if (stored === 0) throw new RangeError('There are no examples to train on');
-    if (examples.y.some((label) => label >= chain.classes)) throw new RangeError(`A label is beyond the ${chain.classes} classes`);
+    if (examples.y.some((label) => label >= chain.classes))
+      throw new RangeError(`A label is beyond the ${chain.classes} classes`);
     const network = this.network(chain, descent.batchSize, stored);
     try {
       const trainer = await GpuTrainer.create(network, weights, examples, descent);
@@ -87,7 +93,7 @@ class GpuEngine implements Engine {
       return trainer;
     } catch (error) {
       network.destroy();
-      this.device.check();
+      this.device.alive();
       throw error;
     }
   }
@@ -120,7 +126,7 @@ class GpuEngine implements Engine {
 
   /** [n, classes], computed in chunks that are all enqueued before the first is read. */
   private async logits(chain: Chain, weights: Weights, x: Float32Array, n: number): Promise<Float32Array> {
-    this.device.check();
+    this.device.alive();
     const { classes, inputShape } = chain;
     const inputs = inputShape.reduce((a, b) => a * b, 1);
     const size = Math.min(CHUNK, n);
@@ -138,7 +144,9 @@ class GpuEngine implements Engine {
         queue.writeBuffer(network.examples, 0, x.slice(start * inputs, (start + count) * inputs));
         queue.writeBuffer(network.step, 0, Uint32Array.of(count, 0, 0, 0, ...numbers));
         this.device.run(forward, count);
-        const [rows] = await this.device.read([{ buffer: network.activations[chain.layers.length], bytes: count * stride * 4 }]);
+        const [rows] = await this.device.read([
+          { buffer: network.activations[chain.layers.length], bytes: count * stride * 4 },
+        ]);
         for (let i = 0; i < count; i++) out.set(rows.subarray(i * stride, i * stride + classes), (start + i) * classes);
       });
       await Promise.all(chunks);
