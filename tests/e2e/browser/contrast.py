@@ -54,7 +54,9 @@ def too_faint(page: Page) -> tuple[int, list[str]]:
         left, top, right, bottom = text["box"]
         piece = ground.crop((max(0, left), max(0, top), min(ground.width, right), min(ground.height, bottom)))
         colours = piece.getcolors(piece.width * piece.height) or []
-        common = [colour for count, colour in colours if count * 200 >= piece.width * piece.height or len(colours) > 200]
+        common = [
+            colour for count, colour in colours if count * 200 >= piece.width * piece.height or len(colours) > 200
+        ]
         ratios = [ratio(text["colour"], colour) for colour in common if isinstance(colour, tuple)]
         if ratios and min(ratios) < (3.0 if text["large"] else 4.5):
             faint.append(f"{text['text'][:40]!r}: {min(ratios):.2f}")

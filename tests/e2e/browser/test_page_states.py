@@ -136,7 +136,9 @@ def test_files_go_to_the_worker_with_their_paths_and_bad_ones_are_answered_besid
 ) -> None:
     with listening(browser, scenes, "bad-data") as page:
         page.get_by_text("My files", exact=True).click()
-        page.locator("#files").set_input_files({"name": "train.csv", "mimeType": "text/csv", "buffer": b"label,a\n1,2\n"})
+        page.locator("#files").set_input_files(
+            {"name": "train.csv", "mimeType": "text/csv", "buffer": b"label,a\n1,2\n"}
+        )
         page.wait_for_function("heard.some((command) => command.source?.kind === 'files')")
         assert page.evaluate("heard.at(-1).source.files.map((one) => one.path)") == ["train.csv"]
         expect(page.locator("#data-trouble")).to_contain_text("row 17 has 63 values")
