@@ -1,4 +1,4 @@
-"""Contrast as a person meets it: each text's colour against the pixels that really lie behind it, gradient and glass."""
+"""Contrast as a person meets it: each text's colour against the pixels behind it, gradient and glass."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ _TEXTS = """() => {
     for (const box of range.getClientRects()) {
       const under = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
       if (box.width > 2 && under && (under === element || under.contains(element) || element.contains(under))) {
-        const large = parseFloat(style.fontSize) >= 24 || (parseFloat(style.fontSize) >= 18.66 && style.fontWeight >= 700);
+        const size = parseFloat(style.fontSize);
+        const large = size >= 24 || (size >= 18.66 && style.fontWeight >= 700);
         found.push({ text: walker.currentNode.data.trim(), colour: style.color, large,
                      box: [box.x, box.y, box.right, box.bottom].map(Math.round) });
       }
