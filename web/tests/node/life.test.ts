@@ -1,13 +1,13 @@
 /** A node's whole life with a real server. */
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { drawn, phase, Profile } from './profile';
-import { describeWithServer, Server } from './server';
+import { describeWithServer, Server, START_MS } from './server';
 import { StandIns } from './standins';
 
 describeWithServer('a tab that trains', () => {
   let server: Server;
   let profile: Profile;
-  beforeAll(async () => void (server = await Server.start()));
+  beforeAll(async () => void (server = await Server.start()), START_MS);
   afterAll(() => server.stop());
   beforeEach(() => void (profile = new Profile()));
   afterEach(() => profile.close());
@@ -186,7 +186,7 @@ describeWithServer('a server that goes away', () => {
   beforeEach(async () => {
     server = await Server.start();
     profile = new Profile();
-  });
+  }, START_MS);
   afterEach(async () => {
     await profile.close();
     await server.stop();
