@@ -169,6 +169,7 @@ export class Desk {
     const { address, keyring, store, watch } = opened;
     const locks = this.browserAt().locks;
     const device = await opened.device;
+    void navigator.storage?.persist?.().catch(() => false); // else the browser may clear what is kept when it likes
     const node = new Node({ address, parts: this.parts, device, keyring, store, locks, tell: this.tell }, order);
     this.node = node;
     this.show(watch, order.taskId);

@@ -5,18 +5,18 @@ import { toBase32, toBase64, toBase64Url, fromBase64 } from '../../src/node/byte
 import { capabilitiesOf, METHODS } from '../../src/node/capabilities';
 import { Checkpoints } from '../../src/node/checkpoints';
 import { Heartbeat } from '../../src/node/heartbeat';
-import { canonical, proximalOf } from '../../src/node/labour';
+import { canonical, proximalOf } from '../../src/node/plan';
 import type { Progress } from '../../src/node/parts';
 import { delays, onWake, Patience, sleep } from '../../src/node/patience';
-import { obstaclesOf } from '../../src/node/picker';
-import type { TaskSpec } from '../../src/node/protocol';
-import { take } from '../../src/node/share';
+import { cardOf, obstaclesOf } from '../../src/node/picker';
+import type { TaskSpec, TaskSummary, TaskView } from '../../src/node/protocol';
+import { shareOf, take, takesShare } from '../../src/node/share';
 import { alone, type Locks } from '../../src/node/standing';
 import { Store } from '../../src/node/store';
 import { Watch, type Channel, type News } from '../../src/node/watch';
 import { Refused } from '../../src/refused';
 import { Disk } from './opfs';
-import { parseSafetensors, writeSafetensors } from './standins';
+import { parseSafetensors, StandIns, writeSafetensors } from './standins';
 
 describe('bytes', () => {
   it('are written as others write them', () => {
@@ -190,6 +190,17 @@ describe('what a task asks for', () => {
     expect(obstaclesOf({ ...running, ...task }, spec(rule), ['mlp'])).toHaveLength(obstacles);
   });
 
+  it('may be a model that cannot be built, which is an obstacle and not a failure', () => {
+    const known = new StandIns();
+    known.chainOf = () => {
+      throw new Refused('invalid_spec', 'The hidden layer is too wide.', 'choose another task');
+    };
+    const training = { epochs: 1, batch_size: 4, max_steps: null, optimizer: 'sgd', momentum: 0 };
+    const view = { spec: { ...spec('fedavg'), training, data: { id: 'own' } }, input_shape: [4], num_classes: 2, model: { size: 10 } };
+    const card = cardOf(running as unknown as TaskSummary, view as unknown as TaskView, known, null);
+    expect(card.obstacles).toEqual(['The hidden layer is too wide.']);
+  });
+
   it('may be a proximal term', () => {
     expect(proximalOf(spec('fedprox'))).toBe(0.01);
     expect(proximalOf(spec('fedprox', { mu: 0.5 }))).toBe(0.5);
@@ -209,6 +220,25 @@ describe('a share', () => {
     const all = { x: Float32Array.from([0, 0, 1, 1, 2, 2]), y: Uint32Array.from([5, 6, 7]) };
     expect(take(all, [2, 0])).toEqual({ x: Float32Array.from([2, 2, 0, 0]), y: Uint32Array.from([7, 5]) });
     expect(() => take(all, [3])).toThrow('no example 3');
+  });
+
+  it('of the digits is cut by the server; own examples are all used', async () => {
+    const all = { x: Float32Array.from([0, 1, 2, 3]), y: Uint32Array.from([4, 5, 6, 7]) };
+    const asked: string[] = [];
+    const connection = { readJson: async (uri: string) => (asked.push(uri), { data: 'digits', examples: [3, 1] }) };
+    const spec = { data: { id: 'digits', holdout: 0.5, partition: { seed: null } }, seed: 7 } as unknown as TaskSpec;
+    const { signal } = new AbortController();
+    const parts = new StandIns();
+    const mine = await shareOf(parts, connection, 'task-a', spec, all, 2, signal);
+    expect(asked).toEqual(['potluck://tasks/task-a/partition/2']);
+    expect([mine.heldOut.y, mine.train.y]).toEqual([Uint32Array.from([7]), Uint32Array.from([5])]);
+    const own = await shareOf(parts, connection, 'task-a', spec, all, null, signal);
+    expect(own.train.y).toEqual(Uint32Array.from([6, 7]));
+    expect(own.fingerprint).not.toBe(mine.fingerprint);
+    const odd = { readJson: async () => ({ examples: ['1'] }) };
+    await expect(shareOf(parts, odd, 'task-a', spec, all, 2, signal)).rejects.toMatchObject({ code: 'internal' });
+    expect(takesShare(spec, { kind: 'digits' })).toBe(true);
+    expect(takesShare(spec, { kind: 'files', files: [] })).toBe(false);
   });
 });
 
