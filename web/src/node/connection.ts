@@ -99,7 +99,12 @@ export class Connection {
         'Mcp-Name': tool,
         ...(token && { Authorization: `Bearer ${token}` }),
       },
-      body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: tool, arguments: args, _meta } }),
+      body: JSON.stringify({
+        jsonrpc: '2.0',
+        id: 1,
+        method: 'tools/call',
+        params: { name: tool, arguments: args, _meta },
+      }),
     };
   }
 

@@ -138,7 +138,8 @@ export class Labour {
     const { parts, device, store, tell } = this.shop;
     const { spec, round } = work;
     const { chain, weights, bytes } = await this.received(work, signal);
-    const scored = spec.evaluation.nodes && share.heldOut.y.length ? await this.scored(chain, weights, share, signal) : null;
+    const scores = spec.evaluation.nodes && share.heldOut.y.length > 0;
+    const scored = scores ? await this.scored(chain, weights, share, signal) : null;
     const { engine, lost } = device;
     const plan = planOf(spec, share.train.y.length);
     const seed = String(mine.seed);

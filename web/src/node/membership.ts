@@ -29,8 +29,8 @@ export class Membership {
     return this.identity.nodeId;
   }
 
-  /** Shakes hands: proves the key, gets a node token; the server's terms. Asked twice at once, it is done once: a second
-   *  handshake would undo the first. */
+  /** Shakes hands: proves the key, gets a node token; the server's terms. Asked twice at once, it is done once:
+   *  a second handshake would undo the first. */
   renew(signal?: AbortSignal): Promise<Terms> {
     this.renewal ??= this.shakeHands(signal).finally(() => (this.renewal = null));
     return this.renewal;

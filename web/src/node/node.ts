@@ -148,7 +148,8 @@ export class Node {
       const lanes = new Lanes(address.base, connection, member, store, terms.lanes, onWait);
       const delivery = new Delivery(member, lanes, store, taskId, terms.lanes.inline_max_bytes);
       const shared = takesShare(task.spec, source);
-      const shop = { parts, device, member, lanes, delivery, store, tell, examples, shared, heartbeatS: terms.heartbeat_s };
+      const heartbeatS = terms.heartbeat_s;
+      const shop = { parts, device, member, lanes, delivery, store, tell, examples, shared, heartbeatS };
       const labour = new Labour(shop);
       const asking = new Asking(member, taskId, !shared, terms.limits.max_wait_s, tell);
       this.farewell = () => member.call('report_progress', leaving, { once: true });
