@@ -46,11 +46,7 @@ export type Command =
   | { readonly type: 'pause' }
   | { readonly type: 'resume' }
   | { readonly type: 'leave' }
-<<<<<<< HEAD
-  /** The tab goes (`pagehide`): a goodbye as far as there is time; what was done is kept for the next tab. */
-=======
   /** The tab goes (`pagehide`): what was done is kept for the next tab. The page sends the last `goodbye` itself. */
->>>>>>> page
   | { readonly type: 'close' }
   /** Whether anybody looks: news is asked for less often if not. */
   | { readonly type: 'visible'; readonly visible: boolean }
