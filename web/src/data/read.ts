@@ -2,11 +2,11 @@
 import { sizeOf } from '../engine/catalogue';
 import type { Examples } from '../engine/types';
 import type { Source } from '../messages';
+import { part } from '../part';
 import { bad, checkRoom } from './bad';
 import { checked } from './check';
-import { decodeImage, type Decode } from './decode';
+import type { Decode } from './decode';
 import { DIGITS, loadDigits } from './digits';
-import { readFiles } from './files';
 
 /** The examples of a source as a task wants them: `inputShape` of one example, channels first, labels below `classes`.
  *  Of the digits sample, its training set. `base`: the page's address. Refuses with `bad_data`. */
@@ -15,9 +15,12 @@ export async function readSource(
   inputShape: readonly number[],
   classes: number,
   base: string,
-  decode: Decode = decodeImage,
+  decode?: Decode,
 ): Promise<Examples> {
-  if (source.kind === 'files') return checked(await readFiles(source.files, inputShape, classes, decode), classes);
+  if (source.kind === 'files') {
+    const { readFiles } = await part(import('./files'));
+    return checked(await readFiles(source.files, inputShape, classes, decode), classes);
+  }
   const what = source.kind === 'digits' ? 'the digits sample' : 'the drawing pad';
   const shape = source.kind === 'digits' ? DIGITS.inputShape : source.shape;
   if (shape.join() !== inputShape.join()) {
