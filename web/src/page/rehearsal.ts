@@ -3,6 +3,7 @@ import type { Channel } from './channel';
 import { byRound, rowOf } from './charts';
 import type { Choice } from './choice';
 import { box, button, found, input, make, say, table } from './element';
+import './rehearsal.css';
 import { count, counted, figure, percent } from './words';
 
 /** Steps that suit each model, at batches of 16. */
