@@ -51,3 +51,8 @@ export function say(element: Element, text: string): void {
     element.textContent = text;
   }
 }
+
+/** Adds a style sheet that a panel brings. */
+export function styled(href: string): void {
+  document.head.append(make('link', { rel: 'stylesheet', href }));
+}
