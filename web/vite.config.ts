@@ -1,6 +1,7 @@
 import { defineConfig } from 'vite';
 import { plainImports } from './plugins/imports.ts';
 import { precompress } from './plugins/precompress.ts';
+import { privates } from './plugins/privates.ts';
 import { shaders } from './plugins/shaders.ts';
 import { sizes, vendorApart } from './plugins/sizes.ts';
 
@@ -23,7 +24,7 @@ export default defineConfig({
   },
   worker: {
     format: 'es',
-    plugins: () => [measured.worker, shaders],
+    plugins: () => [measured.worker, shaders, privates],
     rolldownOptions: { output },
   },
 });
