@@ -1,5 +1,6 @@
 import { defineConfig } from 'vite';
 import { plainImports } from './plugins/imports.ts';
+import { markup } from './plugins/markup.ts';
 import { precompress } from './plugins/precompress.ts';
 import { privates } from './plugins/privates.ts';
 import { shaders } from './plugins/shaders.ts';
@@ -11,7 +12,7 @@ const output = { codeSplitting: vendorApart, comments: false } as const;
 // `base` is relative: the page works at /edge/ behind any prefix that a proxy adds.
 export default defineConfig({
   base: './',
-  plugins: [plainImports, measured.page, precompress()],
+  plugins: [plainImports, markup, measured.page, precompress()],
   build: {
     outDir: '../mcp_server/static/edge',
     emptyOutDir: true,

@@ -3,7 +3,7 @@ import { part } from '../part';
 import { Refused } from '../refused';
 import type { Channel } from './channel';
 import type { Choice } from './choice';
-import { box, found, make, table } from './element';
+import { box, found, make, styled, table } from './element';
 import { count, counted } from './words';
 
 const KINDS = ['digits', 'files', 'drawn'] as const;
@@ -14,7 +14,11 @@ type Panel = (choice: Choice) => () => void;
 /** What most people do not need comes when it is chosen. */
 const PANELS = {
   files: async (): Promise<Panel> => (await part(import('./files'))).files,
-  drawn: async (): Promise<Panel> => (await part(import('./pad'))).pad,
+  drawn: async (): Promise<Panel> => {
+    const { pad, sheet } = await part(import('./pad'));
+    await styled(sheet);
+    return pad;
+  },
 };
 
 export function data(channel: Channel, choice: Choice): void {
@@ -30,8 +34,9 @@ export function data(channel: Channel, choice: Choice): void {
     KINDS.forEach((one) => (box(`from-${one}`).hidden = one !== kind));
     choice.set({ source: kind === 'digits' ? { kind } : null });
     if (kind !== 'digits') {
-      offers[kind] ??= PANELS[kind]().then((panel) => panel(choice));
-      const offer = await offers[kind];
+      const offering = (offers[kind] ??= PANELS[kind]().then((panel) => panel(choice)));
+      offering.catch(() => delete offers[kind]); // to choose it anew is to try again
+      const offer = await offering;
       if (kind === shown()) {
         offer();
       }
@@ -40,9 +45,10 @@ export function data(channel: Channel, choice: Choice): void {
 
   const switching = (): void =>
     void switched().catch((error: unknown) => {
-      if (error instanceof Refused) {
-        trouble(error.problem, `${error.mend}.`);
+      if (!(error instanceof Refused)) {
+        throw error;
       }
+      trouble(error.problem, `${error.mend}.`);
     });
   box('source').addEventListener('change', switching);
 

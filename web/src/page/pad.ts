@@ -1,10 +1,11 @@
 /** The drawing pad: strokes by mouse, pen, finger or keys become labelled examples of the task's size. */
-import { box, button, found, make, say, styled } from './element';
+import { box, button, found, make, say } from './element';
 import { PEN, raster, type Point, type Stroke } from './raster';
 import type { Choice } from './choice';
 import markup from './pad.html?raw';
-import sheet from './pad.css?url';
 import { counted } from './words';
+
+export { default as sheet } from './pad.css?url';
 
 interface Kept {
   readonly x: Float32Array;
@@ -22,7 +23,6 @@ const ARROWS: Readonly<Record<string, readonly [number, number]>> = {
 /** Fills the panel. Whatever is kept becomes `choice.source`. */
 export function pad(choice: Choice): () => void {
   box('from-drawn').innerHTML = markup;
-  styled(sheet);
   const canvas = found('pad', HTMLCanvasElement);
   const seen = found('seen', HTMLCanvasElement);
   const labels = box('labels');

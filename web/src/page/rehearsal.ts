@@ -2,15 +2,15 @@
 import type { Channel } from './channel';
 import { byRound, rowOf } from './charts';
 import type { Choice } from './choice';
-import { box, button, found, input, make, say, styled, table } from './element';
-import sheet from './rehearsal.css?url';
+import { box, button, found, input, make, say, table } from './element';
 import { count, counted, figure, percent } from './words';
+
+export { default as sheet } from './rehearsal.css?url';
 
 /** Steps that suit each model, at batches of 16. */
 const RATES: Readonly<Record<string, number>> = { logistic: 0.2, mlp: 0.1, mcmahan_2nn: 0.1, mnist_cnn: 0.05 };
 
 export function rehearsal(channel: Channel, choice: Choice): void {
-  styled(sheet);
   const form = found('rehearsal', HTMLFormElement);
   const curve = byRound('chart-rehearsal', 'The rehearsal, by round');
   const alpha = (): number => Number((10 ** input('alpha').valueAsNumber).toPrecision(2));
