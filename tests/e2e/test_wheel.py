@@ -18,7 +18,7 @@ from tests.docs.pages import ROOT
 
 pytestmark = pytest.mark.timeout(600)
 EDGE = "mcp_server/static/edge/"
-# Bytes, gzipped. The bar for our own code is 40,000 (docs/benchmarks.md); it is missed, and these hold what was reached.
+# Bytes, gzipped. The bar for our own code is 40,000 (docs/benchmarks.md). It is missed; these hold what was reached.
 OWN_CODE = {"webgpu": 47_700, "cpu": 42_500}
 WHOLE_PAGE = 160_000
 _LEFT = (".*", "__pycache__", "node_modules", "static", "tests", "benchmarks", "potluck-data", "*.egg-info", "dist")
