@@ -48,7 +48,7 @@ export type Command =
   | { readonly type: 'clear_storage' };
 
 /** What went wrong, and what a person can do about it. `code` is the server's, or one of the tab's own: `no_server`,
- *  `insecure`, `bad_data`, `quota`, `device_lost`, `diverged`, `internal`. */
+ *  `insecure`, `bad_data`, `quota`, `device_lost`, `no_webgpu`, `too_large`, `diverged`, `internal`. */
 export interface Trouble {
   readonly code: string;
   readonly problem: string;

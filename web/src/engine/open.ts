@@ -1,7 +1,6 @@
 /** Which engine a tab gets: WebGPU where a graphics processor answers, else the CPU, and why. */
-import type { Engine } from './types';
+import type { Calibration, Engine } from './types';
 import { Refused } from '../refused';
-import type { Calibration } from './gpu/calibrate';
 
 /** `force` takes an engine whatever the device; `before`: what an earlier engine's `calibration` gave. */
 export async function openEngine(force?: 'webgpu' | 'cpu', before?: Calibration): Promise<Engine> {

@@ -117,12 +117,18 @@ export interface EngineReport {
   readonly matmulGflops: number;
 }
 
+/** By class of shapes, the kernel's variant and its measured speed. */
+export type Calibration = Readonly<Record<string, { readonly variant: string; readonly gflops: number }>>;
+
 export interface Engine {
   readonly report: EngineReport;
   /** Resolves, with the reason, when the device is lost for good; never rejects. A CPU is never lost. */
   readonly lost: Promise<string>;
   trainer(chain: Chain, weights: Weights, examples: Examples, descent: Descent): Promise<Trainer>;
   score(chain: Chain, weights: Weights, examples: Examples): Promise<Score>;
+  /** Which variant of each kernel was found the fastest: plain data, to be kept under vendor and architecture and given
+   *  to `openEngine` next time. */
+  calibration?(): Calibration;
   /** Class probabilities [n, classes] for examples `x` [n, ...inputShape]. */
   predict(chain: Chain, weights: Weights, x: Float32Array): Promise<Float32Array>;
   destroy(): void;

@@ -1,31 +1,19 @@
 /** Which variant of a kernel is the fastest on this device, by trying them on the model's own shapes. */
+import type { Calibration } from '../types';
 import type { Device, Launch } from './device';
-
-export interface Choice {
-  readonly variant: string;
-  readonly gflops: number;
-}
-
-/** By class of shapes; plain data, to be stored under vendor and architecture and given back next time. */
-export type Calibration = Readonly<Record<string, Choice>>;
 
 export interface Candidate {
   readonly name: string;
   build(): Promise<Launch[]>;
 }
 
-interface Trial {
-  readonly name: string;
-  readonly launches: Launch[];
-  readonly ms: number;
-}
-
-/** All of an engine's trials take about this long, however slow the device; what comes later takes the likeliest. */
+/** All of an engine's trials take about this long, however slow the device; what comes later takes the likeliest, untried. */
 const BUDGET_MS = 1200;
 
 export class Chooser {
   private spent = 0;
-  readonly chosen: Record<string, Choice> = {};
+  private turn: Promise<unknown> = Promise.resolve();
+  readonly chosen: Record<string, Calibration[string]> = {};
 
   constructor(
     private readonly device: Device,
@@ -34,24 +22,30 @@ export class Chooser {
 
   /** The kernels for one class of shapes, of `operations` on a batch of `n`. The first candidate is the likeliest. */
   async choose(shape: string, candidates: readonly Candidate[], n: number, operations: number): Promise<Launch[]> {
+    const name = this.turn.then(() => this.fastest(shape, candidates, n, operations));
+    this.turn = name.catch(() => undefined);
+    const said = await name;
+    return (candidates.find((candidate) => candidate.name === said) ?? candidates[0]).build();
+  }
+
+  /** One at a time: trials side by side would time each other. */
+  private async fastest(shape: string, candidates: readonly Candidate[], n: number, operations: number): Promise<string> {
     const known = this.chosen[shape] ?? this.before[shape];
-    const again = candidates.find(({ name }) => name === known?.variant);
-    if (known !== undefined && again !== undefined) {
+    if (candidates.some(({ name }) => name === known?.variant)) {
       this.chosen[shape] = known;
-      return again.build();
+      return known.variant;
     }
-    let best: Trial | null = null;
+    let best: { readonly name: string; readonly ms: number } | null = null;
     for (const { name, build } of candidates) {
-      if (best !== null && this.spent > BUDGET_MS) break;
+      if (this.spent > BUDGET_MS) break;
       const start = performance.now();
-      const launches = await build();
-      const ms: number = this.spent > BUDGET_MS ? Infinity : await this.time(launches, n, best?.ms);
+      const ms: number = await this.time(await build(), n, best?.ms);
       this.spent += performance.now() - start;
-      if (best === null || ms < best.ms) best = { name, launches, ms };
+      if (best === null || ms < best.ms) best = { name, ms };
     }
-    if (best === null) return [];
+    if (best === null) return candidates[0].name;
     this.chosen[shape] = { variant: best.name, gflops: operations / best.ms / 1e6 };
-    return best.launches;
+    return best.name;
   }
 
   /** Milliseconds of one run, after one that warms up; several runs where one is too short for the clock; none

@@ -13,11 +13,14 @@ export interface Launch {
 export type Binding = GPUBuffer | GPUBufferBinding;
 
 const USAGE = 0x8c; // STORAGE | COPY_SRC | COPY_DST
+/** Bytes kept for those who come next. */
+const POOL = 2 ** 28;
 
 export class Device {
   readonly lost: Promise<string>;
   private gone: string | null = null;
-  private fault: string | null = null;
+  private fault: Refused | null = null;
+  private pooled = 0;
   private readonly pool = new Map<number, GPUBuffer[]>();
   private readonly pipelines = new Map<string, Promise<GPUComputePipeline>>();
 
@@ -28,26 +31,35 @@ export class Device {
         if (reason !== 'destroyed') resolve(this.gone);
       });
     });
-    gpu.addEventListener('uncapturederror', (event) => (this.fault ??= event.error.message));
+    gpu.addEventListener('uncapturederror', ({ error }) => {
+      this.fault ??= new Refused(
+        'internal',
+        `The graphics device reported an error: ${error.message}`,
+        'Reload the page; if it comes again, use the CPU engine.',
+      );
+    });
+  }
+
+  /** Throws where the device is gone. */
+  alive(): void {
+    if (this.gone === null) return;
+    throw new Refused('device_lost', `The graphics device is gone: ${this.gone}.`, 'Train again: a new device is asked for.');
   }
 
   /** Throws where the device is gone, or where it reported an error that nobody has heard of yet. */
   check(): void {
-    if (this.gone !== null) {
-      throw new Refused('device_lost', `The graphics device is gone: ${this.gone}.`, 'Train again: a new device is asked for.');
-    }
-    if (this.fault !== null) {
-      const fault = this.fault;
-      this.fault = null;
-      throw new Refused('internal', `The graphics device reported an error: ${fault}`, 'Reload the page; if it comes again, use the CPU engine.');
-    }
+    this.alive();
+    const { fault } = this;
+    this.fault = null;
+    if (fault !== null) throw fault;
   }
 
   /** Storage of at least `bytes`, all zeros. */
   take(bytes: number): GPUBuffer {
     const size = Math.max(256, Math.ceil(bytes / 256) * 256);
     const used = this.pool.get(size)?.pop();
-    if (used === undefined) return this.gpu.createBuffer({ size, usage: USAGE });
+    if (used === undefined) return this.create(size);
+    this.pooled -= size;
     const encoder = this.gpu.createCommandEncoder();
     encoder.clearBuffer(used);
     this.gpu.queue.submit([encoder.finish()]);
@@ -55,9 +67,24 @@ export class Device {
   }
 
   give(buffer: GPUBuffer): void {
+    if (this.pooled + buffer.size > POOL) {
+      buffer.destroy();
+      return;
+    }
     const same = this.pool.get(buffer.size) ?? [];
     this.pool.set(buffer.size, same);
     same.push(buffer);
+    this.pooled += buffer.size;
+  }
+
+  private create(size: number): GPUBuffer {
+    this.gpu.pushErrorScope('out-of-memory');
+    const buffer = this.gpu.createBuffer({ size, usage: USAGE });
+    void this.gpu.popErrorScope().then((error) => {
+      if (error === null) return;
+      this.fault ??= new Refused('too_large', 'The graphics device has no memory left.', 'Close other tabs, or choose a smaller batch or model.');
+    });
+    return buffer;
   }
 
   /** A kernel bound to its buffers, which take the bindings' numbers in order; a null leaves a number out. */
@@ -114,10 +141,10 @@ export class Device {
     try {
       await staging.mapAsync(1);
     } catch (error) {
-      this.check();
+      this.alive();
       throw error;
     }
-    this.check();
+    this.alive();
     const all = staging.getMappedRange().slice(0);
     staging.destroy();
     at = 0;

@@ -1,6 +1,6 @@
 /** The engine on WebGPU: one device, its kernels chosen by trial, trainers and scores on it. */
-import type { Chain, Descent, Engine, EngineReport, Examples, Score, Weights } from '../types';
-import { Chooser, type Calibration } from './calibrate';
+import type { Calibration, Chain, Descent, Engine, EngineReport, Examples, Score, Weights } from '../types';
+import { Chooser } from './calibrate';
 import { Device } from './device';
 import { Network } from './network';
 import { pack, vectors } from './plan';
@@ -75,16 +75,19 @@ class GpuEngine implements Engine {
   }
 
   async trainer(chain: Chain, weights: Weights, examples: Examples, descent: Descent): Promise<GpuTrainer> {
-    this.device.check();
+    this.device.alive();
     const stored = examples.y.length;
     if (stored === 0) throw new RangeError('There are no examples to train on');
     if (examples.y.some((label) => label >= chain.classes)) throw new RangeError(`A label is beyond the ${chain.classes} classes`);
     const network = this.network(chain, descent.batchSize, stored);
     try {
-      return await GpuTrainer.create(network, weights, examples, descent);
+      const trainer = await GpuTrainer.create(network, weights, examples, descent);
+      await this.device.gpu.queue.onSubmittedWorkDone();
+      this.device.check();
+      return trainer;
     } catch (error) {
       network.destroy();
-      this.device.check();
+      this.device.alive();
       throw error;
     }
   }
@@ -117,7 +120,7 @@ class GpuEngine implements Engine {
 
   /** [n, classes], computed in chunks that are all enqueued before the first is read. */
   private async logits(chain: Chain, weights: Weights, x: Float32Array, n: number): Promise<Float32Array> {
-    this.device.check();
+    this.device.alive();
     const { classes, inputShape } = chain;
     const inputs = inputShape.reduce((a, b) => a * b, 1);
     const size = Math.min(CHUNK, n);

@@ -4,7 +4,7 @@ import { Refused } from '../../refused';
 import type { Chooser } from './calibrate';
 import type { Device, Launch, Binding } from './device';
 import { bytesOf, fits, plan, vectors, type Plan, type Product, type Stage } from './plan';
-import { extent, launches, operations, scratchOf, variants, type Pass } from './products';
+import { extent, launches, operations, variants, type Pass } from './products';
 import gather from './wgsl/gather.wgsl?raw';
 import poolText from './wgsl/pool.wgsl?raw';
 import prelude from './wgsl/prelude.wgsl?raw';
@@ -65,53 +65,50 @@ export class Network {
   /** From the examples on the device to the logits. */
   async forward(): Promise<Launch[]> {
     const { stages } = this.plan;
-    const [first] = this.chain.layers;
-    const kernel = first.kind === 'conv' ? first.kernel : 1;
-    const spatial = first.kind !== 'linear';
-    const [channels, height, width] = spatial ? this.chain.inputShape : [stages[0].input.channels, 1, 1];
-    const CHANNELS = spatial ? channels : this.chain.inputShape.reduce((a, b) => a * b, 1);
+    const [layer] = this.chain.layers;
+    const kernel = layer.kind === 'conv' ? layer.kernel : 1;
+    const { height, width } = stages[0].input;
+    const CHANNELS = layer.kind === 'pool' ? layer.channels : layer.inputs;
     const OUT = vectors(stages[0].input.channels);
     const constants = { K: kernel, EDGE: (kernel - 1) / 2, CHANNELS, HEIGHT: height, WIDTH: width, OUT };
     const each = height * width * OUT;
-    const out = [
-      await this.device.launch(prelude + gather, constants, [this.step, this.examples, this.activations[0]], 64, (n) => n * each),
-    ];
-    for (const [i, stage] of stages.entries()) {
+    const first = this.device.launch(prelude + gather, constants, [this.step, this.examples, this.activations[0]], 64, (n) => n * each);
+    const rest = stages.map((stage, i) => {
       const [x, y] = [this.activations[i], this.activations[i + 1]];
-      out.push(...(stage.product === null ? [await this.pool(stage, false, [x, y])] : await this.product('forward', stage, stage.product, x, y)));
-    }
-    return out;
+      return stage.product === null ? this.pool(stage, false, [x, y]) : this.product('forward', stage, stage.product, x, y);
+    });
+    return (await Promise.all([first, ...rest])).flat();
   }
 
   /** From the gradient of the logits, which it returns first, to those of all parameters. */
   async backward(gradients: GPUBuffer): Promise<{ readonly logits: GPUBuffer; readonly launches: Launch[] }> {
     const { stages } = this.plan;
     const d = stages.map(({ gradient }) => (gradient === null ? null : this.take(bytesOf(gradient, this.batch))));
-    const out: Launch[] = [];
+    const out: Promise<Launch | Launch[]>[] = [];
     for (const [i, stage] of [...stages.entries()].reverse()) {
       const [x, own, before] = [this.activations[i], d[i], d[i - 1] ?? null];
       const mask = stages[i - 1]?.relu ? x : undefined;
       if (own === null) break;
       if (stage.product === null) {
-        if (before !== null) out.push(await this.pool(stage, mask !== undefined, [x, own, before]));
+        if (before !== null) out.push(this.pool(stage, mask !== undefined, [x, own, before]));
         continue;
       }
-      out.push(...(await this.product('weights', stage, stage.product, x, gradients, own)));
+      out.push(this.product('weights', stage, stage.product, x, gradients, own));
       if (before === null) continue;
-      const flat = stage.product.layer.kind === 'linear' && (stage.before?.border ?? 0) > 0;
-      const target = flat ? this.take(bytesOf(stage.input, this.batch)) : before;
-      out.push(...(await this.product('back', stage, stage.product, own, target, mask)));
       const place = stages[i - 1]?.gradient;
+      const flat = place?.border !== stage.before?.border;
+      const target = flat ? this.take(bytesOf(stage.input, this.batch)) : before;
+      out.push(this.product('back', stage, stage.product, own, target, mask));
       if (flat && place) {
         const IN = vectors(place.channels);
         const constants = { HEIGHT: place.height, WIDTH: place.width, IN, ...extent('Y', place) };
         const each = place.height * place.width * IN;
-        out.push(await this.device.launch(prelude + widen, constants, [this.step, target, before], 64, (n) => n * each));
+        out.push(this.device.launch(prelude + widen, constants, [this.step, target, before], 64, (n) => n * each));
       }
     }
     const logits = d.at(-1);
     if (!logits) throw new TypeError('A chain without parameters cannot be trained');
-    return { logits, launches: out };
+    return { logits, launches: (await Promise.all(out)).flat() };
   }
 
   private pool(stage: Stage, mask: boolean, buffers: readonly GPUBuffer[]): Promise<Launch> {
@@ -142,12 +139,13 @@ export class Network {
     const trial = Math.min(this.batch, layer.kind === 'conv' && this.software ? 4 : 64);
     const shape = `${pass} ${layer.kind}${kernel > 1 ? ` ${kernel}x${kernel}` : ''} ${input.channels} to ${output.channels}${pixels}, batch ${trial}`;
     this.device.gpu.queue.writeBuffer(this.step, 0, Uint32Array.of(trial));
+    let scratch: GPUBuffer | undefined;
     const candidates = variants(pass, stage, this.software).map((variant) => ({
       name: variant.name,
       build: () => {
-        const floats = scratchOf(stage, variant);
+        if (variant.parts > 1) scratch ??= this.take(variant.parts * length * 4);
         const on = weights
-          ? { step: this.step, x, w: third ?? x, y: slice(y), scratch: floats > 0 ? this.take(floats * 4) : undefined }
+          ? { step: this.step, x, w: third ?? x, y: slice(y), scratch }
           : { step: this.step, x, w: slice(this.parameters), y, mask: third };
         return launches(this.device, pass, stage, variant, on);
       },

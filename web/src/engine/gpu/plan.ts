@@ -11,7 +11,8 @@ export interface Place {
 }
 
 /** A layer with parameters: a product of patches of `kernel` × `kernel` pixels. On the device its weights are rows of
- *  outputs: [(ky, kx, input) rounded up, outputs rounded up], the last row the bias. */
+ *  outputs, [(ky, kx, input) rounded up, outputs rounded up], in blocks of 4 × 4, then the bias: what a kernel reads at
+ *  once lies together, and the same block serves forward (m * x) and back (d * m). */
 export interface Product {
   readonly layer: Linear | Conv;
   /** 1 for a linear layer, and for a first convolution, which is given patches instead of pixels. */
@@ -51,7 +52,9 @@ export function plan(chain: Chain): Plan {
   const { layers, inputShape } = chain;
   const reach = layers.map((layer, i) => (layer.kind === 'conv' && i > 0 ? (layer.kernel - 1) / 2 : 0));
   const firstProduct = layers.findIndex((layer) => layer.kind !== 'pool');
-  const [channels, height, width] = inputShape.length === 3 ? inputShape : [inputShape.reduce((a, b) => a * b, 1), 1, 1];
+  const spatial = layers[0]?.kind !== 'linear';
+  if (spatial && inputShape.length !== 3) throw new TypeError('Convolutions and pools need examples of [channels, height, width]');
+  const [channels, height, width] = spatial ? inputShape : [inputShape.reduce((a, b) => a * b, 1), 1, 1];
   let place: Place = { height, width, channels, border: 0 };
   let gradient: Place | null = null;
   let offset = 0;
@@ -75,7 +78,8 @@ export function plan(chain: Chain): Plan {
     } else {
       place = { ...input, height: input.height >> 1, width: input.width >> 1, border };
     }
-    const before = gradient === null ? null : { ...input, border: gradient.border };
+    // A linear layer writes no border: where there is one, its gradient is laid into it afterwards.
+    const before = gradient === null ? null : { ...input, border: layer.kind === 'linear' ? 0 : gradient.border };
     gradient = trained ? { ...place, border: i > firstProduct ? reach[i] : 0 } : null;
     if (layer.kind === 'pool') return { relu: false, product: null, input, output: place, gradient, before };
     const length = Math.ceil(((columns.length + 1) * vectors(layer.outputs) * 4) / 64) * 64;
@@ -152,7 +156,11 @@ function each(plan: Plan, prefix: string, visit: Visit): void {
       if (column >= 0) rows[column] = row;
     });
     const shape = layer.kind === 'conv' ? [layer.outputs, layer.inputs, layer.kernel, layer.kernel] : [layer.outputs, inputs];
-    visit(`${prefix}${layer.name}.weight`, shape, (i) => offset + rows[i % inputs] * stride + Math.floor(i / inputs));
+    visit(`${prefix}${layer.name}.weight`, shape, (i) => {
+      const row = rows[i % inputs];
+      const output = Math.floor(i / inputs);
+      return offset + (row >> 2) * stride * 4 + (output >> 2) * 16 + (row & 3) * 4 + (output & 3);
+    });
     visit(`${prefix}${layer.name}.bias`, [layer.outputs], (i) => offset + columns.length * stride + i);
   }
 }

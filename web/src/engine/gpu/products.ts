@@ -42,18 +42,18 @@ const registers = (rows: number, columns: number, group: number, parts = 1): Var
 });
 const TILED: Variant = { name: 'tiled 64x64', rows: 0, columns: 0, group: 256, parts: 1 };
 
-/** What to try for a pass, the likeliest first: in software loads are dear and barriers dearer, so large tiles; in
- *  hardware many invocations. */
+/** What to try for a pass, the likeliest first. A software device pays for each load, and for barriers most of all, so
+ *  it gets large tiles of registers and never the shared ones; hardware wants many invocations. */
 export function variants(pass: Pass, stage: Stage, software: boolean): readonly Variant[] {
   const linear = stage.product?.layer.kind === 'linear';
   if (pass === 'weights') {
-    const wide = stage.product?.kernel === 1 ? [registers(2, 4, 8), registers(4, 2, 8)] : [registers(1, 2, 8), registers(1, 4, 8)];
-    const many = [registers(1, 1, 64), ...(linear ? [] : [registers(1, 1, 64, 16)])];
-    return software ? [...wide, ...many, TILED] : [TILED, ...many.reverse(), ...wide];
+    const large = stage.product?.kernel === 1 ? registers(4, 2, 8) : registers(2, 1, 8);
+    const small = [registers(1, 1, 64), ...(linear ? [] : [registers(1, 1, 64, 16)])];
+    return software ? [large, registers(1, 1, 64)] : [TILED, ...small, large];
   }
-  const large = [registers(8, 2, 8), registers(8, 4, 8)];
+  const large = linear ? registers(8, 2, 8) : registers(16, 1, 8);
   const small = [registers(4, 1, 64), registers(1, 1, 64)];
-  return software ? [...large, ...small, TILED] : [TILED, ...small, ...large];
+  return software ? [large, ...small] : [TILED, ...small, large];
 }
 
 /** Channels of bordered pixels, as a kernel's constants under a letter. */
@@ -66,9 +66,6 @@ export const extent = (letter: string, place: Place): Constants => ({
 /** Floating-point operations of one pass over n examples. */
 export const operations = ({ product, output }: Stage, n: number): number =>
   product === null ? 0 : 2 * n * output.height * output.width * product.columns.filter((c) => c >= 0).length * output.channels;
-
-/** Floats of scratch space that a variant needs. */
-export const scratchOf = (stage: Stage, { parts }: Variant): number => (parts > 1 ? parts * (stage.product?.length ?? 0) : 0);
 
 export async function launches(device: Device, pass: Pass, stage: Stage, variant: Variant, on: Operands): Promise<Launch[]> {
   const { product: layer, input, output, gradient, before } = stage;
@@ -95,14 +92,16 @@ export async function launches(device: Device, pass: Pass, stage: Stage, variant
       return [await device.launch(text, { ...constants, OT, OUTER: true, BACK: false, RELU: false, MASK: false }, buffers, 256, () => blocks * 256)];
     }
     const OT = Math.ceil(outside / variant.columns);
+    // Pixels taken at once, so that the sums are passed over less often.
+    const U = rows ? 1 : ([4, 3, 2].find((u) => width % u === 0) ?? 1);
     const IT = Math.ceil(inside / variant.rows);
-    const tile = { TI: variant.rows, TO: variant.columns, OT, IT, PARTS: variant.parts, LENGTH: layer.length / 4 };
+    const tile = { TI: variant.rows, TO: variant.columns, OT, IT, PARTS: variant.parts, LENGTH: layer.length / 16, U };
     const split = variant.parts > 1 && on.scratch !== undefined;
     const target = split ? on.scratch : on.y;
     const all = OT * IT * K * variant.parts;
     const first = await device.launch(prelude + outer, { ...constants, ...tile }, [on.step, on.x, on.w, target], variant.group, () => all);
     if (!split) return [first];
-    const add = await device.launch(prelude + sum, tile, [on.step, target, on.y], 64, () => layer.length / 4);
+    const add = await device.launch(prelude + sum, { ...tile, LENGTH: layer.length / 4 }, [on.step, target, on.y], 64, () => layer.length / 4);
     return [first, add];
   }
 

@@ -21,7 +21,7 @@ export class GpuTrainer implements Trainer {
   private flying = 0;
   private readonly waiting: Uint32Array[] = [];
   private room: Promise<void> = Promise.resolve();
-  private scores: Promise<StepScore[]>[] = [];
+  private readonly scores: Promise<StepScore[]>[] = [];
 
   private constructor(
     private readonly device: Device,
@@ -75,6 +75,7 @@ export class GpuTrainer implements Trainer {
   }
 
   step(batch: Uint32Array): void {
+    this.device.alive();
     const { batch: most, stored } = this.network;
     if (batch.length < 1 || batch.length > most) throw new RangeError(`A batch has 1 to ${most} examples, not ${batch.length}`);
     if (batch.some((index) => index >= stored)) throw new RangeError(`A batch names an example beyond the ${stored} there are`);
@@ -126,15 +127,16 @@ export class GpuTrainer implements Trainer {
 
   /** Until all steps are with the device. */
   private async submitted(): Promise<void> {
-    this.device.check();
+    this.device.alive();
     while (this.waiting.length > 0) await this.room;
   }
 
   async drain(): Promise<StepScore[]> {
     await this.submitted();
     this.collect();
-    const scores = await Promise.all(this.scores.splice(0));
-    this.device.check();
+    const scores = await Promise.all(this.scores);
+    this.device.check(); // Where it throws, the next one still gets the scores.
+    this.scores.splice(0, scores.length);
     return scores.flat();
   }
 
@@ -155,6 +157,8 @@ export class GpuTrainer implements Trainer {
   async restore(state: TrainerState): Promise<void> {
     const { plan, parameters } = this.network;
     const weights = pack(plan, state.weights);
+    const tensors = state.weights.size * this.moments.size;
+    if (state.tensors.size !== tensors) throw new TypeError(`The optimiser has ${tensors} tensors, the state ${state.tensors.size}`);
     const moments = [...this.moments].map(([prefix, buffer]) => ({ buffer, data: pack(plan, state.tensors, prefix) }));
     await this.submitted();
     this.device.gpu.queue.writeBuffer(parameters, 0, weights);

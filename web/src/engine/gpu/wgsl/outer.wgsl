@@ -2,7 +2,7 @@
 // invocation sums, over its share of the images, a row of K taps × TI × TO vectors of four channels.
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;
 @group(0) @binding(2) var<storage, read> d: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> g: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> g: array<mat4x4f>;
 
 @compute @workgroup_size($WG)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
@@ -42,45 +42,52 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
       //#end
       //#end
       p += $EDGE * $IN;
-      for (var px = 0u; px < width; px++) {
+      for (var px = 0u; px < width; px += $U) {
+        //#for u U
         //#for t TO
-        let d$t = d[q + $t];
-        b$t += d$t;
+        let d$u_$t = d[q + $u * $OUT + $t];
+        b$t += d$u_$t;
+        //#end
         //#end
         //#for e TI
         //#for kx EDGE
         let x$kx_$e = h$kx_$e;
         //#end
-        let x$EDGE_$e = x[p + $e];
+        //#for u U
+        let x$(EDGE+u)_$e = x[p + $u * $IN + $e];
+        //#end
         //#for kx EDGE
-        h$kx_$e = x$(kx+1)_$e;
+        h$kx_$e = x$(kx+U)_$e;
         //#end
         //#for t TO
         //#for kx K
         //#for c 4
-        g$kx_$e_$c_$t += x$kx_$e[$c] * d$t;
+        g$kx_$e_$c_$t =
+          //#for u U
+          x$(kx+u)_$e[$c] * d$u_$t +
+          //#end
+          g$kx_$e_$c_$t;
         //#end
         //#end
         //#end
         //#end
-        p += $IN;
-        q += $OUT;
+        p += $U * $IN;
+        q += $U * $OUT;
       }
     }
   }
-  let out = part * $LENGTH + o;
+  let out = part * $LENGTH;
   //#for t TO
   if (o + $t < $OUT) {
     //#for e TI
     if (i + $e < $IN) {
       //#for kx K
-      //#for c 4
-      g[out + (((ky * $K + $kx) * $IN + i + $e) * 4 + $c) * $OUT + $t] = g$kx_$e_$c_$t;
-      //#end
+      g[out + ((ky * $K + $kx) * $IN + i + $e) * $OUT + o + $t] =
+        mat4x4f(g$kx_$e_0_$t, g$kx_$e_1_$t, g$kx_$e_2_$t, g$kx_$e_3_$t);
       //#end
     }
     //#end
-    if (i + ky == 0u) { g[out + $K * $K * $IN * 4 * $OUT + $t] = b$t; }
+    if (i + ky == 0u) { g[out + $K * $K * $IN * $OUT + (o + $t) / 4][(o + $t) % 4] = b$t; }
   }
   //#end
 }

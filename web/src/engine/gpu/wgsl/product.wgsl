@@ -1,7 +1,7 @@
 // A convolution of K × K taps (a linear layer is one of 1 × 1 over a row of examples), forward, or BACK to its input.
 // One invocation keeps TX neighbouring pixels × TO vectors of four channels in registers; there is no barrier.
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;
-@group(0) @binding(2) var<storage, read> w: array<vec4f>;
+@group(0) @binding(2) var<storage, read> w: array<mat4x4f>;
 @group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
 //#if MASK
 @group(0) @binding(4) var<storage, read> mask: array<vec4f>;
@@ -29,7 +29,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   //#if BACK
   let b$t = vec4f();
   //#else
-  let b$t = w[$K * $K * $IN * 4 * $OUT + o + $t];
+  let b$t = w[$K * $K * $IN * $OUT + (o + $t) / 4][(o + $t) % 4];
   //#end
   //#for j TX
   var y$j_$t = b$t;
@@ -45,11 +45,9 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
       //#for t TO
       {
         //#if BACK
-        let r = ((($K - 1 - ky) * $K + $K - 1 - $kx) * $OUT + o + $t) * 4 * $IN + i;
-        let m = mat4x4f(w[r], w[r + $IN], w[r + 2 * $IN], w[r + 3 * $IN]);
+        let m = w[((($K - 1 - ky) * $K + $K - 1 - $kx) * $OUT + o + $t) * $IN + i];
         //#else
-        let r = ((ky * $K + $kx) * $IN + i) * 4 * $OUT + o + $t;
-        let m = mat4x4f(w[r], w[r + $OUT], w[r + 2 * $OUT], w[r + 3 * $OUT]);
+        let m = w[((ky * $K + $kx) * $IN + i) * $OUT + o + $t];
         //#end
         //#for j TX
         //#if BACK

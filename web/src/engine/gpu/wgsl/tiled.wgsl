@@ -61,8 +61,9 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
   }
   if (column + lx >= $OUT) { return; }
   if (row + ly == 0) { y[$K * $K * $IN * 4 * $OUT + column + lx] = bias; }
+  let r = row / 4 + ly;
   //#for j 4
-  if (row + ly * 4 + $j < $K * $K * $IN * 4) { y[(row + ly * 4 + $j) * $OUT + column + lx] = y$j; }
+  if (r < $K * $K * $IN) { y[(r * $OUT + column + lx) * 4 + $j] = y$j; }
   //#end
   //#else
   if (row >= pixels) { return; }
@@ -70,27 +71,25 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
     a[l] = tap(row + l / 4, k + l % 4);
     //#if BACK
     let t = (k + l % 4) / $IN;
-    b[l] = w[(($K * $K - 1 - min(t, $K * $K - 1)) * $OUT * 4 + column * 4 + l / 4) * $IN + (k + l % 4) % $IN];
+    b[l] = w[((($K * $K - 1 - min(t, $K * $K - 1)) * $OUT + column + l / 16) * $IN + (k + l % 4) % $IN) * 4 + l / 4 % 4];
     //#else
-    b[l] = w[(k * 4 + ly) * $OUT + min(column + lx, $OUT - 1)];
+    b[l] = w[((k + ly / 4) * $OUT + min(column + lx, $OUT - 1)) * 4 + ly % 4];
     //#end
     workgroupBarrier();
-    //#for i 4
-    {
+    for (var i = 0u; i < 4; i++) {
       //#if BACK
-      let m = mat4x4f(b[lx * 16 + $i], b[lx * 16 + 4 + $i], b[lx * 16 + 8 + $i], b[lx * 16 + 12 + $i]);
+      let m = mat4x4f(b[lx * 16 + i], b[lx * 16 + 4 + i], b[lx * 16 + 8 + i], b[lx * 16 + 12 + i]);
       //#else
-      let m = mat4x4f(b[$i * 64 + lx], b[$i * 64 + 16 + lx], b[$i * 64 + 32 + lx], b[$i * 64 + 48 + lx]);
+      let m = mat4x4f(b[i * 64 + lx], b[i * 64 + 16 + lx], b[i * 64 + 32 + lx], b[i * 64 + 48 + lx]);
       //#end
       //#for j 4
       //#if BACK
-      y$j += a[ly * 16 + $j * 4 + $i] * m;
+      y$j += a[ly * 16 + $j * 4 + i] * m;
       //#else
-      y$j += m * a[ly * 16 + $j * 4 + $i];
+      y$j += m * a[ly * 16 + $j * 4 + i];
       //#end
       //#end
     }
-    //#end
     workgroupBarrier();
   }
   if (column + lx >= $OUT) { return; }
