@@ -11,7 +11,7 @@ What counts is CPU time a step, user and system, of all processes of the browser
 there, and on shared cores clocks tell little. Starting, compiling and warming up are apart. Pages are not isolated, so
 no library has threads: they would shorten seconds, not CPU time. On a machine with a GPU, compare the clock instead.
 
-Peers are installed once into ~/.cache/potluck-bench/web. One that cannot be installed or fails is named with its reason.
+Peers are installed once into ~/.cache/potluck-bench/web. One that cannot be installed, or fails, is named.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every library trains: digits of 28 x 28, models of the catalogue with PyTorch's first weights, PyTorch's losses."""
+"""What every library trains: digits of 28 x 28, and models of the catalogue with PyTorch's first weights and losses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from resources.models.catalogue import create_model
 SIDE, BOX, CLASSES, HIDDEN = 28, 20, 10, 128
 BATCH, BATCHES = 32, 32
 _PAPER = 0.3
-"""Of a stroke's darkness: what is fainter is paper. Enlarging leaves grey edges wider than those of MNIST's pictures."""
+"""Of a stroke's darkness: what is fainter is paper. Enlarging leaves grey edges, wider than those of MNIST."""
 
 
 @dataclass(frozen=True)
