@@ -123,7 +123,7 @@ export function chainOf(
   if (minSide !== null && !(inputShape.length === 3 && Math.min(...inputShape.slice(1)) >= minSide)) {
     throw invalid(
       `model.id: ${modelId} cannot take inputs of shape [${inputShape}].`,
-      `give it [channels, height, width] with sides of ${minSide} or more, or choose a model for any shape such as mlp.`,
+      `give it [channels, height, width] with sides of ${minSide} or more, or choose a model such as mlp.`,
     );
   }
   if (!whole(classes, 2)) {
@@ -138,7 +138,8 @@ export function layoutOf(chain: Chain): ReadonlyMap<string, readonly number[]> {
   for (const layer of chain.layers) {
     if (layer.kind === 'pool') continue;
     const { name, inputs, outputs } = layer;
-    layout.set(`${name}.weight`, layer.kind === 'conv' ? [outputs, inputs, layer.kernel, layer.kernel] : [outputs, inputs]);
+    const kernel = layer.kind === 'conv' ? [layer.kernel, layer.kernel] : [];
+    layout.set(`${name}.weight`, [outputs, inputs, ...kernel]);
     layout.set(`${name}.bias`, [outputs]);
   }
   return layout;
@@ -155,7 +156,7 @@ function hiddenOf(modelId: string, family: Family, options: Readonly<Record<stri
   if (hidden === undefined) return 0;
   const value = options.hidden ?? hidden.preset;
   if (!whole(value, 1) || value > hidden.largest) {
-    throw invalid(`model.options.hidden: ${value} is out of range.`, `give a whole number from 1 to ${hidden.largest}.`);
+    throw invalid(`model.options.hidden: ${value} is out of range.`, `give a whole number, 1 to ${hidden.largest}.`);
   }
   return value;
 }

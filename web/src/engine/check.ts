@@ -21,7 +21,7 @@ export function checkFit(chain: Chain, weights: Weights, examples: Examples): vo
   checkTensors(layoutOf(chain), weights);
   const size = sizeOf(chain.inputShape);
   if (examples.x.length !== size * examples.y.length) {
-    throw new TypeError(`${examples.y.length} labels with ${examples.x.length / size} examples of [${chain.inputShape}]`);
+    throw new TypeError(`${examples.y.length} labels with ${examples.x.length / size} examples`);
   }
   if (examples.y.some((label) => label >= chain.classes)) {
     throw new TypeError(`a label is ${chain.classes} or more, where classes are counted from 0`);

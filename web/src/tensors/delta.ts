@@ -16,7 +16,7 @@ export function deltaOf(trained: Weights, given: Weights): Weights {
   return delta;
 }
 
-/** The L2 norm of all tensors as one vector, summed in float64. Refuses values that are not finite, as the server does. */
+/** The L2 norm of all tensors as one vector, summed in float64. Refuses, as the server does, what is not finite. */
 export function normOf(update: Weights): number {
   let square = 0;
   for (const [name, { data }] of update) {

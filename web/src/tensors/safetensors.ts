@@ -1,5 +1,5 @@
-/** Models as bytes: a header's length (8 bytes, little endian), the header (JSON: name → dtype, shape, data_offsets), the
- *  values. As strict as the server, and written as it writes (`federation/layout.py`, `federation/weights.py`). */
+/** Models as bytes: a header's length (8 bytes, little endian), the header (JSON: name → dtype, shape, data_offsets),
+ *  the values. As strict as the server, and written as it writes (`federation/layout.py`, `federation/weights.py`). */
 import { sizeOf } from '../engine/catalogue';
 import { Refused } from '../refused';
 import type { Tensor, Weights } from '../engine/types';
@@ -40,7 +40,10 @@ export function parseSafetensors(bytes: Uint8Array): Weights {
 }
 
 /** The canonical file: the same tensors give the same bytes as from the server. Metadata it never writes. */
-export function writeSafetensors(weights: Weights, metadata?: Readonly<Record<string, string>>): Uint8Array<ArrayBuffer> {
+export function writeSafetensors(
+  weights: Weights,
+  metadata?: Readonly<Record<string, string>>,
+): Uint8Array<ArrayBuffer> {
   const tensors = [...weights].sort(([a], [b]) => byCodePoint(a, b));
   const members = metadata === undefined ? [] : [`"${METADATA}":${JSON.stringify(metadata)}`];
   let position = 0;
@@ -141,5 +144,6 @@ function byCodePoint(a: string, b: string): number {
 
 const shown = (name: string): string => JSON.stringify(name.length <= 80 ? name : `${name.slice(0, 77)}...`);
 
-const bad = (what: string, mend = 'fetch the file again; if that does not help, write it with a safetensors library.'): Refused =>
-  new Refused('bad_data', `The safetensors file ${what}.`, mend);
+const REWRITE = 'fetch the file again; if that does not help, write it with a safetensors library.';
+
+const bad = (what: string, mend = REWRITE): Refused => new Refused('bad_data', `The safetensors file ${what}.`, mend);

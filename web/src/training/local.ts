@@ -15,8 +15,8 @@ export interface Plan extends Descent {
 /** Where training stands: loss and accuracy are means over the examples of the current epoch so far. */
 export type Progress = Omit<StepReport, 'round'>;
 
-/** What a round of training was. `numExamples` is FedAvg's n_k: the examples trained on at least once. Loss and accuracy
- *  are means over the last epoch, each batch scored just before its own step. */
+/** What a round of training was. `numExamples` is FedAvg's n_k: the examples trained on at least once. Loss and
+ *  accuracy are means over the last epoch, each batch scored just before its own step. */
 export interface Trained {
   readonly weights: Weights;
   readonly numExamples: number;
@@ -95,7 +95,8 @@ export class LocalTraining {
   ): Promise<LocalTraining> {
     const n = examples.y.length;
     if (n === 0) throw new Refused('bad_data', 'There are no examples to train on.', 'give data with examples in it.');
-    return new LocalTraining(await engine.trainer(chain, weights, examples, plan), n, plan, seed);
+    const descent = { ...plan, batchSize: Math.min(plan.batchSize, n) }; // memory for no more than there is
+    return new LocalTraining(await engine.trainer(chain, weights, examples, descent), n, plan, seed);
   }
 
   get done(): boolean {
@@ -134,8 +135,8 @@ export class LocalTraining {
     return { tensors: new Map([...model, ...tensors]), position: this.at };
   }
 
-  /** Goes on from `checkpoint` as if there had been no interruption; examples, plan and seed have to be the same. Throws
-   *  a TypeError, changing nothing, where it is none of such a training. */
+  /** Goes on from `checkpoint` as if there had been no interruption; examples, plan and seed have to be the same.
+   *  Throws a TypeError, changing nothing, where it is none of such a training. */
   async restore({ tensors, position }: Checkpoint): Promise<void> {
     const { step, epoch, seen } = position;
     const steps = (epoch - 1) * Math.ceil(this.n / this.plan.batchSize) + Math.ceil(seen / this.plan.batchSize);

@@ -1,8 +1,20 @@
 /** The engine where there is no GPU to be had: the same models and the same steps, on one core. */
-import { checkFit, checkTensors } from '../check';
+import { Refused } from '../../refused';
 import { layoutOf, sizeOf } from '../catalogue';
-import type { Chain, Descent, Engine, EngineReport, Examples, Score, StepScore, Trainer, TrainerState, Weights } from '../types';
-import { openMemories, type Memories } from './memory';
+import { checkFit, checkTensors } from '../check';
+import type {
+  Chain,
+  Descent,
+  Engine,
+  EngineReport,
+  Examples,
+  Score,
+  StepScore,
+  Trainer,
+  TrainerState,
+  Weights,
+} from '../types';
+import { type Memories, openMemories } from './memory';
 import { crossEntropy, Network, softmax } from './network';
 import { descend, freshSlots, slotsOf } from './optimiser';
 import { productIn, stride } from './product';
@@ -19,10 +31,10 @@ export async function openCpu(reason: string): Promise<Engine> {
 export function cpuOn(memories: Memories, reason: string): Engine {
   const report = reportOf(memories, reason);
 
-  /** Hands the logits [n, classes] of a few examples after another to `take`. */
-  async function forward(chain: Chain, weights: Weights, x: Float32Array, take: (logits: Float32Array, places: Uint32Array) => void) {
+  /** Hands the logits [n, classes] of the examples to `take`, a few examples at a time. */
+  async function forward(chain: Chain, weights: Weights, x: Float32Array, take: Take): Promise<void> {
     const count = x.length / sizeOf(chain.inputShape);
-    const { laidOut: network } = memories.layOut((memory) => new Network(chain, memory, Math.min(CHUNK, count), false));
+    const { network } = networkIn(memories, chain, Math.min(CHUNK, count), false);
     network.load(weights);
     for (let from = 0; from < count; from += CHUNK) {
       const places = Uint32Array.from({ length: Math.min(CHUNK, count - from) }, (_, i) => from + i);
@@ -41,6 +53,7 @@ export function cpuOn(memories: Memories, reason: string): Engine {
     async score(chain, weights, examples): Promise<Score> {
       checkFit(chain, weights, examples);
       const n = examples.y.length;
+      if (n === 0) throw new TypeError('there are no examples to score');
       let [loss, correct] = [0, 0];
       await forward(chain, weights, examples.x, (logits, places) => {
         const part = crossEntropy(logits, chain.classes, examples.y, places, NOTHING);
@@ -62,7 +75,25 @@ export function cpuOn(memories: Memories, reason: string): Engine {
   };
 }
 
+type Take = (logits: Float32Array, places: Uint32Array) => void;
+
 const NOTHING = new Float32Array(0);
+
+function networkIn(
+  memories: Memories,
+  chain: Chain,
+  batch: number,
+  train: boolean,
+): { readonly network: Network; readonly bytes: number } {
+  try {
+    const { laidOut, bytes } = memories.layOut((memory) => new Network(chain, memory, batch, train));
+    return { network: laidOut, bytes };
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    const problem = `This model needs more memory for batches of ${batch} than a tab can have.`;
+    throw new Refused('quota', problem, 'close other tabs, or choose a task with a smaller model or batch size.');
+  }
+}
 
 class CpuTrainer implements Trainer {
   readonly memoryBytes: number;
@@ -79,8 +110,8 @@ class CpuTrainer implements Trainer {
     private readonly examples: Examples,
     private readonly descent: Descent,
   ) {
-    const { laidOut, bytes } = memories.layOut((memory) => new Network(chain, memory, descent.batchSize, true));
-    this.network = laidOut;
+    const { network, bytes } = networkIn(memories, chain, descent.batchSize, true);
+    this.network = network;
     this.network.load(weights);
     this.slotShapes = slotsOf(descent, layoutOf(chain));
     this.slots = freshSlots(this.slotShapes, weights);

@@ -79,8 +79,8 @@ function linear({ name, inputs, outputs, relu }: Linear, input: Signal, ground: 
   };
 }
 
-/** B is the padded image under every tap (a channel and a place in the kernel) by every place of the output. The input's
- *  gradient is a convolution, too: of the output's gradient, with the kernel turned by half a turn. */
+/** B is the padded image under every tap (a channel and a place in the kernel) by every place of the output. The
+ *  input's gradient is a convolution, too: of the output's gradient, with the kernel turned by half a turn. */
 function conv(layer: Conv, input: Signal, ground: Ground): Stage {
   const { name, inputs, outputs, height, width, kernel, relu } = layer;
   const { memory, product, train } = ground;
@@ -130,7 +130,7 @@ function conv(layer: Conv, input: Signal, ground: Ground): Stage {
     backward(n) {
       const dy = output.gradient;
       if (relu) mask(dy, output.values, n * outputs * area);
-      const image = { data: padded, at: 0, rows: places, columns: inputTaps };
+      const inputImage = { data: padded, at: 0, rows: places, columns: inputTaps };
       for (let i = 0; i < n; i++) {
         const at = i * outputs * area;
         for (let o = 0; o < outputs; o++) {
@@ -139,7 +139,7 @@ function conv(layer: Conv, input: Signal, ground: Ground): Stage {
           bias.gradient[o] += sum;
         }
         pad(input.values, i, inputs);
-        product(weight.gradient, 0, outputs, { data: dy, at, row: area, step: 1 }, image);
+        product(weight.gradient, 0, outputs, { data: dy, at, row: area, step: 1 }, inputImage);
       }
       if (!input.wanted) return;
       for (let i = 0; i < size; i++) {
@@ -148,9 +148,10 @@ function conv(layer: Conv, input: Signal, ground: Ground): Stage {
       }
       input.gradient.fill(0, 0, n * inputs * area);
       const w = { data: turned, at: 0, row: outputs * square, step: 1 };
+      const image = { data: padded, at: 0, rows: outputTaps, columns: places };
       for (let i = 0; i < n; i++) {
         pad(dy, i, outputs);
-        product(input.gradient, i * inputs * area, inputs, w, { data: padded, at: 0, rows: outputTaps, columns: places });
+        product(input.gradient, i * inputs * area, inputs, w, image);
       }
     },
   };

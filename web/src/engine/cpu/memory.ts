@@ -46,12 +46,18 @@ export async function openMemories(): Promise<Memories> {
 }
 
 const PAGE = 65_536;
+const MOST = 2 ** 30; // values: addresses are of 32 bits
 const align = (values: number): number => 4 * Math.ceil(values / 4);
 
 function inWasm<T>(module: WebAssembly.Module, layOut: (memory: Memory) => T): { laidOut: T; bytes: number } {
   let values = 0;
   const nothing = new Float32Array(0);
-  layOut({ take: (n) => ((values += align(n)), nothing), panel: plainPanel });
+  const count = (n: number): Float32Array => {
+    values += align(n);
+    if (values > MOST) throw new RangeError('more than WebAssembly can address');
+    return nothing;
+  };
+  layOut({ take: count, panel: plainPanel });
   const memory = new WebAssembly.Memory({ initial: Math.ceil((4 * values) / PAGE) });
   const instance = new WebAssembly.Instance(module, { m: { m: memory } });
   const f = instance.exports.f as (...places: number[]) => void;

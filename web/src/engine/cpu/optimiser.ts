@@ -27,7 +27,13 @@ export function freshSlots(slots: Shapes, weights: Weights): Map<string, Tensor>
 }
 
 /** `step` counts from 1; `slots` are of `freshSlots`, changed as PyTorch changes them. */
-export function descend(name: string, { value, gradient }: Parameter, slots: Weights, descent: Descent, step: number): void {
+export function descend(
+  name: string,
+  { value, gradient }: Parameter,
+  slots: Weights,
+  descent: Descent,
+  step: number,
+): void {
   const { learningRate, momentum, weightDecay, proximal } = descent;
   const slot = (kind: string): Float32Array | undefined => slots.get(`${kind}/${name}`)?.data;
   const [start, velocity, mean, square] = [slot('start'), slot('momentum'), slot('exp_avg'), slot('exp_avg_sq')];
