@@ -84,7 +84,7 @@ async def browser(url: str, flags: tuple[str, ...] = ()) -> AsyncIterator[Browse
             )
         except Error as problem:
             raise NotMeasured(f"Chromium does not start: {problem.message.splitlines()[0]}") from problem
-        root = min(pid for pid in set(family(os.getpid())) - earlier if _is_chromium(pid))
+        root = min(pid for pid in set(family(os.getpid())) - earlier if is_chromium(pid))
         processes = set(family(root))
         try:
             page = await chromium.new_page()
@@ -98,11 +98,12 @@ async def browser(url: str, flags: tuple[str, ...] = ()) -> AsyncIterator[Browse
             except (TimeoutError, Error):
                 pass
             for pid in processes:
-                if _is_chromium(pid):
+                if is_chromium(pid):
                     os.kill(pid, signal.SIGKILL)
 
 
-def _is_chromium(pid: int) -> bool:
+def is_chromium(pid: int) -> bool:
+    """Whether the process is one of a browser's."""
     try:
         return "chrom" in Path(f"/proc/{pid}/comm").read_text()
     except OSError:

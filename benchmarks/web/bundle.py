@@ -17,13 +17,13 @@ from benchmarks.report import NotMeasured
 HERE = Path(__file__).parent
 WEB = HERE.parents[1] / "web"
 ENTRIES = {"potluck": "page/potluck.ts", "jax": "peers/jax.ts", "tfjs": "peers/tfjs.ts"}
-_VITE = WEB / "node_modules" / "vite" / "bin" / "vite.js"
+VITE = WEB / "node_modules" / "vite" / "bin" / "vite.js"
 _BUILD_S = 120
 
 
 def bundle(library: str, folder: Path) -> None:
     """`<library>.html` and all that it loads; raises NotMeasured with npm's or Vite's own words when that fails."""
-    if not _VITE.is_file():
+    if not VITE.is_file():
         raise NotMeasured("web/node_modules is missing: run `npm ci` in web/")
     entry = HERE / ENTRIES[library]
     settings = {"ENTRY": str(entry), "OUT": str(folder)}
@@ -33,7 +33,7 @@ def bundle(library: str, folder: Path) -> None:
         except NotInstalled as problem:
             raise NotMeasured(f"{library} cannot be installed: {problem}") from problem
     built = subprocess.run(
-        [NODE, str(_VITE), "build", "--config", str(HERE / "vite.config.mjs")],
+        [NODE, str(VITE), "build", "--config", str(HERE / "vite.config.mjs")],
         env={**environment(), **settings},
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -16,7 +16,9 @@ TOLERANCE = 1e-3
 """Relative: how far a loss may be from PyTorch's."""
 _WARM_S = 0.5
 _PATIENCE_S = 60.0
-_STEPS = (3, 2000)
+_MOST = 2000
+_OPEN = "([model, backend]) => bench.open(model, backend)"
+_STEPS = "([first, count]) => bench.steps(first, count)"
 
 
 @dataclass(frozen=True)
@@ -54,24 +56,22 @@ async def measure(
     """
     async with browser(f"{url}/{contender.library}.html", contender.flags) as tab:
         begun = tab.cpu()
-        opened = await tab.call(
-            "([model, backend]) => bench.open(model, backend)", _PATIENCE_S, [workload.model, contender.backend]
-        )
-        step = await tab.call("() => bench.steps(0, 1)", _PATIENCE_S)
+        opened = await tab.call(_OPEN, _PATIENCE_S, [workload.model, contender.backend])
+        step = await tab.call(_STEPS, _PATIENCE_S, [0, 1])
         start_cpu, start_s = spent(begun, tab.cpu()), opened["seconds"] + step["seconds"]
         off, done, until = _off(step["loss"], losses[0]), 1, time.monotonic() + 10 * window_s
         while done < len(losses) and time.monotonic() < until:
-            step = await tab.call("i => bench.steps(i, 1)", _PATIENCE_S, done)
+            step = await tab.call(_STEPS, _PATIENCE_S, [done, 1])
             off = max(off, _off(step["loss"], losses[done]))
             done += 1
         if not off <= TOLERANCE:
             raise NotMeasured(f"its losses are {off:.1e} from PyTorch's, so it does other work")
-        at, seconds = done, step["seconds"]
-        warm = await tab.call("([i, n]) => bench.steps(i, n)", _PATIENCE_S, [at, _count(_WARM_S, seconds)])
-        at, seconds = at + _count(_WARM_S, seconds), warm["seconds"] / _count(_WARM_S, seconds)
-        count = _count(window_s, seconds)
+        # From here on several steps at once, as in training; the first few also tell how many fill the window.
+        few = _count(_WARM_S, step["seconds"], 1)
+        warm = await tab.call(_STEPS, _PATIENCE_S, [done % BATCHES, few])
+        count = _count(window_s, warm["seconds"] / few, 2)
         before = tab.cpu()
-        steady = await tab.call("([i, n]) => bench.steps(i, n)", _PATIENCE_S, [at % BATCHES, count])
+        steady = await tab.call(_STEPS, _PATIENCE_S, [(done + few) % BATCHES, count])
         cpu = spent(before, tab.cpu())
         return Outcome(
             cpu_ms=cpu / count * 1000,
@@ -89,7 +89,6 @@ def _off(loss: float | None, wanted: float) -> float:
     return abs(loss - wanted) / wanted if loss is not None and math.isfinite(loss) else math.inf
 
 
-def _count(seconds: float, each: float) -> int:
+def _count(seconds: float, each: float, least: int) -> int:
     """Steps that fill the time."""
-    least, most = _STEPS
-    return max(least, min(most, round(seconds / each)))
+    return max(least, min(_MOST, round(seconds / max(each, 1e-4))))

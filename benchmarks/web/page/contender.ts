@@ -33,17 +33,16 @@ export function batches({ y, batchSize }: Workload): number {
   return Math.floor(y.length / batchSize);
 }
 
-/** A tensor of the workload's model. */
-export function weight({ weights, model }: Workload, name: string): Tensor {
-  const tensor = weights.get(name);
-  if (tensor === undefined) throw new Error(`${model} has no tensor ${name}`);
-  return tensor;
+/** Examples, [batchSize, ...], and their classes one-hot, [batchSize, classes]. */
+export interface Batch {
+  readonly x: Float32Array<ArrayBuffer>;
+  readonly hot: Float32Array<ArrayBuffer>;
 }
 
-/** The examples of batch `i`, [batchSize, ...], and their classes one-hot, [batchSize, classes]. */
-export function batchOf({ x, y, batchSize, classes }: Workload, i: number): { readonly x: Float32Array; readonly hot: Float32Array } {
+/** The batch `i`. */
+export function batchOf({ x, y, batchSize, classes }: Workload, i: number): Batch {
   const values = x.data.length / y.length;
   const hot = new Float32Array(batchSize * classes);
   for (let row = 0; row < batchSize; row++) hot[row * classes + y[i * batchSize + row]] = 1;
-  return { x: x.data.slice(i * batchSize * values, (i + 1) * batchSize * values), hot };
+  return { x: Float32Array.from(x.data.subarray(i * batchSize * values, (i + 1) * batchSize * values)), hot };
 }

@@ -1,4 +1,4 @@
-/** The page's side of a measurement: reads the workload, starts one library, trains when told to. Python holds the clock. */
+/** The page's side of a measurement: reads the workload, starts one library, and trains when it is told to. */
 import type { Tensor } from '../../../web/src/engine/types';
 import type { Contender, Open, Workload } from './contender';
 

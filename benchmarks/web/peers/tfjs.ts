@@ -1,4 +1,4 @@
-/** TensorFlow.js: fused layers, its own SGD, batches on the device. Images have their channels last, as its kernels want. */
+/** TensorFlow.js: fused layers, its own SGD, batches on the device, channels last. */
 import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-core/dist/register_all_gradients';
 import '@tensorflow/tfjs-backend-cpu';
@@ -27,8 +27,10 @@ const flat = (x: tf.Tensor4D): tf.Tensor2D => tf.reshape(x, [x.shape[0], -1]);
 
 const MODELS: Readonly<Record<string, Logits>> = {
   mlp: (params, x) => dense(dense(flat(x), params, 'hidden', 'relu'), params, 'output', 'linear'),
-  mnist_cnn: (params, x) =>
-    dense(dense(flat(block(block(x, params, 'conv1'), params, 'conv2')), params, 'hidden', 'relu'), params, 'output', 'linear'),
+  mnist_cnn: (params, x) => {
+    const y = block(block(x, params, 'conv1'), params, 'conv2');
+    return dense(dense(flat(y), params, 'hidden', 'relu'), params, 'output', 'linear');
+  },
 };
 
 /** PyTorch's layouts to those of TensorFlow: filters [h, w, in, out], dense ones [in, out], channels flattened last. */
@@ -42,7 +44,8 @@ function load({ weights, model }: Workload): Params {
         if (shape.length !== 2) return tensor;
         if (model !== 'mnist_cnn' || name !== 'hidden.weight') return tf.transpose(tensor);
         const side = Math.sqrt(shape[1] / filters);
-        return tf.reshape(tf.transpose(tf.reshape(tensor, [shape[0], filters, side, side]), [2, 3, 1, 0]), [shape[1], shape[0]]);
+        const images = tf.transpose(tf.reshape(tensor, [shape[0], filters, side, side]), [2, 3, 1, 0]);
+        return tf.reshape(images, [shape[1], shape[0]]);
       });
       return [name, tf.variable(value)];
     }),
@@ -62,8 +65,8 @@ offer(async (workload, backend) => {
   const params = load(workload);
   const optimizer = tf.train.sgd(learningRate);
   const data = Array.from({ length: batches(workload) }, (_, i) => {
-    const batch = batchOf(workload, i);
-    return { x: tf.tensor4d(batch.x, [batchSize, height, width, 1]), hot: tf.tensor2d(batch.hot, [batchSize, classes]) };
+    const { x, hot } = batchOf(workload, i);
+    return { x: tf.tensor4d(x, [batchSize, height, width, 1]), hot: tf.tensor2d(hot, [batchSize, classes]) };
   });
   return {
     about: `${tf.getBackend()}, tfjs-core ${tf.version_core}`,
@@ -72,12 +75,13 @@ offer(async (workload, backend) => {
       for (let i = first; i < first + count; i++) {
         last?.dispose();
         const { x, hot } = data[i % data.length];
-        last = optimizer.minimize(() => tf.losses.softmaxCrossEntropy(hot, MODELS[model](params, x)) as tf.Scalar, true);
+        const loss = (): tf.Scalar => tf.losses.softmaxCrossEntropy(hot, MODELS[model](params, x));
+        last = optimizer.minimize(loss, true);
       }
       if (last === null) throw new Error('no step was asked for');
-      const [loss] = await last.data();
+      const [value] = await last.data();
       last.dispose();
-      return loss;
+      return value;
     },
   };
 });
