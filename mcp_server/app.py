@@ -1,4 +1,4 @@
-"""One Starlette app: MCP over Streamable HTTP and SSE, the raw lane, health and metrics."""
+"""One Starlette app: MCP over Streamable HTTP and SSE, the raw lane, the browser node's page, health and metrics."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from federation.coordinator.federation import Federation
 from federation.store.audit import Audit
 from mcp_server.auth import AuthMiddleware, Callers
 from mcp_server.departures import Departures
+from mcp_server.edge import Edge
 from mcp_server.fanout import Fanout
 from mcp_server.hosts import HostGuard, accepted_hosts, host_of
 from mcp_server.legacy_sse import SseStream
@@ -87,6 +88,7 @@ def build_app(settings: Settings, federation: Federation, workload: Workload) ->
             Route("/sse", SseStream(sse, protocol, state), methods=["GET"]),
             Mount("/messages/", app=sse.handle_post_message),
             *RawLane(state).routes(),
+            *Edge(settings).routes(),
             Route("/healthz", healthz),
             Route("/metrics", metrics),
         ],

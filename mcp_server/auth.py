@@ -26,6 +26,7 @@ from tools.rate import Rates
 
 PUBLIC = ("/healthz",)
 SIGNED = ("/raw/",)  # their URLs are the leave to use them
+PAGE = "/edge"  # and what is below it: the same files for everybody
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class AuthMiddleware:
             known = None if token is None else Known(token)
         else:
             known = await self._believed(header, address)
-        if known is None and (header is not None or not path.startswith(SIGNED)):
+        if known is None and (header is not None or not _needs_nobody(path)):
             await self._turn_away(scope, receive, send, address, header)
             return
         reset = caller_address.set(address)
@@ -152,6 +153,11 @@ class AuthMiddleware:
             auth_context_var.reset(reset)
         if not answered:
             await _unauthorized(wrong=True)(scope, receive, send)
+
+
+def _needs_nobody(path: str) -> bool:
+    """Whether a caller without a token and without the anonymous role may come here."""
+    return path.startswith((*SIGNED, f"{PAGE}/")) or path == PAGE
 
 
 def _parts(header: str) -> tuple[str, str]:

@@ -22,7 +22,7 @@ STATUS = {
     ErrorCode.BUSY: 503,
     ErrorCode.STORAGE_FULL: 507,
 }
-_ROUTES = ("mcp", "sse", "messages", "raw/uploads", "raw/blobs", "metrics", "healthz")
+_ROUTES = ("mcp", "sse", "messages", "raw/uploads", "raw/blobs", "edge", "metrics", "healthz")
 
 
 def answer(refused: Refused, status: int | None = None) -> JSONResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
@@ -14,6 +15,7 @@ from mcp_types import INVALID_PARAMS
 
 from federation.errors import ErrorCode, Refused
 from federation.spec import TaskSpec
+from mcp_server.cuts import Cuts
 from resources import uris
 from resources.datasets import catalogue as datasets
 from resources.models import catalogue as models
@@ -28,6 +30,7 @@ _JSON = "application/json"
 def register_resources(server: MCPServer, state: Potluck) -> None:
     """Adds every resource. Single nodes' numbers are for viewers and operators; the rest is for nodes as well."""
     views = state.federation.views
+    cuts = Cuts(state.workload)
 
     @server.resource(uris.SCHEMA, name="task schema", mime_type=_JSON)
     @_guarded(nodes=True)
@@ -82,6 +85,16 @@ def register_resources(server: MCPServer, state: Potluck) -> None:
     async def task_metrics(task_id: str) -> str:
         """The latest 2000 metrics of a task: who measured what on which version, and when."""
         return _dump(await views.metrics(task_id))
+
+    @server.resource(uris.PARTITION, name="partition", mime_type=_JSON)
+    @_guarded(nodes=True)
+    async def partition(task_id: str, index: str) -> str:
+        """One share of a task's training set: the places of its examples, from 0."""
+        number, spec = _number("index", index), await views.spec(task_id)
+        share = await cuts.share(spec, number)
+        return await asyncio.to_thread(
+            lambda: _compact({"data": spec.data.id, "partition_index": number, "examples": share.tolist()})
+        )
 
     @server.resource(uris.VERSION, name="model version", mime_type=_JSON)
     @_guarded()
@@ -155,3 +168,7 @@ def _card(card: Any) -> dict[str, Any]:
 
 def _dump(value: Any) -> str:
     return json.dumps(value)
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))

@@ -25,6 +25,7 @@ from federation.errors import ErrorCode, Refused
 from federation.tokens import FIRST_OPERATOR, Role
 from mcp_server.app import build_app
 from mcp_server.auth import Callers
+from mcp_server.edge import is_built
 from mcp_server.hosts import accepted_hosts
 from mcp_server.listening import listening
 from mcp_server.logs import configure
@@ -171,6 +172,7 @@ def greeting(settings: Settings, url: str, token: str | None, *, show_token: boo
     lines = [
         ("mcp endpoint", f"{url}/mcp"),
         ("legacy sse", f"{url}/sse"),
+        ("in a browser", f"{url}/edge/" if is_built() else "not built: `make web`, or pip install with Node.js"),
         ("data", str(settings.data_dir.resolve())),
         ("accepted hosts", ", ".join(accepted_hosts(settings))),
         ("callers", scheme),

@@ -228,13 +228,17 @@ def token_(
     label: Annotated[str | None, typer.Option(help="Whom it is for.")] = None,
     max_nodes: Annotated[int | None, typer.Option(min=1, help="How many nodes may join with it.")] = None,
     expires_in: Annotated[float | None, typer.Option(min=1, help="Seconds until it ends.")] = None,
+    link: Annotated[bool, typer.Option("--link", help="Print the link that joins a browser tab instead.")] = False,
+    qr: Annotated[bool, typer.Option("--qr", help="Draw that link as a QR code, and print it.")] = False,
     token: Token = None,
     transport: Transport = "http",
     ca_file: CaFile = None,
 ) -> None:
     """Issue a token, or print the operator's."""
-    from potluck.tokens import issue, operator_token_of
+    from potluck.tokens import issue, operator_token_of, show
 
+    if (link or qr) and (url is None or role != "node"):
+        raise typer.BadParameter("--link and --qr invite a node: they go with a server's URL and --role node")
     if (url is None) == (data_dir is None):
         raise typer.BadParameter("give either a server's URL or --data-dir")
     if data_dir is not None:
@@ -243,7 +247,8 @@ def token_(
         from edge_client.endpoint import Endpoint
 
         endpoint = Endpoint(url, transport, token, ca_file)
-        typer.echo(issue(endpoint, role=role, label=label or role, max_nodes=max_nodes, expires_in_s=expires_in))
+        issued = issue(endpoint, role=role, label=label or role, max_nodes=max_nodes, expires_in_s=expires_in)
+        show(issued, link=link, qr=qr)
 
 
 def main() -> None:

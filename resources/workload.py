@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from federation.errors import ErrorCode, Refused
 from federation.evaluation import Evaluation, evaluate
-from federation.partition import partition
+from federation.partition import Indices, partition
 from federation.spec import Problem, TaskSpec
 from resources import budget
 from resources.budget import Budget
 from resources.datasets import catalogue as datasets
+from resources.datasets import shares
 from resources.datasets.resident import TestSets
 from resources.models import catalogue as models
 from resources.models.card import Unbuildable
@@ -52,6 +53,10 @@ class Workload:
         """Names of the tensors that training changes. Refusals as for `build`."""
         shape, classes = self.schema_for(spec)
         return models.trained(spec.model.id, input_shape=shape, num_classes=classes, options=spec.model.options)
+
+    def cut(self, spec: TaskSpec) -> list[Indices]:
+        """Which examples of the training set make up each share. Refusals as for `shares.cut`."""
+        return shares.cut(spec, folder=self._folder)
 
     def evaluate(self, spec: TaskSpec, weights: Mapping[str, Tensor]) -> Evaluation | None:
         """Score `weights` on the data set's test split; None for `own` data, which the server never sees.

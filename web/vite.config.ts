@@ -1,16 +1,27 @@
-import { defineConfig, type Plugin } from 'vite';
+import { defineConfig } from 'vite';
+import { precompress } from './plugins/precompress.ts';
+import { shaders } from './plugins/shaders.ts';
+import { sizes, vendorApart } from './plugins/sizes.ts';
 
-/** Shaders go into the bundle without comments and indentation; lines of `//#` are ours to unfold. */
-const shaders: Plugin = {
-  name: 'shaders',
-  transform: (code, id) =>
-    id.endsWith('.wgsl?raw') ? code.replace(/\\n *\/\/(?!#)[^\\]*(?=\\n)/g, '').replace(/(\\n) +/g, '$1') : undefined,
-};
+const measured = sizes();
 
 // `base` is relative: the page works at /edge/ behind any prefix that a proxy adds.
 export default defineConfig({
   base: './',
-  plugins: [shaders],
-  build: { outDir: '../mcp_server/static/edge', emptyOutDir: true, target: 'es2022', chunkSizeWarningLimit: 800 },
-  worker: { format: 'es', plugins: () => [shaders] },
+  plugins: [measured.page, precompress()],
+  build: {
+    outDir: '../mcp_server/static/edge',
+    emptyOutDir: true,
+    target: 'es2022',
+    cssTarget: ['chrome123', 'firefox120', 'safari17.5'],
+    chunkSizeWarningLimit: 800,
+    assetsInlineLimit: 0, // the page's policy forbids data: URLs but for pictures
+    modulePreload: { polyfill: false }, // what has WebGPU or OPFS has it
+    rolldownOptions: { output: { codeSplitting: vendorApart } },
+  },
+  worker: {
+    format: 'es',
+    plugins: () => [measured.worker, shaders],
+    rolldownOptions: { output: { codeSplitting: vendorApart } },
+  },
 });

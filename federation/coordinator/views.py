@@ -18,6 +18,7 @@ from federation.coordinator.records import Round, Task, get_round, get_task, get
 from federation.coordinator.scores import BY_CLASS
 from federation.coordinator.trend import NO_PART, participation, points
 from federation.rounds import RoundState
+from federation.spec import TaskSpec
 from federation.store.tables import assignments, members, metrics, model_versions, nodes, rounds, tasks, updates
 
 FEWEST_IN_A_MEAN = 3
@@ -92,6 +93,11 @@ class Views:
                 for row in people
             ]
         return view
+
+    async def spec(self, task_id: str) -> TaskSpec:
+        """What the task trains, on what and how."""
+        async with self._shared.database.read() as connection:
+            return (await get_task(connection, task_id)).spec
 
     async def round(self, task_id: str, number: int) -> dict[str, Any]:
         """One round with its cohort, its updates and what became of them."""

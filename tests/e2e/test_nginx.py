@@ -28,6 +28,7 @@ from edge_client.connection import Connection
 from edge_client.endpoint import Endpoint
 from edge_client.identity import Identity
 from edge_client.membership import Membership
+from mcp_server.edge import is_built
 from potluck.processes import Children
 
 pytestmark = [
@@ -109,6 +110,23 @@ async def test_health_metrics_refusals_and_redirects_are_those_of_the_prefix(pro
         assert foreign.status_code == 421
         page = await http.get(f"{proxied.url}/healthz", headers={"Origin": "https://evil.example"})
         assert page.status_code == 403
+
+
+async def test_the_browser_nodes_page_works_below_the_prefix_without_a_token(proxied: Proxied) -> None:
+    """Built or not: how it is served does not depend on it. A browser follows the redirect to the same place."""
+    async with proxied.http({"Accept-Encoding": "gzip"}) as http:
+        leads = await http.get(f"{proxied.url}/edge?transport=sse")
+        assert (leads.status_code, leads.headers["location"]) == (308, "edge/?transport=sse")
+        page = await http.get(f"{proxied.url}/edge", follow_redirects=True)
+        assert (str(page.url), page.status_code) == (f"{proxied.url}/edge/", 200 if is_built() else 503)
+        assert "frame-ancestors 'self'" in page.headers["content-security-policy"]
+        if is_built():
+            assert page.headers["content-encoding"] == "gzip"
+            known = await http.get(f"{proxied.url}/edge/", headers={"If-None-Match": page.headers["etag"]})
+            assert known.status_code == 304
+        assert (await http.get(f"{proxied.url}/edge/assets/none.js")).json()["error"]["code"] == "not_found"
+        wrong = await http.get(f"{proxied.url}/edge/", headers={"Authorization": "Bearer pl_wrong"})
+        assert wrong.status_code == 401
 
 
 async def test_updates_beyond_a_megabyte_go_up_and_models_come_down_in_parts(proxied: Proxied) -> None:

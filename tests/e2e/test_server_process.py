@@ -10,6 +10,8 @@ import httpx2
 import pytest
 from machine import Machine
 
+from mcp_server.edge import is_built
+
 TOKEN = re.compile(r"^operator token +(pl_\S+)", re.MULTILINE)
 
 
@@ -25,6 +27,8 @@ def test_the_first_start_says_how_to_get_the_operators_token_and_it_works_for_ev
     first = potluck("token", "--data-dir", str(machine.data_dir)).stdout.strip()
     assert f"potluck join {machine.url} --task TASK_ID --token NODE_TOKEN" in machine.said()
     assert "accepted hosts  127.0.0.1, localhost, [::1]" in machine.said()
+    page = f"{machine.url}/edge/" if is_built() else "not built: `make web`"
+    assert f"in a browser    {page}" in machine.said()
     assert machine.stop_server() == 0
     machine.start_server(operator=None)
     assert "operator token" not in machine.said()

@@ -75,6 +75,7 @@ async def test_the_lists_of_resources_and_templates_name_and_describe_each(
         "potluck://tasks/{task_id}",
         "potluck://tasks/{task_id}/rounds/{round}",
         "potluck://tasks/{task_id}/metrics",
+        "potluck://tasks/{task_id}/partition/{index}",
         "potluck://tasks/{task_id}/model/{version}",
         "potluck://blobs/{sha256}/{offset}",
     ]

@@ -26,6 +26,9 @@ export interface Rehearsal {
   readonly learningRate: number;
   readonly seed: number;
   readonly source: Source;
+  /** What the examples of `files` are like, and the classes of `drawn`; left out: as the digits sample. */
+  readonly inputShape?: readonly number[];
+  readonly classes?: number;
 }
 
 export type Command =
@@ -43,6 +46,10 @@ export type Command =
   | { readonly type: 'pause' }
   | { readonly type: 'resume' }
   | { readonly type: 'leave' }
+  /** The tab goes (`pagehide`): what was done is kept for the next tab. The page sends the last `goodbye` itself. */
+  | { readonly type: 'close' }
+  /** Whether anybody looks: news is asked for less often if not. */
+  | { readonly type: 'visible'; readonly visible: boolean }
   | { readonly type: 'rehearse'; readonly rehearsal: Rehearsal }
   | { readonly type: 'end_rehearsal' }
   | { readonly type: 'clear_storage' };
@@ -70,6 +77,11 @@ export interface TaskCard {
   readonly obstacles: readonly string[];
   /** What taking part asks for: model, bytes a round, memory. */
   readonly requirements: readonly string[];
+  /** Of one example; the drawing pad needs it. */
+  readonly inputShape?: readonly number[];
+  readonly classNames?: readonly string[];
+  /** How many weights the model has. */
+  readonly parameters?: number;
 }
 
 /** Where the node stands. */
@@ -95,6 +107,7 @@ export interface NodeStatus {
   readonly taskId: string | null;
   readonly round: number | null;
   readonly numRounds: number | null;
+  /** The round's, in milliseconds since 1970 by this device's clock. */
   readonly deadlineAt: number | null;
   readonly examples: number;
   readonly heldOut: number;
@@ -133,6 +146,13 @@ export interface StorageReport {
   readonly files: readonly { readonly name: string; readonly bytes: number }[];
 }
 
+/** A request that the page sends when it goes (`pagehide`, `fetch` with `keepalive`): a worker has no time left then. */
+export interface Letter {
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
 export type Report =
   | { readonly type: 'ready'; readonly engine: EngineReport; readonly server: string }
   | { readonly type: 'tasks'; readonly tasks: readonly TaskCard[] }
@@ -144,5 +164,7 @@ export type Report =
   | { readonly type: 'rehearsed'; readonly round: RoundReport; readonly nodes: readonly { readonly loss: number; readonly examples: number }[] }
   | { readonly type: 'rehearsal_over'; readonly reason: string }
   | { readonly type: 'storage'; readonly storage: StorageReport }
+  /** The goodbye to send when the page goes; null: none is due. */
+  | { readonly type: 'goodbye'; readonly letter: Letter | null }
   | { readonly type: 'log'; readonly text: string }
   | { readonly type: 'trouble'; readonly trouble: Trouble };

@@ -1,2 +1,45 @@
 /** The node's thread: engine, storage and the MCP client live here. */
-export {};
+import { readSource } from './data/read';
+import { chainOf, layoutOf, MODELS } from './engine/catalogue';
+import { openEngine } from './engine/open';
+import type { Command, Report } from './messages';
+import { Desk, type Browser } from './node/desk';
+import type { Folder } from './node/folder';
+import { openKeyring } from './node/keyring';
+import type { Parts, Training } from './node/parts';
+import { troubleOf } from './node/teller';
+import { rehearse } from './rehearsal/rehearse';
+import { deltaOf, normOf } from './tensors/delta';
+import { parseSafetensors, writeSafetensors } from './tensors/safetensors';
+import { splitHoldout } from './training/holdout';
+import { LocalTraining } from './training/local';
+
+const parts: Parts = {
+  openEngine,
+  models: MODELS,
+  chainOf,
+  layoutOf,
+  parseSafetensors,
+  writeSafetensors,
+  deltaOf,
+  normOf,
+  readSource,
+  splitHoldout,
+  // A checkpoint's position has been through JSON; `restore` checks it.
+  openTraining: async (...asked) => (await LocalTraining.open(...asked)) as Training,
+};
+
+const browser: Browser = {
+  locks: navigator.locks,
+  openKeyring: () => openKeyring(),
+  // The types know the file system without `move`.
+  files: navigator.storage ? () => navigator.storage.getDirectory() as Promise<unknown> as Promise<Folder> : null,
+  openChannel: (name) => new BroadcastChannel(name),
+};
+
+const post = (report: Report): void => self.postMessage(report);
+const desk = new Desk(post, parts, rehearse, self.isSecureContext ? browser : null);
+self.onmessage = ({ data }: MessageEvent<Command>) => void desk.take(data);
+// What nobody waited for is not to be lost either.
+self.onunhandledrejection = ({ reason }) => post({ type: 'trouble', trouble: troubleOf(reason) });
+self.onerror = (event) => post({ type: 'trouble', trouble: troubleOf(event) });

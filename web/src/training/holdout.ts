@@ -18,7 +18,8 @@ export function splitHoldout(
   };
 }
 
-function taken({ x, y }: Examples, size: number, places: Uint32Array): Examples {
+/** The examples at `places`, in that order; `size`: values of one. */
+export function taken({ x, y }: Examples, size: number, places: Uint32Array): Examples {
   const part = new Float32Array(places.length * size);
   places.forEach((place, i) => part.set(x.subarray(place * size, (place + 1) * size), i * size));
   return { x: part, y: places.map((place) => y[place]) };

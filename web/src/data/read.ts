@@ -1,0 +1,34 @@
+/** A node's own examples, checked against the task's schema before anything trains on them. Nothing leaves the tab. */
+import { sizeOf } from '../engine/catalogue';
+import type { Examples } from '../engine/types';
+import type { Source } from '../messages';
+import { bad, checkRoom } from './bad';
+import { checked } from './check';
+import { decodeImage, type Decode } from './decode';
+import { DIGITS, loadDigits } from './digits';
+import { readFiles } from './files';
+
+/** The examples of a source as a task wants them: `inputShape` of one example, channels first, labels below `classes`.
+ *  Of the digits sample, its training set. `base`: the page's address. Refuses with `bad_data`. */
+export async function readSource(
+  source: Source,
+  inputShape: readonly number[],
+  classes: number,
+  base: string,
+  decode: Decode = decodeImage,
+): Promise<Examples> {
+  if (source.kind === 'files') return checked(await readFiles(source.files, inputShape, classes, decode), classes);
+  const what = source.kind === 'digits' ? 'the digits sample' : 'the drawing pad';
+  const shape = source.kind === 'digits' ? DIGITS.inputShape : source.shape;
+  if (shape.join() !== inputShape.join()) {
+    const wanted = `[${inputShape.join(', ')}]`;
+    const problem = `${what} gives examples of shape [${shape.join(', ')}], and the task wants ${wanted}.`;
+    bad(problem, 'drop files of that shape, or choose another task');
+  }
+  const { x, y } = source.kind === 'digits' ? (await loadDigits(base)).train : source;
+  if (y.length === 0) bad(`${what} holds no examples.`, 'draw some');
+  if (x.length !== y.length * sizeOf(shape))
+    bad(`${what}: ${x.length} values for ${y.length} examples.`, 'draw them again');
+  checkRoom(what, y.length, shape);
+  return checked({ x, y, name: (index) => `${what}, example ${index + 1}` }, classes);
+}
