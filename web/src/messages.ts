@@ -46,7 +46,7 @@ export type Command =
   | { readonly type: 'pause' }
   | { readonly type: 'resume' }
   | { readonly type: 'leave' }
-  /** The tab goes (`pagehide`): a goodbye as far as there is time; what was done is kept for the next tab. */
+  /** The tab goes (`pagehide`): what was done is kept for the next tab. The page sends the last `goodbye` itself. */
   | { readonly type: 'close' }
   /** Whether anybody looks: news is asked for less often if not. */
   | { readonly type: 'visible'; readonly visible: boolean }
@@ -146,6 +146,13 @@ export interface StorageReport {
   readonly files: readonly { readonly name: string; readonly bytes: number }[];
 }
 
+/** A request that the page sends when it goes (`pagehide`, `fetch` with `keepalive`): a worker has no time left then. */
+export interface Letter {
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
 export type Report =
   | { readonly type: 'ready'; readonly engine: EngineReport; readonly server: string }
   | { readonly type: 'tasks'; readonly tasks: readonly TaskCard[] }
@@ -157,5 +164,7 @@ export type Report =
   | { readonly type: 'rehearsed'; readonly round: RoundReport; readonly nodes: readonly { readonly loss: number; readonly examples: number }[] }
   | { readonly type: 'rehearsal_over'; readonly reason: string }
   | { readonly type: 'storage'; readonly storage: StorageReport }
+  /** The goodbye to send when the page goes; null: none is due. */
+  | { readonly type: 'goodbye'; readonly letter: Letter | null }
   | { readonly type: 'log'; readonly text: string }
   | { readonly type: 'trouble'; readonly trouble: Trouble };

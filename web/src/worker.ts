@@ -32,7 +32,8 @@ const parts: Parts = {
 const browser: Browser = {
   locks: navigator.locks,
   openKeyring: () => openKeyring(),
-  files: navigator.storage?.getDirectory ? async () => (await navigator.storage.getDirectory()) as unknown as Folder : null,
+  // The types know the file system without `move`.
+  files: navigator.storage ? () => navigator.storage.getDirectory() as Promise<unknown> as Promise<Folder> : null,
   openChannel: (name) => new BroadcastChannel(name),
 };
 

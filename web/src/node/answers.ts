@@ -79,7 +79,11 @@ export function meaning(error: unknown): unknown {
  *  `said`: Potluck's own refusal in the body. `retryAfterS`: the header `Retry-After`. */
 export function meaningOfStatus(
   status: number,
-  { known = false, said = null, retryAfterS = null }: { known?: boolean; said?: Refused | null; retryAfterS?: number | null } = {},
+  {
+    known = false,
+    said = null,
+    retryAfterS = null,
+  }: { known?: boolean; said?: Refused | null; retryAfterS?: number | null } = {},
 ): Lost | Refused {
   const later = LATER_STATUS[status];
   if (later !== undefined && (status === 429 || said !== null || retryAfterS !== null)) {

@@ -21,7 +21,7 @@ export class Asking {
     private readonly rest: Sleep = sleep,
   ) {}
 
-  /** Joins the task. Where every share has a node that was heard of lately, one may soon be free: that is waited for. */
+  /** Joins the task. Where every share has a node that was heard of lately, one may soon be free, and is waited for. */
   async first(signal: AbortSignal): Promise<Assignment> {
     for (let patience = SHARE_PATIENCE_S; ; patience -= SHARE_PAUSE_S) {
       try {

@@ -1,4 +1,4 @@
-/** Checkpoints of a round's training: seldom enough to cost little, and never used for anything but what they are of. */
+/** Checkpoints of a round's training: seldom enough to cost little, and used for nothing but what they are of. */
 import type { Checkpoint, Parts, Progress, Training } from './parts';
 import type { Fields } from './protocol';
 import type { Store } from './store';

@@ -1,5 +1,6 @@
 /** An MCP client that outlives its connection: every tool may be repeated, so a lost answer is asked for again. */
 import { Client, SSEClientTransport, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
+import type { Letter } from '../messages';
 import { Refused } from '../refused';
 import { Lost, meaning, resultOf, verdictOf } from './answers';
 import { fromBase64 } from './bytes';
@@ -10,6 +11,7 @@ import type { Fields } from './protocol';
 const CONNECT_S = 30;
 /** After waking, a line that has been silent for so long is taken for dead, in milliseconds. */
 const SILENT_MS = 15_000;
+const CLIENT = { name: 'potluck-edge', version: '0.1.0' };
 /** On these the status counts, whatever the body says. */
 const PASSING: ReadonlySet<number> = new Set([408, 425, 429, 502, 503, 504]);
 
@@ -75,6 +77,35 @@ export class Connection {
     const options = { cacheMode: 'bypass' as const, ...(asked.signal && { signal: asked.signal }) };
     const { tools } = await this.ask((client) => client.listTools(undefined, options), asked);
     return tools.map(({ name }) => name);
+  }
+
+  /** A call as one POST of its own, for a page that goes: it has no time for a client. Its answer is for nobody. */
+  letter(tool: string, args: Fields): Letter {
+    const { base, token } = this.address;
+    const version = '2026-07-28';
+    const meta = 'io.modelcontextprotocol';
+    const _meta = {
+      [`${meta}/protocolVersion`]: version,
+      [`${meta}/clientInfo`]: CLIENT,
+      [`${meta}/clientCapabilities`]: {},
+    };
+    return {
+      url: `${base}/mcp`,
+      headers: {
+        Accept: 'application/json, text/event-stream',
+        'Content-Type': 'application/json',
+        'Mcp-Protocol-Version': version,
+        'Mcp-Method': 'tools/call',
+        'Mcp-Name': tool,
+        ...(token && { Authorization: `Bearer ${token}` }),
+      },
+      body: JSON.stringify({
+        jsonrpc: '2.0',
+        id: 1,
+        method: 'tools/call',
+        params: { name: tool, arguments: args, _meta },
+      }),
+    };
   }
 
   /** The machine was asleep or offline: try now, and do not wait for answers that may never come. */
@@ -147,7 +178,7 @@ export class Connection {
       kind === 'sse'
         ? new SSEClientTransport(new URL(`${base}/sse`), options)
         : new StreamableHTTPClientTransport(new URL(`${base}/mcp`), options);
-    const client = new Client({ name: 'potluck-edge', version: '0.1.0' }, { versionNegotiation: { mode: 'auto' } });
+    const client = new Client(CLIENT, { versionNegotiation: { mode: 'auto' } });
     const close = (): void => void client.close().catch(() => undefined);
     const connecting = client.connect(transport, { timeout: CONNECT_S * 1000 }).then(
       () => client,

@@ -130,7 +130,7 @@ export class Desk {
     // What is read for people comes over plain calls, whatever the node's own transport.
     const connection = new Connection({ ...address, transport: 'http' });
     onWake(() => connection.wake());
-    const store = await Store.open(browser.files, (trouble) => tell.trouble(new Refused(trouble.code, trouble.problem, trouble.mend)));
+    const store = await Store.open(browser.files, (trouble) => tell.report({ type: 'trouble', trouble }));
     const channel = browser.openChannel(`potluck ${base}`);
     const watch = new Watch(
       connection,
@@ -169,6 +169,7 @@ export class Desk {
     const { address, keyring, store, watch } = opened;
     const locks = this.browserAt().locks;
     const device = await opened.device;
+    void navigator.storage?.persist?.().catch(() => false); // else the browser may clear what is kept when it likes
     const node = new Node({ address, parts: this.parts, device, keyring, store, locks, tell: this.tell }, order);
     this.node = node;
     this.show(watch, order.taskId);
@@ -179,7 +180,8 @@ export class Desk {
     });
   }
 
-  private async examine({ connection, address, watch }: Opened, taskId: string, source: Order['source']): Promise<void> {
+  private async examine(opened: Opened, taskId: string, source: Order['source']): Promise<void> {
+    const { connection, address, watch } = opened;
     this.show(watch, taskId);
     const task = (await connection.readJson(`potluck://tasks/${taskId}`)) as TaskView;
     const { y } = await this.parts.readSource(source, task.input_shape, task.num_classes, address.base);
@@ -207,7 +209,8 @@ export class Desk {
   }
 
   private async clear({ store, address }: Opened): Promise<void> {
-    const cleared = await this.browserAt().locks.request(nodeLock(address.base), { ifAvailable: true }, async (lock) => {
+    const { locks } = this.browserAt();
+    const cleared = await locks.request(nodeLock(address.base), { ifAvailable: true }, async (lock) => {
       await (lock === null ? undefined : store.clear());
       return lock !== null;
     });

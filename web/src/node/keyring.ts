@@ -16,7 +16,8 @@ export async function openKeyring(factory: IDBFactory = indexedDB): Promise<Keyr
   const database = await settled(opening);
   const store = (mode: IDBTransactionMode): IDBObjectStore => database.transaction(STORE, mode).objectStore(STORE);
   const get = <T>(name: string): Promise<T | undefined> => settled<T | undefined>(store('readonly').get(name));
-  const put = (name: string, value: unknown): Promise<void> => written(store('readwrite'), (kept) => kept.put(value, name));
+  const put = (name: string, value: unknown): Promise<void> =>
+    written(store('readwrite'), (kept) => kept.put(value, name));
   return {
     get,
     put,

@@ -9,9 +9,10 @@ import type { Device } from './device';
 import { Heartbeat } from './heartbeat';
 import type { Lanes } from './lanes';
 import type { Membership } from './membership';
-import type { Parts, Plan, Progress, Trained } from './parts';
+import type { Parts, Progress, Trained } from './parts';
 import { unless } from './patience';
-import type { Assignment, Fields, TaskSpec, Work } from './protocol';
+import { canonical, planOf } from './plan';
+import type { Assignment, Fields, Work } from './protocol';
 import { seedOf, shareOf, type Share } from './share';
 import type { Store } from './store';
 import type { Teller } from './teller';
@@ -137,7 +138,8 @@ export class Labour {
     const { parts, device, store, tell } = this.shop;
     const { spec, round } = work;
     const { chain, weights, bytes } = await this.received(work, signal);
-    const scored = spec.evaluation.nodes && share.heldOut.y.length ? await this.scored(chain, weights, share, signal) : null;
+    const scores = spec.evaluation.nodes && share.heldOut.y.length > 0;
+    const scored = scores ? await this.scored(chain, weights, share, signal) : null;
     const { engine, lost } = device;
     const plan = planOf(spec, share.train.y.length);
     const seed = String(mine.seed);
@@ -323,34 +325,4 @@ export class Labour {
     tell.status({ roundsGiven: delivery.rounds, bytesUp: lanes.bytesUp, bytesDown: lanes.bytesDown, lastUpdate });
     tell.log(lastUpdate);
   }
-}
-
-function planOf(spec: TaskSpec, examples: number): Plan {
-  const { training } = spec;
-  return {
-    optimizer: training.optimizer,
-    learningRate: training.learning_rate,
-    momentum: training.momentum,
-    weightDecay: training.weight_decay,
-    proximal: proximalOf(spec),
-    batchSize: Math.min(training.batch_size, examples),
-    epochs: training.epochs,
-    maxSteps: training.max_steps,
-  };
-}
-
-/** μ of the proximal term that the method asks of nodes; 0 where it asks for none. */
-export function proximalOf({ aggregation: { rule, options } }: Pick<TaskSpec, 'aggregation'>): number {
-  const preset: Readonly<Record<string, number>> = { fedprox: 0.01, fednova: 0 };
-  const mu = preset[rule];
-  return mu === undefined ? 0 : (options.mu ?? mu);
-}
-
-/** JSON in one order of members, whatever order they came in. */
-export function canonical(value: unknown): string {
-  return JSON.stringify(value, (_, part: unknown) =>
-    typeof part === 'object' && part !== null && !Array.isArray(part)
-      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : part,
-  );
 }

@@ -199,8 +199,8 @@ export class Lanes {
   }
 
   /** Whether the raw lane did it; a refusal of Potluck's own is thrown. Where the connection breaks, the server may be
-   *  down: `untilBack` asks it something through MCP, which waits for it. So a restart costs a try, and only a lane that
-   *  is closed while MCP works is given up. */
+   *  down: `untilBack` asks it something through MCP, which waits for it. So a restart costs a try, and only a lane
+   *  that is closed while MCP works is given up. */
   private async tryRaw(
     transfer: () => Promise<void>,
     untilBack: () => Promise<unknown>,

@@ -1,4 +1,5 @@
 /** What a node is to a server: an id, proved once by signature, and a token for every call after that. */
+import type { Letter } from '../messages';
 import { Refused } from '../refused';
 import { LATER } from './answers';
 import type { Asked, Connection } from './connection';
@@ -21,14 +22,15 @@ export class Membership {
     private readonly audience: string,
     private readonly capabilities: Fields,
     private readonly onWait: (why: string, pauseS: number) => void,
+    private readonly onRenewed: () => void = () => undefined,
   ) {}
 
   get nodeId(): string {
     return this.identity.nodeId;
   }
 
-  /** Shakes hands: proves the key, gets a node token; the server's terms. Asked twice at once, it is done once: a second
-   *  handshake would undo the first. */
+  /** Shakes hands: proves the key, gets a node token; the server's terms. Asked twice at once, it is done once:
+   *  a second handshake would undo the first. */
   renew(signal?: AbortSignal): Promise<Terms> {
     this.renewal ??= this.shakeHands(signal).finally(() => (this.renewal = null));
     return this.renewal;
@@ -50,6 +52,11 @@ export class Membership {
     return this.patiently(tool, this.signedIn(args), asked);
   }
 
+  /** A call as one POST of its own. */
+  letter(tool: string, args: Fields): Letter {
+    return this.connection.letter(tool, this.signedIn(args));
+  }
+
   private async shakeHands(signal?: AbortSignal): Promise<Terms> {
     const { publicKey } = this.identity;
     const hello = {
@@ -67,6 +74,7 @@ export class Membership {
     const proof = { challenge, signature: await this.identity.sign(message) };
     const terms = (await this.patiently('handshake', { ...hello, ...proof }, { signal })) as unknown as Terms;
     this.token = terms.node_token;
+    this.onRenewed();
     return terms;
   }
 

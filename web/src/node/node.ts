@@ -131,7 +131,9 @@ export class Node {
       const identity = await openIdentity(keyring);
       const audience = new URL(address.base).host;
       const capabilities = capabilitiesOf(device.engine.report, parts.models);
-      const member = new Membership(connection, identity, name, audience, capabilities, onWait);
+      const leaving = { task_id: taskId, round: 1, phase: 'leaving' }; // any round will do
+      const onRenewed = (): void => tell.report({ type: 'goodbye', letter: member.letter('report_progress', leaving) });
+      const member: Membership = new Membership(connection, identity, name, audience, capabilities, onWait, onRenewed);
       const terms = await member.renew(signal);
       tell.status({ nodeId: member.nodeId });
       // A person's files are not copied; the next tab has to be given them again.
@@ -146,15 +148,11 @@ export class Node {
       const lanes = new Lanes(address.base, connection, member, store, terms.lanes, onWait);
       const delivery = new Delivery(member, lanes, store, taskId, terms.lanes.inline_max_bytes);
       const shared = takesShare(task.spec, source);
-      const shop = { parts, device, member, lanes, delivery, store, tell, examples, shared, heartbeatS: terms.heartbeat_s };
+      const heartbeatS = terms.heartbeat_s;
+      const shop = { parts, device, member, lanes, delivery, store, tell, examples, shared, heartbeatS };
       const labour = new Labour(shop);
       const asking = new Asking(member, taskId, !shared, terms.limits.max_wait_s, tell);
-      this.farewell = () =>
-        member.call(
-          'report_progress',
-          { task_id: taskId, round: labour.round, phase: 'leaving' },
-          { once: true },
-        );
+      this.farewell = () => member.call('report_progress', leaving, { once: true });
       const last = await this.sessions(asking, labour);
       await store.forget(taskId);
       const reason = ('reason' in last && last.reason) || `The task is ${last.task_state}.`;
@@ -168,6 +166,7 @@ export class Node {
       if (!this.closing) {
         await keyring.put(orderKey(address.base), null).catch((error: unknown) => void tell.trouble(error));
       }
+      tell.report({ type: 'goodbye', letter: null });
       sleepless();
       connection.close();
     }

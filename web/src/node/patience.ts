@@ -14,7 +14,7 @@ export function* delays(firstS = 0.25, capS = 30, chance: () => number = Math.ra
 
 export type Sleep = (seconds: number, signal?: AbortSignal) => Promise<void>;
 
-/** A pause, of `Infinity` until a signal: rejects with the reason of `signal`, is simply over when `wake` is aborted. */
+/** A pause, of `Infinity` until a signal: rejects with the reason of `signal`, is just over when `wake` is aborted. */
 export function sleep(seconds: number, signal?: AbortSignal, wake?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
@@ -69,7 +69,7 @@ export class Patience {
   }
 }
 
-/** Calls `told` when the machine is online again, or its clock has jumped, as after a laptop's sleep. Returns the end. */
+/** Calls `told` when the machine is online again or its clock has jumped, as after a laptop's sleep. Returns its end. */
 export function onWake(told: () => void, everyMs = 5000, now: () => number = Date.now): () => void {
   let last = now();
   const timer = setInterval(() => {

@@ -3,6 +3,7 @@ import type { RoundReport, TaskCard } from '../messages';
 import { CODECS, METHODS } from './capabilities';
 import type { Parts } from './parts';
 import type { TaskSpec, TaskSummary, TaskView } from './protocol';
+import { troubleOf } from './teller';
 import { inWords } from './words';
 
 type Known = Pick<Parts, 'models' | 'chainOf' | 'layoutOf'>;
@@ -31,9 +32,13 @@ export function obstaclesOf(
 /** `obstacle`: why this caller may not train at all, whatever the task; `view`: null as long as it is not known. */
 export function cardOf(task: TaskSummary, view: TaskView | null, known: Known, obstacle: string | null): TaskCard {
   const spec = view?.spec ?? null;
-  const own = obstaclesOf(task, spec, known.models);
-  const able = known.models.includes(task.model) && view !== null;
-  const parameters = able ? parametersOf(view, known) : null;
+  const obstacles = obstaclesOf(task, spec, known.models);
+  let parameters: number | null = null;
+  try {
+    parameters = view !== null && known.models.includes(task.model) ? parametersOf(view, known) : null;
+  } catch (error) {
+    obstacles.push(troubleOf(error).problem); // a model that this page cannot build
+  }
   return {
     taskId: task.task_id,
     name: task.name,
@@ -44,7 +49,7 @@ export function cardOf(task: TaskSummary, view: TaskView | null, known: Known, o
     numRounds: task.num_rounds,
     accuracy: task.accuracy ?? null,
     loss: task.loss ?? null,
-    obstacles: obstacle === null ? own : [obstacle, ...own],
+    obstacles: obstacle === null ? obstacles : [obstacle, ...obstacles],
     requirements: view === null ? [] : requirementsOf(view, parameters),
     ...(view && { inputShape: view.input_shape }),
     ...(parameters !== null && { parameters }),

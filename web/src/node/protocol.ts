@@ -24,7 +24,11 @@ export interface ModelFile {
 export interface TaskSpec {
   readonly name: string;
   readonly model: { readonly id: string; readonly options: Readonly<Record<string, number>> };
-  readonly data: { readonly id: string; readonly holdout: number; readonly partition: { readonly seed: number | null } };
+  readonly data: {
+    readonly id: string;
+    readonly holdout: number;
+    readonly partition: { readonly seed: number | null };
+  };
   readonly training: TrainingSpec;
   readonly aggregation: { readonly rule: string; readonly options: Readonly<Record<string, number>> };
   readonly evaluation: { readonly nodes: boolean };

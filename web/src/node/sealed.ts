@@ -20,7 +20,11 @@ const UNFINISHED = '.new';
 const slots = (name: string): readonly string[] => [name, `${name}.a`, `${name}.b`];
 
 /** The newest valid file called `name`; null where there is none. `onDamage` is told why a file is not used. */
-export async function readSealed(folder: Folder, name: string, onDamage?: (why: string) => void): Promise<Sealed | null> {
+export async function readSealed(
+  folder: Folder,
+  name: string,
+  onDamage?: (why: string) => void,
+): Promise<Sealed | null> {
   return (await newest(folder, name, onDamage))?.sealed ?? null;
 }
 

@@ -21,7 +21,10 @@ export interface News {
 }
 
 /** What tabs say to each other. */
-type Word = { readonly ask: string | null; readonly now: boolean } | { readonly news: News } | { readonly lost: string };
+type Word =
+  | { readonly ask: string | null; readonly now: boolean }
+  | { readonly news: News }
+  | { readonly lost: string };
 
 /** The part of a `BroadcastChannel` that is used here. */
 export interface Channel {

@@ -1,13 +1,13 @@
 /** A node's whole life with a real server. */
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { drawn, phase, Profile } from './profile';
-import { describeWithServer, Server } from './server';
+import { describeWithServer, Server, START_MS } from './server';
 import { StandIns } from './standins';
 
 describeWithServer('a tab that trains', () => {
   let server: Server;
   let profile: Profile;
-  beforeAll(async () => void (server = await Server.start()));
+  beforeAll(async () => void (server = await Server.start()), START_MS);
   afterAll(() => server.stop());
   beforeEach(() => void (profile = new Profile()));
   afterEach(() => profile.close());
@@ -104,6 +104,18 @@ describeWithServer('a tab that trains', () => {
     await other.close();
   });
 
+  it('has a goodbye ready that a closing page can send in one request', async () => {
+    const train = await order({ rounds: 1, cohort: { size: 2, min_nodes: 2 } });
+    const tab = profile.tab(server.base);
+    await tab.take(train);
+    await tab.heard.until('status', phase('waiting'));
+    expect((await server.call('get_task', { task_id: train.taskId })).nodes).toMatchObject([{ at_hand: true }]);
+    const { letter } = await tab.heard.until('goodbye');
+    await fetch(letter?.url ?? '', { method: 'POST', headers: { ...letter?.headers }, body: letter?.body ?? '' });
+    // Its long poll is at hand again as soon as it asks; the goodbye was heard before that.
+    await server.until(train.taskId, ({ nodes }) => (nodes as { at_hand: boolean }[])[0]?.at_hand === false);
+  });
+
   it('is one node in all tabs of a profile: another tab waits, and takes over when the first is closed', async () => {
     const train = await order({ rounds: 1, training: { batch_size: 1 } });
     const first = profile.tab(server.base);
@@ -186,7 +198,7 @@ describeWithServer('a server that goes away', () => {
   beforeEach(async () => {
     server = await Server.start();
     profile = new Profile();
-  });
+  }, START_MS);
   afterEach(async () => {
     await profile.close();
     await server.stop();

@@ -11,6 +11,9 @@ const ROOT = resolve(import.meta.dirname, '../../..');
 const python = [process.env.POTLUCK_PYTHON, join(ROOT, '.venv/bin/python')].find((path) => path && existsSync(path));
 const why = 'no Python with Potluck: set POTLUCK_PYTHON to one';
 
+/** How long a busy machine may take to start one. */
+export const START_MS = 60_000;
+
 /** Tests against a server are skipped where there is no Python; in CI they fail. */
 export function describeWithServer(name: string, tests: () => void): void {
   if (python !== undefined) {
@@ -100,7 +103,7 @@ export class Server {
   }
 
   /** A running task; parts of `spec` replace those of a small one on the node's own data. */
-  async task(spec: Fields = {}): Promise<string> {
+  async task(spec: Fields = {}, token: string | null = null): Promise<string> {
     const own = { id: 'own', input_shape: [1, 4, 4], num_classes: 3, holdout: 0.2 };
     const whole = {
       name: 'a test',
@@ -111,7 +114,7 @@ export class Server {
       rounds: 2,
       ...spec,
     };
-    const made = await this.call('create_task', { spec: whole, request_id: crypto.randomUUID() });
+    const made = await this.call('create_task', { spec: whole, request_id: crypto.randomUUID() }, token);
     return String(made.task_id);
   }
 }

@@ -1,0 +1,265 @@
+/** The small parts of a node's work, without a server. */
+import { describe, expect, it, vi } from 'vitest';
+import { Lost } from '../../src/node/answers';
+import { toBase32, toBase64, toBase64Url, fromBase64 } from '../../src/node/bytes';
+import { capabilitiesOf, METHODS } from '../../src/node/capabilities';
+import { Checkpoints } from '../../src/node/checkpoints';
+import { Heartbeat } from '../../src/node/heartbeat';
+import { canonical, proximalOf } from '../../src/node/plan';
+import type { Progress } from '../../src/node/parts';
+import { delays, onWake, Patience, sleep } from '../../src/node/patience';
+import { cardOf, obstaclesOf } from '../../src/node/picker';
+import type { TaskSpec, TaskSummary, TaskView } from '../../src/node/protocol';
+import { shareOf, take, takesShare } from '../../src/node/share';
+import { alone, type Locks } from '../../src/node/standing';
+import { Store } from '../../src/node/store';
+import { Watch, type Channel, type News } from '../../src/node/watch';
+import { Refused } from '../../src/refused';
+import { Disk } from './opfs';
+import { parseSafetensors, StandIns, writeSafetensors } from './standins';
+
+describe('bytes', () => {
+  it('are written as others write them', () => {
+    const bytes = Uint8Array.from([0, 251, 255, 190, 62, 1, 2, 3, 4, 5]);
+    expect(toBase64(bytes)).toBe(Buffer.from(bytes).toString('base64'));
+    expect(toBase64Url(bytes.subarray(0, 4))).toBe('APv_vg');
+    expect(fromBase64(toBase64(bytes))).toEqual(bytes);
+    expect(toBase32(new TextEncoder().encode('fooba'))).toBe('mzxw6ytb'); // RFC 4648, section 10
+  });
+});
+
+describe('pauses', () => {
+  it('double up to half a minute, a random half taken off', () => {
+    const [whole, half] = [delays(0.25, 30, () => 0), delays(0.25, 30, () => 1)];
+    expect(Array.from({ length: 9 }, () => whole.next().value)).toEqual([0.25, 0.5, 1, 2, 4, 8, 16, 30, 30]);
+    expect(half.next().value).toBe(0.125);
+  });
+
+  it("heed the server's word, up to a minute", async () => {
+    const pauses: number[] = [];
+    const patience = new Patience(undefined, async (seconds) => void pauses.push(seconds));
+    await patience.wait(new Refused('busy', 'p', 'm', 5));
+    await patience.wait(new Refused('busy', 'p', 'm', 3600));
+    expect(pauses[0]).toBeGreaterThanOrEqual(5.5);
+    expect(pauses[0]).toBeLessThanOrEqual(6);
+    expect(pauses[1]).toBeLessThanOrEqual(62);
+    expect(pauses[1]).toBeGreaterThanOrEqual(61);
+  });
+
+  it('end with a signal, or on waking', async () => {
+    const [stop, wake] = [new AbortController(), new AbortController()];
+    const [stopped, woken] = [sleep(Infinity, stop.signal), sleep(Infinity, undefined, wake.signal)];
+    stop.abort(new Error('stop'));
+    wake.abort();
+    await expect(stopped).rejects.toThrow('stop');
+    await woken;
+  });
+
+  it('are cut short when the clock has jumped', () => {
+    vi.useFakeTimers();
+    let now = 0;
+    const told = vi.fn();
+    const end = onWake(told, 1000, () => now);
+    now += 1000;
+    vi.advanceTimersByTime(1000);
+    expect(told).not.toHaveBeenCalled();
+    now += 3_600_000;
+    vi.advanceTimersByTime(1000);
+    expect(told).toHaveBeenCalledOnce();
+    end();
+    vi.useRealTimers();
+  });
+});
+
+describe('a heartbeat', () => {
+  const rest = async (_: number, signal?: AbortSignal): Promise<void> => {
+    await new Promise((resolve) => setImmediate(resolve));
+    signal?.throwIfAborted();
+  };
+  const over = (signal: AbortSignal) => new Promise((resolve) => signal.addEventListener('abort', () => resolve(signal.reason)));
+
+  it('outlives a lost server, and ends the work when the server says so', async () => {
+    let beats = 0;
+    const beat = async () => {
+      beats += 1;
+      if (beats < 3) {
+        throw new Lost('away');
+      }
+      return beats < 5 ? { state: 'continue' } : { state: 'stop', reason: 'the round is over' };
+    };
+    const heart = new Heartbeat(beat, 1, rest);
+    expect(await over(heart.signal)).toMatchObject({ code: 'round_closed', problem: 'the round is over.' });
+    expect(beats).toBe(5);
+  });
+
+  it('ends the work with the refusal of a report', async () => {
+    const heart = new Heartbeat(() => Promise.reject(new Refused('fenced', 'p', 'm')), 1, rest);
+    expect(await over(heart.signal)).toMatchObject({ code: 'fenced' });
+  });
+});
+
+describe('checkpoints', () => {
+  const progress = (step: number, epoch: number): Progress => ({
+    step,
+    totalSteps: 100,
+    epoch,
+    loss: 1,
+    accuracy: 1,
+    examplesPerS: 1,
+    memoryBytes: 1,
+  });
+
+  it('are due every ten seconds, sooner once an epoch is over, and never after the last step', async () => {
+    let now = 0;
+    const store = await Store.open(async () => new Disk().root, () => undefined);
+    const due = new Checkpoints({ parseSafetensors, writeSafetensors }, store, 'task-a', {}, 1000, () => now);
+    now = 9.9;
+    expect(due.due(progress(1, 1))).toBe(false);
+    now = 10;
+    expect(due.due(progress(2, 1))).toBe(true);
+    expect(due.due(progress(100, 1))).toBe(false);
+    await due.keep({ tensors: new Map(), position: 0 });
+    now = 10.9;
+    expect(due.due(progress(3, 2))).toBe(false);
+    now = 11.1;
+    expect(due.due(progress(4, 3))).toBe(true);
+  });
+
+  it('take no more than a twenty-fifth of the time', async () => {
+    let now = 0;
+    const store = await Store.open(async () => new Disk().root, () => undefined);
+    vi.spyOn(store, 'write').mockImplementation(async () => {
+      now += 2; // seconds that a slow disk takes
+      return true;
+    });
+    const due = new Checkpoints({ parseSafetensors, writeSafetensors }, store, 'task-a', {}, 1000, () => now);
+    await due.keep({ tensors: new Map(), position: 0 });
+    now = 2 + 49;
+    expect(due.due(progress(1, 1))).toBe(false);
+    now = 2 + 51;
+    expect(due.due(progress(2, 1))).toBe(true);
+  });
+});
+
+describe('one standing request', () => {
+  it('is held by one tab; another waits until it is let go', async () => {
+    const locks = navigator.locks as Locks;
+    const { signal } = new AbortController();
+    const order: string[] = [];
+    let letGo: () => void = () => undefined;
+    const first = alone(locks, 'a', signal, () => order.push('taken?'), () => new Promise<void>((resolve) => (letGo = resolve)));
+    await new Promise((resolve) => setImmediate(resolve));
+    const second = alone(locks, 'a', signal, () => (order.push('taken'), letGo()), async () => void order.push('second'));
+    await Promise.all([first, second]);
+    expect(order).toEqual(['taken', 'second']);
+  });
+
+  it('reads the news once for eight tabs, and all hear it', async () => {
+    let reads = 0;
+    const connection = { readJson: async (uri: string) => ((reads += uri === 'potluck://tasks' ? 1 : 0), []) };
+    const heard = new Array<number>(8).fill(0);
+    const watches = await new Promise<Watch[]>((resolve) => {
+      const all: Watch[] = heard.map((_, i) => {
+        const onNews = (_: News): void => {
+          heard[i] = (heard[i] ?? 0) + 1;
+          if (heard.every(Boolean)) {
+            resolve(all);
+          }
+        };
+        const channel = new BroadcastChannel('news') as unknown as Channel;
+        return new Watch(connection, navigator.locks as Locks, channel, 'b', onNews, () => undefined);
+      });
+    });
+    expect(reads).toBeLessThan(8);
+    watches.forEach((watch) => watch.close());
+  });
+});
+
+describe('what a task asks for', () => {
+  const spec = (rule: string, options = {}) =>
+    ({ model: { id: 'mlp' }, codec: 'none', aggregation: { rule, options } }) as unknown as TaskSpec;
+  const running = { state: 'running', simulated: false, model: 'mlp' };
+
+  it.each([
+    [{}, 'fedavg', 0],
+    [{ state: 'finished' }, 'fedavg', 1],
+    [{ simulated: true }, 'fedavg', 1],
+    [{}, 'scaffold', 1],
+    [{ simulated: true, state: 'cancelled' }, 'scaffold', 3],
+  ])('%o with %s has %i obstacles', (task, rule, obstacles) => {
+    expect(obstaclesOf({ ...running, ...task }, spec(rule), ['mlp'])).toHaveLength(obstacles);
+  });
+
+  it('may be a model that cannot be built, which is an obstacle and not a failure', () => {
+    const known = new StandIns();
+    known.chainOf = () => {
+      throw new Refused('invalid_spec', 'The hidden layer is too wide.', 'choose another task');
+    };
+    const training = { epochs: 1, batch_size: 4, max_steps: null, optimizer: 'sgd', momentum: 0 };
+    const view = { spec: { ...spec('fedavg'), training, data: { id: 'own' } }, input_shape: [4], num_classes: 2, model: { size: 10 } };
+    const card = cardOf(running as unknown as TaskSummary, view as unknown as TaskView, known, null);
+    expect(card.obstacles).toEqual(['The hidden layer is too wide.']);
+  });
+
+  it('may be a proximal term', () => {
+    expect(proximalOf(spec('fedprox'))).toBe(0.01);
+    expect(proximalOf(spec('fedprox', { mu: 0.5 }))).toBe(0.5);
+    expect(proximalOf(spec('fednova', { mu: 0.1 }))).toBe(0.1);
+    expect(proximalOf(spec('fednova'))).toBe(0);
+    expect(proximalOf(spec('fedavg', { mu: 3 }))).toBe(0);
+  });
+
+  it('is the same work in whatever order it is written', () => {
+    expect(canonical({ b: [{ d: 1, c: null }], a: 'x' })).toBe(canonical({ a: 'x', b: [{ c: null, d: 1 }] }));
+    expect(canonical({ a: 1 })).not.toBe(canonical({ a: 2 }));
+  });
+});
+
+describe('a share', () => {
+  it('is the examples at its places, and no others', () => {
+    const all = { x: Float32Array.from([0, 0, 1, 1, 2, 2]), y: Uint32Array.from([5, 6, 7]) };
+    expect(take(all, [2, 0])).toEqual({ x: Float32Array.from([2, 2, 0, 0]), y: Uint32Array.from([7, 5]) });
+    expect(() => take(all, [3])).toThrow('no example 3');
+  });
+
+  it('of the digits is cut by the server; own examples are all used', async () => {
+    const all = { x: Float32Array.from([0, 1, 2, 3]), y: Uint32Array.from([4, 5, 6, 7]) };
+    const asked: string[] = [];
+    const connection = { readJson: async (uri: string) => (asked.push(uri), { data: 'digits', examples: [3, 1] }) };
+    const spec = { data: { id: 'digits', holdout: 0.5, partition: { seed: null } }, seed: 7 } as unknown as TaskSpec;
+    const { signal } = new AbortController();
+    const parts = new StandIns();
+    const mine = await shareOf(parts, connection, 'task-a', spec, all, 2, signal);
+    expect(asked).toEqual(['potluck://tasks/task-a/partition/2']);
+    expect([mine.heldOut.y, mine.train.y]).toEqual([Uint32Array.from([7]), Uint32Array.from([5])]);
+    const own = await shareOf(parts, connection, 'task-a', spec, all, null, signal);
+    expect(own.train.y).toEqual(Uint32Array.from([6, 7]));
+    expect(own.fingerprint).not.toBe(mine.fingerprint);
+    const odd = { readJson: async () => ({ examples: ['1'] }) };
+    await expect(shareOf(parts, odd, 'task-a', spec, all, 2, signal)).rejects.toMatchObject({ code: 'internal' });
+    expect(takesShare(spec, { kind: 'digits' })).toBe(true);
+    expect(takesShare(spec, { kind: 'files', files: [] })).toBe(false);
+  });
+});
+
+describe('capabilities', () => {
+  const browser = { userAgent: 'Agent/1', deviceMemory: 8, hardwareConcurrency: 4 };
+  const engine = { reason: 'r', limits: {}, kernels: [], matmulGflops: 12 };
+
+  it('name an adapter as an accelerator, and a CPU as none', () => {
+    const adapter = { vendor: 'acme', architecture: 'gen-3', description: 'x'.repeat(100) };
+    const told = capabilitiesOf({ ...engine, kind: 'webgpu', adapter }, ['mlp'], browser);
+    expect(told).toMatchObject({ runtime: 'browser', memory_bytes: 8 * 2 ** 30, matmul_gflops: 12, model_ids: ['mlp'] });
+    expect(told.device).toMatch(/^webgpu: acme gen-3 x+$/);
+    expect(String(told.device)).toHaveLength(80);
+    expect(capabilitiesOf({ ...engine, kind: 'cpu', adapter: {} }, [], browser).device).toBe('cpu');
+  });
+
+  it('hold every method of the server but scaffold', async () => {
+    const { readFileSync } = await import('node:fs');
+    const source = readFileSync(new URL('../../../federation/aggregation/methods.py', import.meta.url), 'utf8');
+    const names = [...source.matchAll(/Method\(\s*"([a-z_]+)"/g)].map(([, name]) => name);
+    expect(names).toContain('scaffold');
+    expect([...METHODS].sort()).toEqual(names.filter((name) => name !== 'scaffold').sort());
+  });
+});
