@@ -12,6 +12,7 @@ export default defineConfig({
     outDir: '../mcp_server/static/edge',
     emptyOutDir: true,
     target: 'es2022',
+    cssTarget: ['chrome123', 'firefox120', 'safari17.5'],
     chunkSizeWarningLimit: 800,
     assetsInlineLimit: 0, // the page's policy forbids data: URLs but for pictures
     modulePreload: { polyfill: false }, // what has WebGPU or OPFS has it

@@ -1,4 +1,4 @@
-"""The page under test: built with a scripted worker, and served as the server serves it, Content-Security-Policy and all."""
+"""The page under test: built with a scripted worker, and served under a strict Content-Security-Policy."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class _Scenes(SimpleHTTPRequestHandler):
     """`/any/prefix/<scene>/edge/<file>` is a file of the build."""
 
     def translate_path(self, path: str) -> str:
-        return super().translate_path(re.sub(r"^.*/edge/", "/", path.split("?")[0]))
+        return super().translate_path(re.sub(r"^.*/edge/", "/", path.split("?", maxsplit=1)[0]))
 
     def end_headers(self) -> None:
         self.send_header("Content-Security-Policy", POLICY)

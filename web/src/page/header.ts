@@ -1,6 +1,7 @@
 /** The bar: whose server this is, whether it is reached, and the colours. */
 import type { Channel } from './channel';
 import { box, button, say } from './element';
+import { remember, remembered } from './remembered';
 
 const THEMES = ['auto', 'light', 'dark'] as const;
 
@@ -39,11 +40,11 @@ export function colours(): void {
     say(button('theme'), `Colours: ${theme}`);
     dispatchEvent(new Event('recolour'));
   };
-  set(THEMES.find((theme) => theme === localStorage.getItem('theme')) ?? 'auto');
+  set(THEMES.find((theme) => theme === remembered('theme')) ?? 'auto');
   button('theme').addEventListener('click', () => {
     const at = THEMES.findIndex((theme) => theme === root.dataset.theme);
     const next = THEMES[(at + 1) % THEMES.length] ?? 'auto';
-    localStorage.setItem('theme', next);
+    remember('theme', next);
     set(next);
   });
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => dispatchEvent(new Event('recolour')));

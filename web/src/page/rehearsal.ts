@@ -79,7 +79,7 @@ function stacks(perClass: readonly (readonly number[])[]): HTMLElement[] {
   const most = Math.max(1, ...perClass.map(sum));
   const classes = perClass[0]?.map((_, at) => String(at)) ?? [];
   const rows = perClass.map((held, node) => {
-    const bar = make('div', { class: 'stack' }, ...held.map((n, label) => segment(n, label)));
+    const bar = make('div', { class: 'stack' }, ...held.map((n, label) => segment(n, label, sum(held))));
     bar.style.width = `${(100 * sum(held)) / most}%`;
     return make('div', { class: 'stack-row' }, make('span', {}, `${node + 1}`), make('div', {}, bar), make('span', {}, count(sum(held))));
   });
@@ -92,8 +92,9 @@ function stacks(perClass: readonly (readonly number[])[]): HTMLElement[] {
   ];
 }
 
-function segment(n: number, label: number): HTMLElement {
-  const part = make('i', { class: `class-${label % 10}` }, n > 0 ? String(label) : '');
+/** A class's part of a node's bar; its name is written in where there is room for it. */
+function segment(n: number, label: number, all: number): HTMLElement {
+  const part = make('i', { class: `class-${label % 10}` }, n / all > 0.08 ? String(label) : '');
   part.style.flexGrow = String(n);
   return part;
 }

@@ -3,6 +3,7 @@ import type { NodeStatus, Phase, StepReport } from '../messages';
 import type { Channel } from './channel';
 import type { Choice } from './choice';
 import { box, button, found, input, make, say } from './element';
+import { remember, remembered } from './remembered';
 import { bytes, count, duration, figure, percent, sentence } from './words';
 
 const PHASES: Readonly<Record<Phase, readonly [word: string, tone: string]>> = {
@@ -25,7 +26,7 @@ const CONTROLS = ['train', 'pause', 'resume', 'leave'] as const;
 
 export function train(channel: Channel, choice: Choice): void {
   const name = input('node-name');
-  name.value = localStorage.getItem('node-name') ?? `tab-${crypto.getRandomValues(new Uint16Array(1))[0]}`;
+  name.value = remembered('node-name') ?? `tab-${crypto.getRandomValues(new Uint16Array(1))[0]}`;
   let phase: Phase = 'idle';
   let status: NodeStatus | null = null;
   let step: StepReport | null = null;
@@ -67,7 +68,7 @@ export function train(channel: Channel, choice: Choice): void {
     event.preventDefault();
     const { task, source } = choice;
     if (task !== null && source !== null && name.value.trim() !== '') {
-      localStorage.setItem('node-name', name.value.trim());
+      remember('node-name', name.value.trim());
       channel.send({ type: 'train', taskId: task.taskId, name: name.value.trim(), source });
       phase = 'joining';
       step = null;

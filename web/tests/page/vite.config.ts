@@ -26,6 +26,6 @@ export default defineConfig({
       configurePreviewServer: ({ middlewares }) => void middlewares.use(anyScene),
     },
   ],
-  build: { outDir: process.env.SCENES_OUT ?? 'node_modules/.scenes', emptyOutDir: true, target: 'es2022' },
+  build: { outDir: process.env.SCENES_OUT ?? 'node_modules/.scenes', emptyOutDir: true, target: 'es2022', cssTarget: ['chrome123', 'firefox120', 'safari17.5'] },
   worker: { format: 'es', plugins: () => [inPlace()] },
 });
