@@ -1,13 +1,20 @@
-import { defineConfig } from 'vite';
+import { defineConfig, type Plugin } from 'vite';
 import { precompress } from './plugins/precompress.ts';
 import { sizes, vendorApart } from './plugins/sizes.ts';
 
 const measured = sizes();
 
+/** Shaders go into the bundle without comments and indentation; lines of `//#` are ours to unfold. */
+const shaders: Plugin = {
+  name: 'shaders',
+  transform: (code, id) =>
+    id.endsWith('.wgsl?raw') ? code.replace(/\\n *\/\/(?!#)[^\\]*(?=\\n)/g, '').replace(/(\\n) +/g, '$1') : undefined,
+};
+
 // `base` is relative: the page works at /edge/ behind any prefix that a proxy adds.
 export default defineConfig({
   base: './',
-  plugins: [measured.page, precompress()],
+  plugins: [shaders, measured.page, precompress()],
   build: {
     outDir: '../mcp_server/static/edge',
     emptyOutDir: true,
@@ -18,5 +25,9 @@ export default defineConfig({
     modulePreload: { polyfill: false }, // what has WebGPU or OPFS has it
     rolldownOptions: { output: { codeSplitting: vendorApart } },
   },
-  worker: { format: 'es', plugins: () => [measured.worker], rolldownOptions: { output: { codeSplitting: vendorApart } } },
+  worker: {
+    format: 'es',
+    plugins: () => [shaders, measured.worker],
+    rolldownOptions: { output: { codeSplitting: vendorApart } },
+  },
 });

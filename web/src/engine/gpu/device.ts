@@ -141,10 +141,10 @@ export class Device {
     try {
       await staging.mapAsync(1);
     } catch (error) {
-      this.check();
+      this.alive();
       throw error;
     }
-    this.check();
+    this.alive();
     const all = staging.getMappedRange().slice(0);
     staging.destroy();
     at = 0;

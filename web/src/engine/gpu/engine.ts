@@ -75,7 +75,7 @@ class GpuEngine implements Engine {
   }
 
   async trainer(chain: Chain, weights: Weights, examples: Examples, descent: Descent): Promise<GpuTrainer> {
-    this.device.check();
+    this.device.alive();
     const stored = examples.y.length;
     if (stored === 0) throw new RangeError('There are no examples to train on');
     if (examples.y.some((label) => label >= chain.classes)) throw new RangeError(`A label is beyond the ${chain.classes} classes`);
@@ -87,7 +87,7 @@ class GpuEngine implements Engine {
       return trainer;
     } catch (error) {
       network.destroy();
-      this.device.check();
+      this.device.alive();
       throw error;
     }
   }
@@ -120,7 +120,7 @@ class GpuEngine implements Engine {
 
   /** [n, classes], computed in chunks that are all enqueued before the first is read. */
   private async logits(chain: Chain, weights: Weights, x: Float32Array, n: number): Promise<Float32Array> {
-    this.device.check();
+    this.device.alive();
     const { classes, inputShape } = chain;
     const inputs = inputShape.reduce((a, b) => a * b, 1);
     const size = Math.min(CHUNK, n);

@@ -21,7 +21,7 @@ export class GpuTrainer implements Trainer {
   private flying = 0;
   private readonly waiting: Uint32Array[] = [];
   private room: Promise<void> = Promise.resolve();
-  private scores: Promise<StepScore[]>[] = [];
+  private readonly scores: Promise<StepScore[]>[] = [];
 
   private constructor(
     private readonly device: Device,
@@ -127,15 +127,16 @@ export class GpuTrainer implements Trainer {
 
   /** Until all steps are with the device. */
   private async submitted(): Promise<void> {
-    this.device.check();
+    this.device.alive();
     while (this.waiting.length > 0) await this.room;
   }
 
   async drain(): Promise<StepScore[]> {
     await this.submitted();
     this.collect();
-    const scores = await Promise.all(this.scores.splice(0));
-    this.device.check();
+    const scores = await Promise.all(this.scores);
+    this.device.check(); // Where it throws, the next one still gets the scores.
+    this.scores.splice(0, scores.length);
     return scores.flat();
   }
 
