@@ -14,7 +14,8 @@ export function checked({ x, y, name }: Raw, classes: number): Examples {
   const bytes = x instanceof Uint8Array;
   if (!bytes) checkValues(x, x.length / y.length, name);
   for (let i = 0; i < y.length; i++) {
-    if (!(y[i] >= 0 && y[i] < classes)) bad(`${name(i)} has label ${y[i]}.`, `the task's classes are 0 to ${classes - 1}`);
+    if (!(y[i] >= 0 && y[i] < classes))
+      bad(`${name(i)} has label ${y[i]}.`, `the task's classes are 0 to ${classes - 1}`);
   }
   const values = x instanceof Float32Array ? x : new Float32Array(x);
   if (bytes) for (let i = 0; i < values.length; i++) values[i] /= 255;
@@ -23,7 +24,8 @@ export function checked({ x, y, name }: Raw, classes: number): Examples {
 
 function checkValues(x: Float32Array | Float64Array, width: number, name: Raw['name']): void {
   const infinite = x.findIndex((value) => !Number.isFinite(value));
-  if (infinite >= 0) bad(`${name(Math.floor(infinite / width))} holds NaN or infinity.`, 'correct or remove the example');
+  if (infinite >= 0)
+    bad(`${name(Math.floor(infinite / width))} holds NaN or infinity.`, 'correct or remove the example');
   const outside = x.findIndex((value) => value < 0 || value > 1);
   if (outside < 0) return;
   const row = Math.floor(outside / width);

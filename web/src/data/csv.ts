@@ -5,7 +5,8 @@ import { bad, bytesOf, checkRoom, MOST_TEXT } from './bad';
 import type { Raw } from './check';
 
 export async function readCsv({ path, file }: LocalFile, shape: readonly number[]): Promise<Raw> {
-  if (file.size > MOST_TEXT) bad(`${path} has ${file.size} bytes, more than a tab takes.`, 'save it as .npz, or give a part');
+  if (file.size > MOST_TEXT)
+    bad(`${path} has ${file.size} bytes, more than a tab takes.`, 'save it as .npz, or give a part');
   const text = decoded(path, await bytesOf(path, file));
   const width = sizeOf(shape);
   const rows = records(text);
@@ -64,7 +65,7 @@ function endOfLine(text: string, at: number): [number, number] {
 const LINE = /[^\r\n]*/y;
 
 function* records(text: string): Generator<string[], undefined> {
-  for (let at = 0; at < text.length; ) {
+  for (let at = 0; at < text.length;) {
     const [end, next] = endOfLine(text, at);
     const line = text.slice(at, end);
     if (line.includes('"')) {
@@ -99,7 +100,7 @@ const PLAIN = /[^,\r\n]*/y;
 /** Two quotes within quotes are one. */
 function quotedCell(text: string, at: number): [string, number] {
   let cell = '';
-  for (let from = at + 1; ; ) {
+  for (let from = at + 1; ;) {
     const close = text.indexOf('"', from);
     if (close < 0) return [cell + text.slice(from), text.length];
     cell += text.slice(from, close);
@@ -113,7 +114,7 @@ const FLOAT = /^\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*$/i;
 const WHOLE = /^\s*[+-]?\d{1,15}\s*$/;
 const ODD = /^\s*[+-]?(nan|inf|infinity)\s*$/i;
 
-/** The number in a cell; NaN where it says nan or inf, for the check to name. JavaScript's own reading takes too much. */
+/** The number in a cell; NaN for nan and inf, which the check names. JavaScript's own reading takes too much. */
 function numberIn(cell: string, form: RegExp, named: string): number {
   if (cell.length < 100 && form.test(cell)) return Number(cell);
   if (form === FLOAT && ODD.test(cell.slice(0, 100))) return NaN;

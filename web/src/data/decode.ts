@@ -1,7 +1,9 @@
 /** Pixels of an image, by the browser's own decoders. */
 
 /** RGBA, 8 bits each, row by row. Rejects what is no image. */
-export type Decode = (file: Blob) => Promise<{ readonly width: number; readonly height: number; readonly rgba: ArrayLike<number> }>;
+export type Decode = (
+  file: Blob,
+) => Promise<{ readonly width: number; readonly height: number; readonly rgba: ArrayLike<number> }>;
 
 /** Values as they stand in the file, whatever colour profile it names. */
 export const decodeImage: Decode = async (file) => {

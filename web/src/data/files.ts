@@ -33,7 +33,8 @@ export async function readFiles(
   const [[kind, first]] = kinds;
   if (kind === 'images') return readImages(files, shape, classes, decode);
   if (kind === 'IDX files') return readIdx(files, shape);
-  if (files.length > 1) bad(`these are ${files.length} files, each of them ${kind}.`, 'join them into one, or drop one');
+  if (files.length > 1)
+    bad(`these are ${files.length} files, each of them ${kind}.`, 'join them into one, or drop one');
   return kind === 'a CSV file' ? readCsv(first, shape) : readNpz(first, shape);
 }
 

@@ -1,4 +1,4 @@
-/** Pairs of IDX files, the format in which MNIST was published: `…images-idx3-ubyte`, `…labels-idx1-ubyte`, or `.gz`. */
+/** Pairs of IDX files, MNIST's own format: `…images-idx3-ubyte` and `…labels-idx1-ubyte`, or `.gz`. */
 import type { LocalFile } from '../messages';
 import { bad, bytesOf, checkRoom, Malformed, MOST_VALUES, reading } from './bad';
 import type { Raw } from './check';
@@ -47,6 +47,7 @@ async function parse({ path, file }: LocalFile): Promise<Bytes> {
   const view = new DataView(bytes.buffer);
   const shape = Array.from({ length: rank }, (_, axis) => view.getUint32(4 + 4 * axis));
   const size = shape.reduce((product, side) => product * side, 1);
-  if (bytes.length !== start + size) throw new Malformed(`its head states ${size} values and it holds ${bytes.length - start}`);
+  if (bytes.length !== start + size)
+    throw new Malformed(`its head states ${size} values and it holds ${bytes.length - start}`);
   return { shape, values: bytes.subarray(start) };
 }

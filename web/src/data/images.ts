@@ -24,7 +24,9 @@ export async function readImages(
   }
   const sorted = byClass(files);
   const labels = labelsOf([...sorted.keys()], classes);
-  const images = [...sorted].flatMap(([name, members]) => members.map((local) => ({ local, label: labels.get(name) ?? 0 })));
+  const images = [...sorted].flatMap(([name, members]) =>
+    members.map((local) => ({ local, label: labels.get(name) ?? 0 })),
+  );
   checkRoom('the folder', images.length, shape);
   const x = new Uint8Array(images.length * sizeOf(shape));
   for (let first = 0; first < images.length; first += AT_ONCE) {
@@ -38,15 +40,16 @@ export async function readImages(
 /** The files of each class in order. Folders around the class folders are no part of their names. */
 function byClass(files: readonly LocalFile[]): Map<string, LocalFile[]> {
   const split = files.map((local) => ({ local, parts: local.path.split('/').filter((part) => part !== '') }));
-  const depth = Math.min(...split.map(({ parts }) => parts.length));
-  const around = split[0].parts.slice(0, Math.max(0, depth - 2)).findIndex((part, i) =>
-    split.some(({ parts }) => parts[i] !== part),
-  );
-  const above = around < 0 ? Math.max(0, depth - 2) : around;
+  while (split.every(({ parts }) => parts.length > 2 && parts[0] === split[0].parts[0])) {
+    for (const { parts } of split) parts.shift();
+  }
   const classes = new Map<string, LocalFile[]>();
   for (const { local, parts } of split) {
-    if (parts.length !== above + 2) bad(`${local.path} is in no class folder.`, 'give images as <class>/<image>, e.g. 3/first.png');
-    classes.set(parts[above], [...(classes.get(parts[above]) ?? []), local]);
+    if (parts.length !== 2)
+      bad(`${local.path} is in no class folder.`, 'give images as <class>/<image>, e.g. 3/first.png');
+    const members = classes.get(parts[0]);
+    if (members === undefined) classes.set(parts[0], [local]);
+    else members.push(local);
   }
   for (const members of classes.values()) members.sort((a, b) => (a.path < b.path ? -1 : 1));
   return new Map([...classes].sort(([a], [b]) => (a < b ? -1 : 1)));
@@ -55,7 +58,8 @@ function byClass(files: readonly LocalFile[]): Map<string, LocalFile[]> {
 function labelsOf(names: readonly string[], classes: number): ReadonlyMap<string, number> {
   if (names.every((name) => /^\d+$/.test(name))) {
     const beyond = names.find((name) => Number(name) >= classes);
-    if (beyond !== undefined) bad(`${beyond} names class ${Number(beyond)}.`, `the task's classes are 0 to ${classes - 1}`);
+    if (beyond !== undefined)
+      bad(`${beyond} names class ${Number(beyond)}.`, `the task's classes are 0 to ${classes - 1}`);
     return new Map(names.map((name) => [name, Number(name)]));
   }
   if (names.length !== classes) {
@@ -79,7 +83,8 @@ async function pixelsOf({ path, file }: LocalFile, shape: readonly number[], dec
     if (image.width !== width || image.height !== height) wrong(image.width, image.height);
     return planes(image.rgba, channels, width * height);
   } catch (error) {
-    if (error instanceof Malformed) bad(`${path} cannot be read as an image: ${error.message}.`, 'replace or remove it');
+    if (error instanceof Malformed)
+      bad(`${path} cannot be read as an image: ${error.message}.`, 'replace or remove it');
     throw error;
   }
 }

@@ -1,13 +1,13 @@
 /** NPZ files with arrays `x` [n, ...] and `y` [n]. */
 import type { LocalFile } from '../messages';
-import { bad, checkRoom, Malformed, MOST_VALUES, reading } from './bad';
+import { bad, checkRoom, MOST_VALUES, reading } from './bad';
 import type { Raw } from './check';
 import { parseNpy, type NpyArray } from './npy';
 import { directory, extract } from './zip';
 
 const MEND = 'save it with numpy.savez(path, x=..., y=...), without objects';
-/** Bytes of an array: the values that a tab takes as float64, and the array's head. */
-const MOST_BYTES = 8 * MOST_VALUES + 2 ** 14;
+/** Bytes of an array: the values that a tab takes as float32, and the array's head. */
+const MOST_BYTES = 4 * MOST_VALUES + 2 ** 14;
 
 export async function readNpz(local: LocalFile, shape: readonly number[]): Promise<Raw> {
   const { path } = local;
@@ -34,7 +34,9 @@ async function arrays({ path, file }: LocalFile): Promise<[NpyArray, NpyArray]> 
   if (x === undefined || y === undefined) {
     return bad(`${path} lacks an array \`x\` or \`y\`.`, 'save it with numpy.savez(path, x=..., y=...)');
   }
-  if (Math.max(x.size, y.size) > MOST_BYTES) throw new Malformed('it unpacks to more than a tab takes');
+  if (Math.max(x.size, y.size) > MOST_BYTES) {
+    bad(`${path} unpacks to more than a tab takes.`, 'give x as uint8 or float32, or fewer examples');
+  }
   return [parseNpy(await extract(path, file, x)), parseNpy(await extract(path, file, y))];
 }
 

@@ -21,12 +21,14 @@ export async function readSource(
   const what = source.kind === 'digits' ? 'the digits sample' : 'the drawing pad';
   const shape = source.kind === 'digits' ? DIGITS.inputShape : source.shape;
   if (shape.join() !== inputShape.join()) {
-    const problem = `${what} gives examples of shape [${shape.join(', ')}], and the task wants [${inputShape.join(', ')}].`;
+    const wanted = `[${inputShape.join(', ')}]`;
+    const problem = `${what} gives examples of shape [${shape.join(', ')}], and the task wants ${wanted}.`;
     bad(problem, 'drop files of that shape, or choose another task');
   }
   const { x, y } = source.kind === 'digits' ? (await loadDigits(base)).train : source;
   if (y.length === 0) bad(`${what} holds no examples.`, 'draw some');
-  if (x.length !== y.length * sizeOf(shape)) bad(`${what}: ${x.length} values for ${y.length} examples.`, 'draw them again');
+  if (x.length !== y.length * sizeOf(shape))
+    bad(`${what}: ${x.length} values for ${y.length} examples.`, 'draw them again');
   checkRoom(what, y.length, shape);
   return checked({ x, y, name: (index) => `${what}, example ${index + 1}` }, classes);
 }

@@ -27,7 +27,7 @@ export async function directory(path: string, zip: Blob): Promise<ReadonlyMap<st
   if (size > MOST_DIRECTORY || at + size > zip.size) throw new Malformed('its directory is damaged');
   const central = await view(path, zip.slice(at, at + size));
   const entries = new Map<string, Entry>();
-  for (let next = 0; next + CENTRAL_SIZE <= size; ) {
+  for (let next = 0; next + CENTRAL_SIZE <= size;) {
     const u16 = (offset: number): number => central.getUint16(next + offset, true);
     const u32 = (offset: number): number => central.getUint32(next + offset, true);
     const start = next + CENTRAL_SIZE;
@@ -44,7 +44,8 @@ export async function directory(path: string, zip: Blob): Promise<ReadonlyMap<st
 /** The bytes of an entry; its size must have been looked at before. */
 export async function extract(path: string, zip: Blob, entry: Entry): Promise<Uint8Array<ArrayBuffer>> {
   const head = await view(path, zip.slice(entry.at, entry.at + LOCAL_SIZE));
-  if (head.byteLength < LOCAL_SIZE || head.getUint32(0, true) !== LOCAL) throw new Malformed('its directory is damaged');
+  if (head.byteLength < LOCAL_SIZE || head.getUint32(0, true) !== LOCAL)
+    throw new Malformed('its directory is damaged');
   const start = entry.at + LOCAL_SIZE + head.getUint16(26, true) + head.getUint16(28, true);
   const packed = zip.slice(start, start + entry.packed);
   if (!entry.deflated && entry.packed !== entry.size) throw new Malformed('its directory is damaged');

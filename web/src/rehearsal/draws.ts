@@ -8,7 +8,7 @@ export const uniform = (random: Random): number => (random.below(2 ** 32) + 0.5)
 const normal = (random: Random): number =>
   Math.sqrt(-2 * Math.log(uniform(random))) * Math.cos(2 * Math.PI * uniform(random));
 
-/** Gamma(shape, 1) after Marsaglia & Tsang 2000, A simple method for generating gamma variables (§4, and §6 below 1). */
+/** Gamma(shape, 1): Marsaglia & Tsang 2000, A simple method for generating gamma variables (§4; below 1: §6). */
 export function gamma(random: Random, shape: number): number {
   if (shape < 1) return gamma(random, shape + 1) * uniform(random) ** (1 / shape);
   const d = shape - 1 / 3;

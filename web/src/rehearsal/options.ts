@@ -15,7 +15,7 @@ const POSITIVE = [
   ['learningRate', 100],
 ] as const;
 
-/** Refuses (`invalid_argument`) the first option that is out of its bounds; the model's are refused where it is built. */
+/** Refuses (`invalid_argument`) the first option out of its bounds; the model's are refused where it is built. */
 export function checkOptions(rehearsal: Rehearsal): void {
   for (const [name, least, most] of WHOLE) {
     const value = rehearsal[name];

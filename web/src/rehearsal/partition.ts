@@ -1,4 +1,4 @@
-/** A labelled data set cut into disjoint shares with label skew, as `federation/partition.py` cuts it, but for the draws. */
+/** A labelled data set cut into disjoint shares with label skew, as `federation/partition.py` does, by other draws. */
 import { Refused } from '../refused';
 import type { Random } from '../training/random';
 import { gamma } from './draws';
@@ -7,8 +7,8 @@ import { gamma } from './draws';
 export const FEWEST = 5;
 
 /** For each class, the parts' proportions are one draw of a symmetric Dirichlet(alpha) (Hsu et al. 2019,
- *  arXiv:1909.06335); a part that holds its even share gets nothing more (NIID-Bench, Li et al. 2022, arXiv:2102.02079).
- *  Parts then short of `FEWEST` get examples of the largest ones, so that no draw is in vain.
+ *  arXiv:1909.06335); a part that holds its even share gets nothing more (NIID-Bench, Li et al. 2022,
+ *  arXiv:2102.02079). Parts then short of `FEWEST` get examples of the largest ones, so that no draw is in vain.
  *
  *  Gives each part's places in the data set, sorted: disjoint, together all of them. */
 export function dirichletShares(labels: Uint32Array, parts: number, alpha: number, random: Random): Uint32Array[] {

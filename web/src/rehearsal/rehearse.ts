@@ -1,5 +1,5 @@
-/** A federation inside this tab: nodes with shares of one data set train one after the other, and FedAvg joins what they
- *  learnt. Everything is as in a real round, but for the server. */
+/** A federation inside this tab: nodes with shares of one data set train one after the other, and FedAvg joins what
+ *  they learnt. Everything is as in a real round, but for the server. */
 import { readSource } from '../data/read';
 import { DIGITS, loadDigits } from '../data/digits';
 import type { Schema } from '../data/schema';
@@ -46,7 +46,13 @@ export async function rehearse(
   }
 }
 
-async function federation(engine: Engine, rehearsal: Rehearsal, base: string, tell: Tell, signal: AbortSignal): Promise<void> {
+async function federation(
+  engine: Engine,
+  rehearsal: Rehearsal,
+  base: string,
+  tell: Tell,
+  signal: AbortSignal,
+): Promise<void> {
   const { nodes, alpha, model, options, seed, batchSize, learningRate, epochs } = rehearsal;
   checkOptions(rehearsal);
   signal.throwIfAborted();

@@ -17,7 +17,10 @@ it.each([
   ['old line ends', 'a,b,label\r0.25,0.5,1\r0,1,2\r'],
   ['quotes, blanks and signs', '"a, or ""A""","b\nB",label\n"0.25", +5e-1 ,1\n-0,1.,"2"\n'],
 ])('reads rows: %s', async (_, text) => {
-  expect(await numbers(text)).toEqual([[0.25, 0.5, text.includes('-0') ? -0 : 0, 1], [1, 2]]);
+  expect(await numbers(text)).toEqual([
+    [0.25, 0.5, text.includes('-0') ? -0 : 0, 1],
+    [1, 2],
+  ]);
 });
 
 it('takes whole numbers up to 255 for bytes where one exceeds 1, and for 0..1 where none does', async () => {

@@ -20,7 +20,9 @@ it('unpacks both sets with the values that scikit-learn has', async () => {
   expect(fetch.mock.calls[0][0].href).toBe('https://potluck.example/src/data/digits.bin');
   expect([train.x.length, train.y.length, test.x.length, test.y.length]).toEqual([1437 * 64, 1437, 360 * 64, 360]);
   // The first image of load_digits() is a zero and stands first in the training set.
-  const first = [0, 0, 5, 13, 9, 1, 0, 0, 0, 0, 13, 15, 10, 15, 5, 0, 0, 3, 15, 2, 0, 11, 8, 0, 0, 4, 12, 0, 0, 8, 8, 0];
+  const first = [
+    0, 0, 5, 13, 9, 1, 0, 0, 0, 0, 13, 15, 10, 15, 5, 0, 0, 3, 15, 2, 0, 11, 8, 0, 0, 4, 12, 0, 0, 8, 8, 0,
+  ];
   expect([...train.x.subarray(0, 32)].map((value) => value * 16)).toEqual(first);
   expect(train.y[0]).toBe(0);
   expect(Array.from({ length: 10 }, (_, digit) => test.y.filter((label) => label === digit).length)).toEqual([

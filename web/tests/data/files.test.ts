@@ -9,7 +9,7 @@ const read = (...paths: string[]) =>
 const drawn = (x: number[], y: number[], shape = [2]) =>
   readSource({ kind: 'drawn', x: Float32Array.from(x), y: Uint32Array.from(y), shape }, [2], 3, '');
 
-it('a drop of nothing, of several kinds, of several files or of an unknown kind is refused with what to drop', async () => {
+it('a drop of nothing, of several kinds or files, or of an unknown kind is refused with what to drop', async () => {
   await refusal(() => read(), 'no file', 'a folder of images');
   await refusal(() => read('.hidden/1.png'), 'no file', 'a folder of images');
   await refusal(() => read('a.csv', 'b/1.png'), 'a CSV file (a.csv) and images (b/1.png) at once', 'one kind');
@@ -35,6 +35,9 @@ it('drawings of another shape, none, or wrong ones are refused', async () => {
 it("a task's schema is what its spec says of own data, else what the catalogue says", () => {
   const card = { input_shape: [1, 8, 8], class_names: [...'0123456789'] };
   expect(schemaOf({ id: 'own', input_shape: [4], num_classes: 2 }, card)).toEqual({ inputShape: [4], classes: 2 });
-  expect(schemaOf({ id: 'digits', input_shape: null, num_classes: null }, card)).toEqual({ inputShape: [1, 8, 8], classes: 10 });
+  expect(schemaOf({ id: 'digits', input_shape: null, num_classes: null }, card)).toEqual({
+    inputShape: [1, 8, 8],
+    classes: 10,
+  });
   expect(() => schemaOf({ id: 'digits' })).toThrow(Refused);
 });

@@ -18,13 +18,20 @@ it.each([
 });
 
 it('reads the other spelling of the names', async () => {
-  const pair = [dropped('mnist/t10k-images.idx3-ubyte', bytes(IMAGES)), dropped('mnist/t10k-labels.idx1-ubyte', bytes(LABELS))];
+  const pair = [
+    dropped('mnist/t10k-images.idx3-ubyte', bytes(IMAGES)),
+    dropped('mnist/t10k-labels.idx1-ubyte', bytes(LABELS)),
+  ];
   expect((await read(pair)).y.length).toBe(4);
 });
 
 it('refuses images without labels, and two pairs at once', async () => {
   await refusal(() => read([dropped(IMAGES)]), 'not one file of images and one of labels', 'one pair');
-  await refusal(() => read([IMAGES, LABELS, `${IMAGES}.gz`, `${LABELS}.gz`].map((name) => dropped(name))), IMAGES, 'one pair');
+  await refusal(
+    () => read([IMAGES, LABELS, `${IMAGES}.gz`, `${LABELS}.gz`].map((name) => dropped(name))),
+    IMAGES,
+    'one pair',
+  );
 });
 
 it('refuses labels of other images, other sizes and other tasks', async () => {
@@ -41,7 +48,10 @@ it('names the first label that the task does not have', async () => {
 
 it('refuses what is cut off, too long, of another type, or gzipped badly', async () => {
   const whole = bytes(IMAGES);
-  const wrong = (content: Uint8Array<ArrayBuffer>, name = IMAGES) => () => read([dropped(name, content), dropped(LABELS)]);
+  const wrong =
+    (content: Uint8Array<ArrayBuffer>, name = IMAGES) =>
+    () =>
+      read([dropped(name, content), dropped(LABELS)]);
   await refusal(wrong(whole.slice(0, -1)), 'its head states 24 values and it holds 23', 'published');
   await refusal(wrong(whole.slice(0, 9)), 'no IDX file');
   await refusal(wrong(Uint8Array.from([...whole, 0])), 'it holds 25');
@@ -51,5 +61,8 @@ it('refuses what is cut off, too long, of another type, or gzipped badly', async
 
 it('stops unpacking where a tab can hold no more', async () => {
   const zeros = new Uint8Array(2 ** 26 + 17);
-  await refusal(() => read([dropped(`${IMAGES}.gz`, Uint8Array.from(gzipSync(zeros))), dropped(LABELS)]), 'or a tab takes');
+  await refusal(
+    () => read([dropped(`${IMAGES}.gz`, Uint8Array.from(gzipSync(zeros))), dropped(LABELS)]),
+    'or a tab takes',
+  );
 });

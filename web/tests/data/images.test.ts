@@ -44,18 +44,50 @@ describe('class folders', () => {
   });
 });
 
+interface Pillow {
+  readonly L: number[];
+  readonly RGB: number[];
+}
+const pillow = JSON.parse(new TextDecoder().decode(bytes('pixels.json'))) as Record<string, Pillow>;
+
 describe('images', () => {
+  it.each(Object.entries(pillow))(
+    'give the values that Pillow gives, grey and in colour: %s',
+    async (name, { L, RGB }) => {
+      const shown: Decode = () =>
+        Promise.resolve({ width: 3, height: 2, rgba: L.flatMap((_, i) => [RGB[i], RGB[6 + i], RGB[12 + i], 255]) });
+      for (const [shape, wanted] of [
+        [[1, 2, 3], L],
+        [[3, 2, 3], RGB],
+      ]) {
+        const files = [dropped(`0/${name}`, bytes(name))];
+        const { x } = await readSource({ kind: 'files', files }, shape, 3, '', shown);
+        expect([...x]).toEqual(wanted.map((value) => Math.fround(value / 255)));
+      }
+    },
+  );
+
   it('give channels first for colour', async () => {
     const { x } = await read(['0/7.png'], { shape: [3, 2, 3] });
-    expect([...x].map((value) => Math.round(value * 255))).toEqual([7, 7, 7, 7, 7, 7, 0, 1, 2, 3, 4, 5, 0, 0, 0, 0, 0, 0]);
+    expect([...x].map((value) => Math.round(value * 255))).toEqual([
+      7, 7, 7, 7, 7, 7, 0, 1, 2, 3, 4, 5, 0, 0, 0, 0, 0, 0,
+    ]);
   });
 
   it('of another size are refused by their head, before they are unpacked', async () => {
-    await refusal(() => read(['0/1.png'], { shape: [1, 28, 28] }), '0/1.png measures 3x2 pixels, not 28x28', 'scale it to 28x28');
+    await refusal(
+      () => read(['0/1.png'], { shape: [1, 28, 28] }),
+      '0/1.png measures 3x2 pixels, not 28x28',
+      'scale it to 28x28',
+    );
   });
 
   it('that cannot be read are refused by name', async () => {
-    await refusal(() => read(['0/1.png', '0/broken.png']), '0/broken.png cannot be read as an image', 'replace or remove');
+    await refusal(
+      () => read(['0/1.png', '0/broken.png']),
+      '0/broken.png cannot be read as an image',
+      'replace or remove',
+    );
     await refusal(() => read(['0/1.png'], { content: bytes('deep.png') }), '16 bits a channel', 'replace');
     await refusal(() => read(['0/1.png'], { content: bytes('stored.npz') }), 'no PNG, JPEG', 'replace');
   });
@@ -70,8 +102,14 @@ describe('images', () => {
     await refusal(() => read(['0/1.png'], { shape: [6] }), 'the task wants [6]', '.npz');
   });
 
-  it.each(['colour.png', 'colour.jpg', 'progressive.jpg', 'palette.gif', 'colour.bmp', 'colour.webp', 'lossy.webp', 'extended.webp'])(
-    'say their size in their head: %s',
-    (name) => expect(imageSize(bytes(name))).toEqual([3, 2]),
-  );
+  it.each([
+    'colour.png',
+    'colour.jpg',
+    'progressive.jpg',
+    'palette.gif',
+    'colour.bmp',
+    'colour.webp',
+    'lossy.webp',
+    'extended.webp',
+  ])('say their size in their head: %s', (name) => expect(imageSize(bytes(name))).toEqual([3, 2]));
 });

@@ -3,9 +3,11 @@ import { chainOf, layoutOf } from '../../src/engine/catalogue';
 import type { Weights } from '../../src/engine/types';
 import { initialWeights } from '../../src/rehearsal/initial';
 
-const drawn = (model: string, shape: readonly number[], seed = 1) => initialWeights(model, chainOf(model, {}, shape, 10), seed);
+const drawn = (model: string, shape: readonly number[], seed = 1) =>
+  initialWeights(model, chainOf(model, {}, shape, 10), seed);
 const bound = (data: readonly number[]): number => data.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-const deviation = (data: readonly number[]): number => Math.sqrt(data.reduce((sum, value) => sum + value * value, 0) / data.length);
+const deviation = (data: readonly number[]): number =>
+  Math.sqrt(data.reduce((sum, value) => sum + value * value, 0) / data.length);
 const of = (weights: Weights, name: string): number[] => [...(weights.get(name)?.data ?? [])];
 
 it("has the model's names and shapes", () => {
@@ -16,7 +18,10 @@ it("has the model's names and shapes", () => {
 
 it("draws as PyTorch's layers do: weights and biases within 1 / √fan_in", () => {
   const weights = drawn('mnist_cnn', [1, 8, 8]);
-  for (const [layer, fanIn] of [['conv2', 32 * 9], ['hidden', 64 * 4]] as const) {
+  for (const [layer, fanIn] of [
+    ['conv2', 32 * 9],
+    ['hidden', 64 * 4],
+  ] as const) {
     const weight = of(weights, `${layer}.weight`);
     expect(bound(weight) * Math.sqrt(fanIn)).toBeLessThanOrEqual(1 + 1e-6);
     expect(bound(weight) * Math.sqrt(fanIn)).toBeGreaterThan(0.99);

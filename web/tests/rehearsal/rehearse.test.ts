@@ -59,11 +59,21 @@ function watched(seen: { weights: Weights; examples: Examples }[], scored: Weigh
 describe('a rehearsal on the digits', () => {
   it('tells the shares, then every round, then that it is over, and learns', async () => {
     const { reports, shares, rounds, over } = await told();
-    expect(reports.map(({ type }) => type)).toEqual(['shares', 'rehearsed', 'rehearsed', 'rehearsed', 'rehearsal_over']);
+    expect(reports.map(({ type }) => type)).toEqual([
+      'shares',
+      'rehearsed',
+      'rehearsed',
+      'rehearsed',
+      'rehearsal_over',
+    ]);
     expect(shares[0].perClass.map((counts) => counts.length)).toEqual([10, 10, 10]);
     const perNode = shares[0].perClass.map((counts) => counts.reduce((a, b) => a + b));
     expect(perNode.reduce((a, b) => a + b)).toBe(1437);
-    expect(rounds.map(({ round }) => [round.round, round.updates])).toEqual([[1, 3], [2, 3], [3, 3]]);
+    expect(rounds.map(({ round }) => [round.round, round.updates])).toEqual([
+      [1, 3],
+      [2, 3],
+      [3, 3],
+    ]);
     for (const { nodes } of rounds) expect(nodes.map(({ examples }) => examples)).toEqual(perNode);
     const losses = rounds.map(({ round }) => round.loss ?? NaN);
     expect(losses[2]).toBeLessThan(losses[0]);
@@ -73,7 +83,8 @@ describe('a rehearsal on the digits', () => {
   });
 
   it('is the same again with the same seed', async () => {
-    const numbers = async (seed: number) => (await told({ seed, rounds: 1 })).rounds.map(({ round }) => [round.loss, round.accuracy]);
+    const numbers = async (seed: number) =>
+      (await told({ seed, rounds: 1 })).rounds.map(({ round }) => [round.loss, round.accuracy]);
     expect(await numbers(5)).toEqual(await numbers(5));
     expect(await numbers(5)).not.toEqual(await numbers(6));
   });
@@ -85,7 +96,9 @@ describe('a rehearsal on the digits', () => {
     expect(seen.map(({ weights }) => weights === seen[0].weights)).toEqual([true, true, true, false, false, false]);
     expect(seen[3].weights).toBe(scored[0]);
     expect(seen.slice(0, 3).reduce((sum, { examples }) => sum + examples.y.length, 0)).toBe(1437);
-    expect(seen.slice(0, 3).map(({ examples }) => examples.x.length / 64)).toEqual(seen.slice(3).map(({ examples }) => examples.y.length));
+    expect(seen.slice(0, 3).map(({ examples }) => examples.x.length / 64)).toEqual(
+      seen.slice(3).map(({ examples }) => examples.y.length),
+    );
     expect(left()).toBe(0);
   });
 
@@ -126,20 +139,23 @@ describe('a rehearsal that is ended', () => {
     expect(over[0].reason).toBe('ended after 0 of 3 rounds');
   });
 
-  it.each(['trainer', 'score'] as const)('in its second round, at %s, keeps the first and leaves no trainer behind', async (where) => {
-    const controller = new AbortController();
-    const { engine, left } = watched([]);
-    let calls = 0;
-    const ending: Engine = {
-      ...engine,
-      trainer: (...given) => (where === 'trainer' && ++calls === 5 && controller.abort(), engine.trainer(...given)),
-      score: (...given) => (where === 'score' && ++calls === 2 && controller.abort(), engine.score(...given)),
-    };
-    const { rounds, over } = await told({}, ending, controller.signal);
-    expect(rounds.length).toBe(1);
-    expect(over).toEqual([{ type: 'rehearsal_over', reason: 'ended after 1 of 3 rounds' }]);
-    expect(left()).toBe(0);
-  });
+  it.each(['trainer', 'score'] as const)(
+    'in its second round, at %s, keeps the first and leaves no trainer behind',
+    async (where) => {
+      const controller = new AbortController();
+      const { engine, left } = watched([]);
+      let calls = 0;
+      const ending: Engine = {
+        ...engine,
+        trainer: (...given) => (where === 'trainer' && ++calls === 5 && controller.abort(), engine.trainer(...given)),
+        score: (...given) => (where === 'score' && ++calls === 2 && controller.abort(), engine.score(...given)),
+      };
+      const { rounds, over } = await told({}, ending, controller.signal);
+      expect(rounds.length).toBe(1);
+      expect(over).toEqual([{ type: 'rehearsal_over', reason: 'ended after 1 of 3 rounds' }]);
+      expect(left()).toBe(0);
+    },
+  );
 });
 
 describe('a rehearsal that cannot be', () => {
@@ -158,7 +174,13 @@ describe('a rehearsal that cannot be', () => {
     [{ model: 'mlp', options: { hidden: 0 } }, 'hidden', 'whole number'],
   ])('is refused with what to give instead: %j', async (changes, problem, mend) => {
     const reports: Report[] = [];
-    const run = rehearse(cpu, { ...plain, ...changes }, BASE, (report) => reports.push(report), new AbortController().signal);
+    const run = rehearse(
+      cpu,
+      { ...plain, ...changes },
+      BASE,
+      (report) => reports.push(report),
+      new AbortController().signal,
+    );
     const error: unknown = await run.catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(Refused);
     expect((error as Refused).problem).toContain(problem);
@@ -183,7 +205,10 @@ describe('a rehearsal that cannot be', () => {
 
 describe('a rehearsal on data of its own', () => {
   const csv = (rows: number) =>
-    ['a,b,label', ...Array.from({ length: rows }, (_, i) => `${(i % 2) * 0.8 + 0.1},${((i * 7) % 10) / 10},${i % 2}`)].join('\n');
+    [
+      'a,b,label',
+      ...Array.from({ length: rows }, (_, i) => `${(i % 2) * 0.8 + 0.1},${((i * 7) % 10) / 10},${i % 2}`),
+    ].join('\n');
   const files = (rows: number): Partial<Rehearsal> => ({
     source: { kind: 'files', files: [{ path: 'mine.csv', file: new File([csv(rows)], 'mine.csv') }] },
     inputShape: [2],
@@ -193,7 +218,10 @@ describe('a rehearsal on data of its own', () => {
 
   it('holds a fifth out to score on', async () => {
     const sizes: number[] = [];
-    const engine: Engine = { ...cpu, score: (chain, weights, examples) => (sizes.push(examples.y.length), cpu.score(chain, weights, examples)) };
+    const engine: Engine = {
+      ...cpu,
+      score: (chain, weights, examples) => (sizes.push(examples.y.length), cpu.score(chain, weights, examples)),
+    };
     const { shares, rounds } = await told({ ...files(100), learningRate: 1, epochs: 20 }, engine);
     expect(shares[0].perClass.flat().reduce((a, b) => a + b)).toBe(80);
     expect(sizes).toEqual([20, 20, 20]);
