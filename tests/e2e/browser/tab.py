@@ -31,6 +31,8 @@ class Tab:
         self.page: Page = context.new_page()
         self.page.on("console", lambda message: self.complaints.append(message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self._posted: list[tuple[str, str]] = []
+        self.page.on("request", lambda request: self._posted.append((request.url, request.post_data or "")))
         self.page.add_init_script(_HEAR)
         self.page.goto(url)
 
@@ -75,6 +77,10 @@ class Tab:
         """The worker's reports of this kind."""
         found: list[dict[str, Any]] = self.page.evaluate("kind => heard.filter((one) => one.type === kind)", kind)
         return found
+
+    def calls(self, tool: str) -> list[str]:
+        """The URLs to which the tab sent calls of this tool."""
+        return [url for url, body in self._posted if f'"{tool}"' in body]
 
     @property
     def node_id(self) -> str:
