@@ -82,6 +82,10 @@ class Tab:
         """The URLs to which the tab sent calls of this tool."""
         return [url for url, body in self._posted if f'"{tool}"' in body]
 
+    def sent(self, text: str) -> bool:
+        """Whether the tab has sent this text, in an address or a body."""
+        return any(text in part for request in self._posted for part in request)
+
     @property
     def node_id(self) -> str:
         return str(self.heard("status")[-1]["status"]["nodeId"])
