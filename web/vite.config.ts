@@ -1,20 +1,14 @@
-import { defineConfig, type Plugin } from 'vite';
+import { defineConfig } from 'vite';
 import { precompress } from './plugins/precompress.ts';
+import { shaders } from './plugins/shaders.ts';
 import { sizes, vendorApart } from './plugins/sizes.ts';
 
 const measured = sizes();
 
-/** Shaders go into the bundle without comments and indentation; lines of `//#` are ours to unfold. */
-const shaders: Plugin = {
-  name: 'shaders',
-  transform: (code, id) =>
-    id.endsWith('.wgsl?raw') ? code.replace(/\\n *\/\/(?!#)[^\\]*(?=\\n)/g, '').replace(/(\\n) +/g, '$1') : undefined,
-};
-
 // `base` is relative: the page works at /edge/ behind any prefix that a proxy adds.
 export default defineConfig({
   base: './',
-  plugins: [shaders, measured.page, precompress()],
+  plugins: [measured.page, precompress()],
   build: {
     outDir: '../mcp_server/static/edge',
     emptyOutDir: true,
@@ -27,7 +21,7 @@ export default defineConfig({
   },
   worker: {
     format: 'es',
-    plugins: () => [shaders, measured.worker],
+    plugins: () => [measured.worker, shaders],
     rolldownOptions: { output: { codeSplitting: vendorApart } },
   },
 });

@@ -6,6 +6,7 @@ import { charts } from './page/charts';
 import { Choice } from './page/choice';
 import { data } from './page/data';
 import { device } from './page/device';
+import { going } from './page/going';
 import { colours, header } from './page/header';
 import { notices } from './page/notices';
 import { rehearsal } from './page/rehearsal';
@@ -37,6 +38,7 @@ tasks(channel, choice, open);
 train(channel, choice);
 rehearsal(channel, choice);
 data(channel, choice);
+going(channel);
 
 worker.addEventListener('message', ({ data: report }: MessageEvent<Report>) => channel.tell(report));
 worker.addEventListener('error', ({ message }) =>

@@ -5,11 +5,20 @@ import { Refused } from '../refused';
 /** `force` takes an engine whatever the device; `before`: what an earlier engine's `calibration` gave. */
 export async function openEngine(force?: 'webgpu' | 'cpu', before?: Calibration): Promise<Engine> {
   if (force === 'cpu') return cpu('The CPU was asked for.');
-  const adapter = await (navigator.gpu as GPU | undefined)?.requestAdapter({ powerPreference: 'high-performance' }).catch(() => null);
+  const adapter = await (navigator.gpu as GPU | undefined)
+    ?.requestAdapter({ powerPreference: 'high-performance' })
+    .catch(() => null);
   if (!adapter) {
-    const why = globalThis.isSecureContext === false ? 'WebGPU needs HTTPS or localhost' : 'this browser offers no WebGPU adapter';
+    const why =
+      globalThis.isSecureContext === false
+        ? 'WebGPU needs HTTPS or localhost'
+        : 'this browser offers no WebGPU adapter';
     if (force !== 'webgpu') return cpu(`No WebGPU: ${why}.`);
-    throw new Refused('no_webgpu', `WebGPU was asked for, but ${why}.`, 'Use a browser with WebGPU over HTTPS, or leave the choice of engine to the page.');
+    throw new Refused(
+      'no_webgpu',
+      `WebGPU was asked for, but ${why}.`,
+      'Use a browser with WebGPU over HTTPS, or leave the choice of engine to the page.',
+    );
   }
   const { isSoftware, openGpu } = await import('./gpu/engine');
   const { vendor, architecture, description } = adapter.info;

@@ -1,7 +1,9 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { openEngine } from '../../src/engine/open';
 
-vi.mock('../../src/engine/cpu/engine', () => ({ openCpu: (reason: string) => Promise.resolve({ report: { kind: 'cpu', reason } }) }));
+vi.mock('../../src/engine/cpu/engine', () => ({
+  openCpu: (reason: string) => Promise.resolve({ report: { kind: 'cpu', reason } }),
+}));
 
 const answer = (adapter: unknown): void => {
   vi.stubGlobal('navigator', { gpu: { requestAdapter: () => Promise.resolve(adapter) } });
@@ -29,17 +31,24 @@ describe('the choice of an engine', () => {
   });
 
   it('is the CPU where the adapter is software, and names it', async () => {
-    answer({ info: { isFallbackAdapter: false, vendor: 'google', architecture: 'swiftshader', device: '', description: '' } });
+    answer({
+      info: { isFallbackAdapter: false, vendor: 'google', architecture: 'swiftshader', device: '', description: '' },
+    });
     expect((await openEngine()).report.reason).toMatch(/google swiftshader.*software/);
   });
 
   it('is the CPU where that is asked for, whatever there is', async () => {
-    answer({ info: { isFallbackAdapter: false, vendor: 'nvidia', architecture: 'ampere', device: '', description: '' } });
+    answer({
+      info: { isFallbackAdapter: false, vendor: 'nvidia', architecture: 'ampere', device: '', description: '' },
+    });
     expect((await openEngine('cpu')).report).toEqual({ kind: 'cpu', reason: 'The CPU was asked for.' });
   });
 
   it('refuses WebGPU that was asked for and is not there, with a mend', async () => {
     answer(null);
-    await expect(openEngine('webgpu')).rejects.toMatchObject({ code: 'no_webgpu', mend: expect.stringContaining('HTTPS') });
+    await expect(openEngine('webgpu')).rejects.toMatchObject({
+      code: 'no_webgpu',
+      mend: expect.stringContaining('HTTPS'),
+    });
   });
 });

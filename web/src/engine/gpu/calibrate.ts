@@ -29,7 +29,12 @@ export class Chooser {
   }
 
   /** One at a time: trials side by side would time each other. */
-  private async fastest(shape: string, candidates: readonly Candidate[], n: number, operations: number): Promise<string> {
+  private async fastest(
+    shape: string,
+    candidates: readonly Candidate[],
+    n: number,
+    operations: number,
+  ): Promise<string> {
     const known = this.chosen[shape] ?? this.before[shape];
     if (candidates.some(({ name }) => name === known?.variant)) {
       this.chosen[shape] = known;

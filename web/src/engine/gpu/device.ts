@@ -43,7 +43,11 @@ export class Device {
   /** Throws where the device is gone. */
   alive(): void {
     if (this.gone === null) return;
-    throw new Refused('device_lost', `The graphics device is gone: ${this.gone}.`, 'Train again: a new device is asked for.');
+    throw new Refused(
+      'device_lost',
+      `The graphics device is gone: ${this.gone}.`,
+      'Train again: a new device is asked for.',
+    );
   }
 
   /** Throws where the device is gone, or where it reported an error that nobody has heard of yet. */
@@ -82,7 +86,11 @@ export class Device {
     const buffer = this.gpu.createBuffer({ size, usage: USAGE });
     void this.gpu.popErrorScope().then((error) => {
       if (error === null) return;
-      this.fault ??= new Refused('too_large', 'The graphics device has no memory left.', 'Close other tabs, or choose a smaller batch or model.');
+      this.fault ??= new Refused(
+        'too_large',
+        'The graphics device has no memory left.',
+        'Close other tabs, or choose a smaller batch or model.',
+      );
     });
     return buffer;
   }
@@ -128,7 +136,9 @@ export class Device {
   }
 
   /** What the buffers' first bytes will be once all that was submitted so far is done. */
-  async read(parts: readonly { readonly buffer: GPUBuffer; readonly bytes: number }[]): Promise<Float32Array<ArrayBuffer>[]> {
+  async read(
+    parts: readonly { readonly buffer: GPUBuffer; readonly bytes: number }[],
+  ): Promise<Float32Array<ArrayBuffer>[]> {
     const size = parts.reduce((sum, { bytes }) => sum + bytes, 0);
     const staging = this.gpu.createBuffer({ size, usage: 0x9 }); // MAP_READ | COPY_DST
     const encoder = this.gpu.createCommandEncoder();

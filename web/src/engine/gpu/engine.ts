@@ -15,7 +15,10 @@ const SIDE = 512;
 
 /** Whether an adapter only imitates a graphics processor. */
 export function isSoftware({ isFallbackAdapter, vendor, architecture, description }: GPUAdapterInfo): boolean {
-  return isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|\bcpu\b|software/i.test(`${vendor} ${architecture} ${description}`);
+  return (
+    isFallbackAdapter ||
+    /swiftshader|llvmpipe|lavapipe|\bcpu\b|software/i.test(`${vendor} ${architecture} ${description}`)
+  );
 }
 
 /** `before`: what `calibration` gave on the same kind of adapter, so that nothing is tried again. */
@@ -51,7 +54,9 @@ class GpuEngine implements Engine {
       kind: 'webgpu',
       reason: this.reason,
       adapter: { vendor, architecture, device, description },
-      limits: Object.fromEntries([...LIMITS, 'maxStorageBuffersPerShaderStage' as const].map((name) => [name, limits[name]])),
+      limits: Object.fromEntries(
+        [...LIMITS, 'maxStorageBuffersPerShaderStage' as const].map((name) => [name, limits[name]]),
+      ),
       kernels: Object.entries(this.chooser.chosen).map(([shape, choice]) => ({ shape, ...choice })),
       matmulGflops: this.matmulGflops,
     };
@@ -78,7 +83,8 @@ class GpuEngine implements Engine {
     this.device.alive();
     const stored = examples.y.length;
     if (stored === 0) throw new RangeError('There are no examples to train on');
-    if (examples.y.some((label) => label >= chain.classes)) throw new RangeError(`A label is beyond the ${chain.classes} classes`);
+    if (examples.y.some((label) => label >= chain.classes))
+      throw new RangeError(`A label is beyond the ${chain.classes} classes`);
     const network = this.network(chain, descent.batchSize, stored);
     try {
       const trainer = await GpuTrainer.create(network, weights, examples, descent);
@@ -138,7 +144,9 @@ class GpuEngine implements Engine {
         queue.writeBuffer(network.examples, 0, x.slice(start * inputs, (start + count) * inputs));
         queue.writeBuffer(network.step, 0, Uint32Array.of(count, 0, 0, 0, ...numbers));
         this.device.run(forward, count);
-        const [rows] = await this.device.read([{ buffer: network.activations[chain.layers.length], bytes: count * stride * 4 }]);
+        const [rows] = await this.device.read([
+          { buffer: network.activations[chain.layers.length], bytes: count * stride * 4 },
+        ]);
         for (let i = 0; i < count; i++) out.set(rows.subarray(i * stride, i * stride + classes), (start + i) * classes);
       });
       await Promise.all(chunks);

@@ -72,10 +72,18 @@ export class Network {
     const OUT = vectors(stages[0].input.channels);
     const constants = { K: kernel, EDGE: (kernel - 1) / 2, CHANNELS, HEIGHT: height, WIDTH: width, OUT };
     const each = height * width * OUT;
-    const first = this.device.launch(prelude + gather, constants, [this.step, this.examples, this.activations[0]], 64, (n) => n * each);
+    const first = this.device.launch(
+      prelude + gather,
+      constants,
+      [this.step, this.examples, this.activations[0]],
+      64,
+      (n) => n * each,
+    );
     const rest = stages.map((stage, i) => {
       const [x, y] = [this.activations[i], this.activations[i + 1]];
-      return stage.product === null ? this.pool(stage, false, [x, y]) : this.product('forward', stage, stage.product, x, y);
+      return stage.product === null
+        ? this.pool(stage, false, [x, y])
+        : this.product('forward', stage, stage.product, x, y);
     });
     return (await Promise.all([first, ...rest])).flat();
   }
@@ -122,7 +130,7 @@ export class Network {
       BACK: back,
       MASK: mask,
       ...extent('X', input),
-      ...extent('Y', back ? gradient ?? output : output),
+      ...extent('Y', back ? (gradient ?? output) : output),
       ...extent('G', before ?? input),
     };
     const each = output.height * output.width * IN;
@@ -130,7 +138,14 @@ export class Network {
   }
 
   /** `third`: of a weights' pass the gradient of the output, of a backward one the mask. */
-  private async product(pass: Pass, stage: Stage, { layer, offset, length, kernel }: Product, x: GPUBuffer, y: GPUBuffer, third?: GPUBuffer): Promise<Launch[]> {
+  private async product(
+    pass: Pass,
+    stage: Stage,
+    { layer, offset, length, kernel }: Product,
+    x: GPUBuffer,
+    y: GPUBuffer,
+    third?: GPUBuffer,
+  ): Promise<Launch[]> {
     const slice = (buffer: GPUBuffer): Binding => ({ buffer, offset: offset * 4, size: length * 4 });
     const weights = pass === 'weights';
     if (weights && third === undefined) throw new Refused('internal', 'A gradient is missing.', 'Tell the project.');

@@ -53,7 +53,8 @@ export function plan(chain: Chain): Plan {
   const reach = layers.map((layer, i) => (layer.kind === 'conv' && i > 0 ? (layer.kernel - 1) / 2 : 0));
   const firstProduct = layers.findIndex((layer) => layer.kind !== 'pool');
   const spatial = layers[0]?.kind !== 'linear';
-  if (spatial && inputShape.length !== 3) throw new TypeError('Convolutions and pools need examples of [channels, height, width]');
+  if (spatial && inputShape.length !== 3)
+    throw new TypeError('Convolutions and pools need examples of [channels, height, width]');
   const [channels, height, width] = spatial ? inputShape : [inputShape.reduce((a, b) => a * b, 1), 1, 1];
   let place: Place = { height, width, channels, border: 0 };
   let gradient: Place | null = null;
@@ -155,7 +156,8 @@ function each(plan: Plan, prefix: string, visit: Visit): void {
     columns.forEach((column, row) => {
       if (column >= 0) rows[column] = row;
     });
-    const shape = layer.kind === 'conv' ? [layer.outputs, layer.inputs, layer.kernel, layer.kernel] : [layer.outputs, inputs];
+    const shape =
+      layer.kind === 'conv' ? [layer.outputs, layer.inputs, layer.kernel, layer.kernel] : [layer.outputs, inputs];
     visit(`${prefix}${layer.name}.weight`, shape, (i) => {
       const row = rows[i % inputs];
       const output = Math.floor(i / inputs);

@@ -65,9 +65,17 @@ export const extent = (letter: string, place: Place): Constants => ({
 
 /** Floating-point operations of one pass over n examples. */
 export const operations = ({ product, output }: Stage, n: number): number =>
-  product === null ? 0 : 2 * n * output.height * output.width * product.columns.filter((c) => c >= 0).length * output.channels;
+  product === null
+    ? 0
+    : 2 * n * output.height * output.width * product.columns.filter((c) => c >= 0).length * output.channels;
 
-export async function launches(device: Device, pass: Pass, stage: Stage, variant: Variant, on: Operands): Promise<Launch[]> {
+export async function launches(
+  device: Device,
+  pass: Pass,
+  stage: Stage,
+  variant: Variant,
+  on: Operands,
+): Promise<Launch[]> {
   const { product: layer, input, output, gradient, before } = stage;
   if (layer === null) return [];
   const rows = layer.layer.kind === 'linear';
@@ -89,7 +97,15 @@ export async function launches(device: Device, pass: Pass, stage: Stage, variant
       const OT = Math.ceil(outside / 16);
       const blocks = OT * Math.ceil((K * K * inside) / 16);
       const text = prelude + tiled;
-      return [await device.launch(text, { ...constants, OT, OUTER: true, BACK: false, RELU: false, MASK: false }, buffers, 256, () => blocks * 256)];
+      return [
+        await device.launch(
+          text,
+          { ...constants, OT, OUTER: true, BACK: false, RELU: false, MASK: false },
+          buffers,
+          256,
+          () => blocks * 256,
+        ),
+      ];
     }
     const OT = Math.ceil(outside / variant.columns);
     // Pixels taken at once, so that the sums are passed over less often.
@@ -99,17 +115,29 @@ export async function launches(device: Device, pass: Pass, stage: Stage, variant
     const split = variant.parts > 1 && on.scratch !== undefined;
     const target = split ? on.scratch : on.y;
     const all = OT * IT * K * variant.parts;
-    const first = await device.launch(prelude + outer, { ...constants, ...tile }, [on.step, on.x, on.w, target], variant.group, () => all);
+    const first = await device.launch(
+      prelude + outer,
+      { ...constants, ...tile },
+      [on.step, on.x, on.w, target],
+      variant.group,
+      () => all,
+    );
     if (!split) return [first];
-    const add = await device.launch(prelude + sum, { ...tile, LENGTH: layer.length / 4 }, [on.step, target, on.y], 64, () => layer.length / 4);
+    const add = await device.launch(
+      prelude + sum,
+      { ...tile, LENGTH: layer.length / 4 },
+      [on.step, target, on.y],
+      64,
+      () => layer.length / 4,
+    );
     return [first, add];
   }
 
   const back = pass === 'back';
   const constants = {
     ...shape,
-    ...extent('X', back ? gradient ?? output : input),
-    ...extent('Y', back ? before ?? input : output),
+    ...extent('X', back ? (gradient ?? output) : input),
+    ...extent('Y', back ? (before ?? input) : output),
     ...extent('M', input),
     IN: back ? outside : inside,
     OUT: back ? inside : outside,

@@ -44,7 +44,10 @@ function extent(lines: readonly string[], start: number): [number, number] {
 }
 
 function total(sum: string, constants: Constants): number | boolean {
-  const terms = sum.replace(/[()]/g, '').split('+').map((term) => (/^\d+$/.test(term) ? Number(term) : constants[term]));
+  const terms = sum
+    .replace(/[()]/g, '')
+    .split('+')
+    .map((term) => (/^\d+$/.test(term) ? Number(term) : constants[term]));
   if (terms.includes(undefined as never)) throw new SyntaxError(`A kernel needs ${sum}`);
   return terms.length === 1 ? terms[0] : terms.reduce<number>((a, b) => a + Number(b), 0);
 }

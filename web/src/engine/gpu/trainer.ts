@@ -52,7 +52,13 @@ export class GpuTrainer implements Trainer {
     const backward = await network.backward(gradients);
     const classes = { CLASSES: chain.classes, STRIDE: vectors(chain.classes) * 4 };
     const logits = network.activations[network.activations.length - 1];
-    const score = await device.launch(prelude + loss, classes, [network.step, labels, logits, backward.logits, results], 64, () => 64);
+    const score = await device.launch(
+      prelude + loss,
+      classes,
+      [network.step, labels, logits, backward.logits, results],
+      64,
+      () => 64,
+    );
     const first = moments.get(adam ? 'exp_avg/' : 'momentum/') ?? null;
     const pull = moments.get('start/') ?? null;
     const settings = {
@@ -67,7 +73,14 @@ export class GpuTrainer implements Trainer {
     // Trials of kernels have left the parameters alone, and everything else is written anew at each step.
     queue.writeBuffer(network.parameters, 0, start);
     if (pull !== null) queue.writeBuffer(pull, 0, start);
-    return new GpuTrainer(device, network, descent, [...forward, score, ...backward.launches, descend], moments, results);
+    return new GpuTrainer(
+      device,
+      network,
+      descent,
+      [...forward, score, ...backward.launches, descend],
+      moments,
+      results,
+    );
   }
 
   get memoryBytes(): number {
@@ -77,8 +90,10 @@ export class GpuTrainer implements Trainer {
   step(batch: Uint32Array): void {
     this.device.alive();
     const { batch: most, stored } = this.network;
-    if (batch.length < 1 || batch.length > most) throw new RangeError(`A batch has 1 to ${most} examples, not ${batch.length}`);
-    if (batch.some((index) => index >= stored)) throw new RangeError(`A batch names an example beyond the ${stored} there are`);
+    if (batch.length < 1 || batch.length > most)
+      throw new RangeError(`A batch has 1 to ${most} examples, not ${batch.length}`);
+    if (batch.some((index) => index >= stored))
+      throw new RangeError(`A batch names an example beyond the ${stored} there are`);
     this.waiting.push(batch.slice());
     this.pump();
   }
@@ -91,7 +106,8 @@ export class GpuTrainer implements Trainer {
       this.submit(batch);
       this.flying += 1;
       if (this.flying % (IN_FLIGHT / 2) !== 0) continue;
-      this.room = this.device.gpu.queue.onSubmittedWorkDone().then(() => {
+      const done = this.device.gpu.queue.onSubmittedWorkDone().catch(() => undefined); // A lost device: reading tells.
+      this.room = done.then(() => {
         this.flying -= IN_FLIGHT / 2;
         this.pump();
       });
@@ -149,7 +165,9 @@ export class GpuTrainer implements Trainer {
     const { plan, parameters } = this.network;
     const bytes = plan.parameters * 4;
     const steps = this.steps;
-    const [weights, ...rest] = await this.device.read([parameters, ...this.moments.values()].map((buffer) => ({ buffer, bytes })));
+    const [weights, ...rest] = await this.device.read(
+      [parameters, ...this.moments.values()].map((buffer) => ({ buffer, bytes })),
+    );
     const tensors = [...this.moments.keys()].flatMap((prefix, i) => [...unpack(plan, rest[i], prefix)]);
     return { steps, weights: unpack(plan, weights), tensors: new Map(tensors) };
   }
@@ -158,7 +176,8 @@ export class GpuTrainer implements Trainer {
     const { plan, parameters } = this.network;
     const weights = pack(plan, state.weights);
     const tensors = state.weights.size * this.moments.size;
-    if (state.tensors.size !== tensors) throw new TypeError(`The optimiser has ${tensors} tensors, the state ${state.tensors.size}`);
+    if (state.tensors.size !== tensors)
+      throw new TypeError(`The optimiser has ${tensors} tensors, the state ${state.tensors.size}`);
     const moments = [...this.moments].map(([prefix, buffer]) => ({ buffer, data: pack(plan, state.tensors, prefix) }));
     await this.submitted();
     this.device.gpu.queue.writeBuffer(parameters, 0, weights);

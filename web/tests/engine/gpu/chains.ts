@@ -9,10 +9,22 @@ export const linear = (name: string, inputs: number, outputs: number, relu = fal
   relu,
 });
 
-export const pool = (channels: number, height: number, width: number): Pool => ({ kind: 'pool', channels, height, width });
+export const pool = (channels: number, height: number, width: number): Pool => ({
+  kind: 'pool',
+  channels,
+  height,
+  width,
+});
 
 /** From [inputs, height, width], with its ReLU unless said otherwise. */
-export const conv = (name: string, inputs: number, outputs: number, [height, width]: readonly [number, number], kernel = 3, relu = true): Conv => ({
+export const conv = (
+  name: string,
+  inputs: number,
+  outputs: number,
+  [height, width]: readonly [number, number],
+  kernel = 3,
+  relu = true,
+): Conv => ({
   kind: 'conv',
   name,
   inputs,

@@ -7,8 +7,19 @@ import { describeOnGpu } from '../../gpu';
 import { conv, linear, pool } from './chains';
 import { draw, examples, Reference } from './reference';
 
-const CHAIN: Chain = { inputShape: [1, 5, 7], classes: 3, layers: [conv('a', 1, 3, [5, 7]), pool(3, 5, 7), linear('b', 18, 3)] };
-const DESCENT: Descent = { optimizer: 'adam', learningRate: 1e-2, momentum: 0, weightDecay: 0.01, proximal: 0.1, batchSize: 4 };
+const CHAIN: Chain = {
+  inputShape: [1, 5, 7],
+  classes: 3,
+  layers: [conv('a', 1, 3, [5, 7]), pool(3, 5, 7), linear('b', 18, 3)],
+};
+const DESCENT: Descent = {
+  optimizer: 'adam',
+  learningRate: 1e-2,
+  momentum: 0,
+  weightDecay: 0.01,
+  proximal: 0.1,
+  batchSize: 4,
+};
 const batch = (i: number): Uint32Array => Uint32Array.of(i % 9, (i + 4) % 9, (i * 5) % 9);
 
 async function adapterOf(): Promise<GPUAdapter> {
@@ -37,7 +48,13 @@ async function hold(): Promise<{ adapter: GPUAdapter; device: () => GPUDevice; l
 }
 
 describe('an adapter', () => {
-  const info = { isFallbackAdapter: false, vendor: 'nvidia', architecture: 'ampere', device: '', description: '' } as GPUAdapterInfo;
+  const info = {
+    isFallbackAdapter: false,
+    vendor: 'nvidia',
+    architecture: 'ampere',
+    device: '',
+    description: '',
+  } as GPUAdapterInfo;
 
   it('is software where it says so, or where its name is that of a software one', () => {
     expect(isSoftware(info)).toBe(false);
@@ -132,23 +149,37 @@ describeOnGpu('the engine on WebGPU', () => {
 
   it('refuses what cannot be: foreign labels, batches too large, examples beyond the last, models beyond the device', async () => {
     const data = examples(CHAIN, 9, 2);
-    await expect(engine.trainer(CHAIN, draw(CHAIN, 1), { ...data, y: data.y.map(() => 3) }, DESCENT)).rejects.toThrow('beyond the 3 classes');
+    await expect(engine.trainer(CHAIN, draw(CHAIN, 1), { ...data, y: data.y.map(() => 3) }, DESCENT)).rejects.toThrow(
+      'beyond the 3 classes',
+    );
     const trainer = await engine.trainer(CHAIN, draw(CHAIN, 1), data, DESCENT);
     expect(() => trainer.step(Uint32Array.of(0, 1, 2, 3, 4))).toThrow('1 to 4 examples');
     expect(() => trainer.step(Uint32Array.of(9))).toThrow('beyond the 9');
     expect(trainer.memoryBytes).toBeGreaterThan(0);
     trainer.destroy();
-    const vast: Chain = { inputShape: [100_000], classes: 3, layers: [linear('a', 100_000, 100_000), linear('b', 100_000, 3)] };
+    const vast: Chain = {
+      inputShape: [100_000],
+      classes: 3,
+      layers: [linear('a', 100_000, 100_000), linear('b', 100_000, 3)],
+    };
     const none = { x: new Float32Array(100_000), y: Uint32Array.of(0) };
-    await expect(engine.trainer(vast, new Map(), none, DESCENT)).rejects.toMatchObject({ code: 'too_large', mend: expect.stringContaining('smaller model') });
+    await expect(engine.trainer(vast, new Map(), none, DESCENT)).rejects.toMatchObject({
+      code: 'too_large',
+      mend: expect.stringContaining('smaller model'),
+    });
   });
 
   it('tells its calibration, and tries nothing again where it is given one', async () => {
     const calibration = engine.calibration?.() ?? {};
     expect(Object.keys(calibration).length).toBeGreaterThan(0);
-    const given = Object.fromEntries(Object.keys(calibration).map((shape) => [shape, { variant: 'registers 1x4', gflops: 42 }]));
+    const given = Object.fromEntries(
+      Object.keys(calibration).map((shape) => [shape, { variant: 'registers 1x4', gflops: 42 }]),
+    );
     const next = await openGpu('again', await adapterOf(), JSON.parse(JSON.stringify(given)));
-    expect(next.report.kernels.find(({ shape }) => shape.includes('512 to 512'))).toMatchObject({ variant: 'registers 1x4', gflops: 42 });
+    expect(next.report.kernels.find(({ shape }) => shape.includes('512 to 512'))).toMatchObject({
+      variant: 'registers 1x4',
+      gflops: 42,
+    });
     next.destroy();
   });
 
@@ -175,7 +206,10 @@ describeOnGpu('the engine on WebGPU', () => {
     const trainer = await faulty.trainer(CHAIN, draw(CHAIN, 1), examples(CHAIN, 9, 2), DESCENT);
     device().createBuffer({ size: 4, usage: 0xffff });
     trainer.step(batch(0));
-    await expect(trainer.drain()).rejects.toMatchObject({ code: 'internal', problem: expect.stringContaining('reported an error') });
+    await expect(trainer.drain()).rejects.toMatchObject({
+      code: 'internal',
+      problem: expect.stringContaining('reported an error'),
+    });
     trainer.step(batch(1));
     expect(await trainer.drain()).toHaveLength(2); // The first step's score was not lost.
     faulty.destroy();

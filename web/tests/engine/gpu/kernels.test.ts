@@ -30,27 +30,68 @@ class Insisting extends Chooser {
 const SHARED = 'tiles in workgroup memory';
 const SLOWLY = 300_000;
 const FEW: readonly (readonly [string, Chain, readonly number[]])[] = [
-  ['257 to 65 to 3', { inputShape: [257], classes: 3, layers: [linear('a', 257, 65, true), linear('b', 65, 3)] }, [17, 1]],
-  ['convolutions on odd sides', { inputShape: [1, 5, 3], classes: 3, layers: [conv('a', 1, 3, [5, 3]), conv('b', 3, 5, [5, 3]), linear('c', 75, 3)] }, [3]],
+  [
+    '257 to 65 to 3',
+    { inputShape: [257], classes: 3, layers: [linear('a', 257, 65, true), linear('b', 65, 3)] },
+    [17, 1],
+  ],
+  [
+    'convolutions on odd sides',
+    {
+      inputShape: [1, 5, 3],
+      classes: 3,
+      layers: [conv('a', 1, 3, [5, 3]), conv('b', 3, 5, [5, 3]), linear('c', 75, 3)],
+    },
+    [3],
+  ],
 ];
 
 // One step so long that the difference of the weights is the gradient, to the last digits.
 const RATE = 4096;
-const DESCENT: Descent = { optimizer: 'sgd', learningRate: RATE, momentum: 0, weightDecay: 0, proximal: 0, batchSize: 17 };
+const DESCENT: Descent = {
+  optimizer: 'sgd',
+  learningRate: RATE,
+  momentum: 0,
+  weightDecay: 0,
+  proximal: 0,
+  batchSize: 17,
+};
 
 const CHAINS: readonly (readonly [string, Chain, readonly number[]])[] = [
-  ['257 to 65 to 3', { inputShape: [257], classes: 3, layers: [linear('a', 257, 65, true), linear('b', 65, 3)] }, [17, 1]],
+  [
+    '257 to 65 to 3',
+    { inputShape: [257], classes: 3, layers: [linear('a', 257, 65, true), linear('b', 65, 3)] },
+    [17, 1],
+  ],
   [
     'convolutions on odd sides',
     {
       inputShape: [3, 9, 7],
       classes: 3,
-      layers: [conv('a', 3, 5, [9, 7]), conv('b', 5, 17, [9, 7]), pool(17, 9, 7), conv('c', 17, 6, [4, 3], 5, false), linear('d', 72, 3)],
+      layers: [
+        conv('a', 3, 5, [9, 7]),
+        conv('b', 5, 17, [9, 7]),
+        pool(17, 9, 7),
+        conv('c', 17, 6, [4, 3], 5, false),
+        linear('d', 72, 3),
+      ],
     },
     [3],
   ],
-  ['3 to 1 to 17 to 2', { inputShape: [3], classes: 2, layers: [linear('a', 3, 1, true), linear('b', 1, 17), linear('c', 17, 2)] }, [3]],
-  ['a convolution of one pixel and of 17 in a row', { inputShape: [1, 1, 17], classes: 2, layers: [conv('a', 1, 3, [1, 17]), conv('b', 3, 1, [1, 17], 3, false), linear('c', 17, 2)] }, [5]],
+  [
+    '3 to 1 to 17 to 2',
+    { inputShape: [3], classes: 2, layers: [linear('a', 3, 1, true), linear('b', 1, 17), linear('c', 17, 2)] },
+    [3],
+  ],
+  [
+    'a convolution of one pixel and of 17 in a row',
+    {
+      inputShape: [1, 1, 17],
+      classes: 2,
+      layers: [conv('a', 1, 3, [1, 17]), conv('b', 3, 1, [1, 17], 3, false), linear('c', 17, 2)],
+    },
+    [5],
+  ],
 ];
 
 describeOnGpu('each kernel', () => {
@@ -62,7 +103,14 @@ describeOnGpu('each kernel', () => {
   });
   afterAll(() => device.destroy());
 
-  async function compare(chain: Chain, weights: Weights, data: Examples, batch: readonly number[], software: boolean, number: number): Promise<Insisting> {
+  async function compare(
+    chain: Chain,
+    weights: Weights,
+    data: Examples,
+    batch: readonly number[],
+    software: boolean,
+    number: number,
+  ): Promise<Insisting> {
     const reference = new Reference(chain, weights);
     const chooser = new Insisting(device, number);
     const network = new Network(device, chooser, software, chain, 17, data.y.length);
@@ -94,20 +142,28 @@ describeOnGpu('each kernel', () => {
   ];
   for (const [software, number, what] of sets) {
     for (const [name, chain, sizes] of what === SHARED ? FEW : CHAINS) {
-      it(`gives the reference's loss and gradients with ${what}: ${name}`, async () => {
-        const data = examples(chain, 19, 5);
-        for (const size of sizes) {
-          const batch = Array.from({ length: size }, (_, i) => (i * 7 + 2) % 19);
-          const { names } = await compare(chain, draw(chain, 4), data, batch, software, number);
-          expect([...names].join()).toMatch(what === SHARED ? /^tiled 64x64$/ : /registers/);
-        }
-      }, SLOWLY);
+      it(
+        `gives the reference's loss and gradients with ${what}: ${name}`,
+        async () => {
+          const data = examples(chain, 19, 5);
+          for (const size of sizes) {
+            const batch = Array.from({ length: size }, (_, i) => (i * 7 + 2) % 19);
+            const { names } = await compare(chain, draw(chain, 4), data, batch, software, number);
+            expect([...names].join()).toMatch(what === SHARED ? /^tiled 64x64$/ : /registers/);
+          }
+        },
+        SLOWLY,
+      );
     }
   }
 
   it('sends the gradient of a tie to the first of the largest, as PyTorch does', async () => {
     // Equal pixels in the first channel tie; the second, whose weight is nought, tells by its gradient which one won.
-    const chain: Chain = { inputShape: [2, 5, 4], classes: 2, layers: [conv('a', 2, 1, [5, 4], 1), pool(1, 5, 4), linear('b', 4, 2)] };
+    const chain: Chain = {
+      inputShape: [2, 5, 4],
+      classes: 2,
+      layers: [conv('a', 2, 1, [5, 4], 1), pool(1, 5, 4), linear('b', 4, 2)],
+    };
     const weights = new Map(draw(chain, 1));
     weights.set('a.weight', { shape: [1, 2, 1, 1], data: Float32Array.of(1, 0) });
     const data = examples(chain, 3, 9);

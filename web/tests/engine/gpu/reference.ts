@@ -22,8 +22,14 @@ export function draw(chain: Chain, seed: number): Weights {
     const fan = layer.inputs * (layer.kind === 'conv' ? layer.kernel ** 2 : 1);
     const bound = Math.sqrt(3 / fan);
     const shape = [layer.outputs, layer.inputs, ...(layer.kind === 'conv' ? [layer.kernel, layer.kernel] : [])];
-    weights.set(`${layer.name}.weight`, { shape, data: Float32Array.from({ length: layer.outputs * fan }, () => (2 * next() - 1) * bound) });
-    weights.set(`${layer.name}.bias`, { shape: [layer.outputs], data: Float32Array.from({ length: layer.outputs }, () => next() * 0.2 - 0.1) });
+    weights.set(`${layer.name}.weight`, {
+      shape,
+      data: Float32Array.from({ length: layer.outputs * fan }, () => (2 * next() - 1) * bound),
+    });
+    weights.set(`${layer.name}.bias`, {
+      shape: [layer.outputs],
+      data: Float32Array.from({ length: layer.outputs }, () => next() * 0.2 - 0.1),
+    });
   }
   return weights;
 }
@@ -75,7 +81,8 @@ export class Reference {
       loss += (Math.log(total) + most - logits[y[index]]) / batch.length;
       correct += logits.indexOf(most) === y[index] ? 1 : 0;
       let d = logits.map((v, c) => (Math.exp(v - most) / total - (c === y[index] ? 1 : 0)) / batch.length);
-      for (let i = this.chain.layers.length - 1; i >= 0; i--) d = this.back(this.chain.layers[i], all[i], all[i + 1], d, gradients);
+      for (let i = this.chain.layers.length - 1; i >= 0; i--)
+        d = this.back(this.chain.layers[i], all[i], all[i + 1], d, gradients);
     }
     return { loss, correct, gradients };
   }
@@ -167,7 +174,11 @@ function products(layer: Linear | Conv, visit: (out: number, source: number, wei
         for (let kx = 0; kx < kernel; kx++)
           for (let y = Math.max(0, half - ky); y < Math.min(height, height + half - ky); y++)
             for (let x = Math.max(0, half - kx); x < Math.min(width, width + half - kx); x++)
-              visit((o * height + y) * width + x, (i * height + y + ky - half) * width + x + kx - half, ((o * inputs + i) * kernel + ky) * kernel + kx);
+              visit(
+                (o * height + y) * width + x,
+                (i * height + y + ky - half) * width + x + kx - half,
+                ((o * inputs + i) * kernel + ky) * kernel + kx,
+              );
 }
 
 function windows(layer: Pool, visit: (out: number, sources: number[]) => void): void {

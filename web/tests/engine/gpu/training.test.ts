@@ -5,13 +5,31 @@ import { describeOnGpu } from '../../gpu';
 import { conv, linear, pool } from './chains';
 import { draw, examples, random, Reference } from './reference';
 
-const MLP: Chain = { inputShape: [1, 3, 7], classes: 5, layers: [linear('hidden', 21, 65, true), linear('output', 65, 5)] };
+const MLP: Chain = {
+  inputShape: [1, 3, 7],
+  classes: 5,
+  layers: [linear('hidden', 21, 65, true), linear('output', 65, 5)],
+};
 const CNN: Chain = {
   inputShape: [1, 11, 9],
   classes: 3,
-  layers: [conv('conv1', 1, 5, [11, 9]), pool(5, 11, 9), conv('conv2', 5, 6, [5, 4]), pool(6, 5, 4), linear('hidden', 24, 17, true), linear('output', 17, 3)],
+  layers: [
+    conv('conv1', 1, 5, [11, 9]),
+    pool(5, 11, 9),
+    conv('conv2', 5, 6, [5, 4]),
+    pool(6, 5, 4),
+    linear('hidden', 24, 17, true),
+    linear('output', 17, 3),
+  ],
 };
-const SGD: Descent = { optimizer: 'sgd', learningRate: 0.05, momentum: 0.9, weightDecay: 0.01, proximal: 0.1, batchSize: 8 };
+const SGD: Descent = {
+  optimizer: 'sgd',
+  learningRate: 0.05,
+  momentum: 0.9,
+  weightDecay: 0.01,
+  proximal: 0.1,
+  batchSize: 8,
+};
 
 describeOnGpu('training on WebGPU', () => {
   let engine: Engine;
@@ -28,11 +46,23 @@ describeOnGpu('training on WebGPU', () => {
   const chains: [string, Chain][] = [
     ['a perceptron', MLP],
     ['a convolutional network', CNN],
-    ['convolutions in a row, then a linear layer', {
-      inputShape: [3, 6, 7], classes: 4,
-      layers: [conv('a', 3, 9, [6, 7], 5), conv('b', 9, 6, [6, 7]), conv('c', 6, 5, [6, 7], 1, false), linear('o', 5 * 42, 4)],
-    }],
-    ['a pool first', { inputShape: [2, 7, 8], classes: 4, layers: [pool(2, 7, 8), conv('a', 2, 6, [3, 4]), linear('o', 72, 4)] }],
+    [
+      'convolutions in a row, then a linear layer',
+      {
+        inputShape: [3, 6, 7],
+        classes: 4,
+        layers: [
+          conv('a', 3, 9, [6, 7], 5),
+          conv('b', 9, 6, [6, 7]),
+          conv('c', 6, 5, [6, 7], 1, false),
+          linear('o', 5 * 42, 4),
+        ],
+      },
+    ],
+    [
+      'a pool first',
+      { inputShape: [2, 7, 8], classes: 4, layers: [pool(2, 7, 8), conv('a', 2, 6, [3, 4]), linear('o', 72, 4)] },
+    ],
   ];
   for (const [what, chain] of chains) {
     for (const [how, descent] of descents) {
