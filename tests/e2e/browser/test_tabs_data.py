@@ -56,7 +56,7 @@ def test_bad_files_are_answered_beside_the_zone_with_file_row_and_mend_and_nothi
     notes.write_text(SECRET)
     answers = {
         table: ("digits.csv, row 3 holds no number: 'seven'", "correct or remove the row"),
-        arrays: ("digits.npz", "[1, 8, 8]"),
+        arrays: ("digits.npz: x has shape [5, 1, 9, 9].", "give shape [n, 1, 8, 8]"),
         images: ("train-images-idx3-ubyte: not one file of images and one of labels", "drop one pair"),
         notes: ("notes.txt is of no known kind", "drop a folder of images by class, a .csv, an .npz or a pair of IDX"),
     }

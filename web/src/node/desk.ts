@@ -1,6 +1,6 @@
 /** The worker's desk: takes the page's commands and tells what comes of them. No failure stays silent. */
 import type { Engine } from '../engine/types';
-import type { Command, Rehearsal, Report } from '../messages';
+import type { Command, Rehearsal, Report, Trouble } from '../messages';
 import { Refused } from '../refused';
 import { Connection, type Address } from './connection';
 import { Device } from './device';
@@ -52,7 +52,8 @@ export class Desk {
   private rehearsal: AbortController | null = null;
   private shown: string | null = null;
   private mayTrain: boolean | null = null;
-  private away = false;
+  /** The code of why there is no news; null while there is. */
+  private lost: string | null = null;
   private stored = '';
 
   /** `browser`: null where the origin is not secure, for then there is next to nothing. */
@@ -75,7 +76,7 @@ export class Desk {
 
   private async obey(command: Command): Promise<void> {
     if (command.type === 'open') {
-      this.opening ??= this.open(command);
+      this.opening = this.opening === null ? this.open(command) : this.reopen(command, this.opening);
       const opened = await this.opening;
       await opened.device;
       return this.goOn(opened);
@@ -114,7 +115,8 @@ export class Desk {
     }
   }
 
-  private async open({ base: given, transport, token: invitation, force }: Opening): Promise<Opened> {
+  private async open(opening: Opening, held?: Promise<Device>): Promise<Opened> {
+    const { base: given, transport, token: invitation, force } = opening;
     const { browser, tell, parts } = this;
     if (browser === null) {
       const problem = 'Browsers give neither storage, keys nor WebGPU to a page that came over plain HTTP.';
@@ -138,11 +140,27 @@ export class Desk {
       channel,
       base,
       (news) => void this.hear(news, connection, store),
-      (why) => this.lose(why),
+      (trouble) => this.lose(trouble),
     );
-    const device = Device.open(parts, base, tell, force);
+    const device = held ?? Device.open(parts, base, tell, force);
     device.catch(() => undefined); // told where it is waited for
     return { address, connection, keyring, store, watch, device };
+  }
+
+  /** An invitation that comes later takes the place of the one before. */
+  private async reopen(command: Opening, opening: Promise<Opened>): Promise<Opened> {
+    const opened = await opening;
+    if (command.token === undefined) {
+      return opened;
+    }
+    if (this.node !== null) {
+      this.tell.trouble(new Refused('busy', 'This tab is at work with the invitation it has.', 'leave the task first'));
+      return opened;
+    }
+    opened.watch.close();
+    opened.connection.close();
+    this.mayTrain = this.lost = null;
+    return this.open(command, opened.device);
   }
 
   /** A tab that was closed, or crashed, left its work behind. */
@@ -227,8 +245,8 @@ export class Desk {
   }
 
   private async hear(news: News, connection: Connection, store: Store): Promise<void> {
-    if (this.away) {
-      this.away = false;
+    if (this.lost !== null) {
+      this.lost = null;
       this.tell.log('The server is reached again.');
     }
     try {
@@ -246,11 +264,10 @@ export class Desk {
     await this.tellStorage(store, false);
   }
 
-  private lose(why: string): void {
-    if (!this.away) {
-      this.away = true;
-      const mend = 'check that it runs and that this device is online; the page goes on by itself when it is back';
-      this.tell.trouble(new Refused('no_server', `No answer from the server (${why}).`, mend));
+  private lose(trouble: Trouble): void {
+    if (this.lost !== trouble.code) {
+      this.lost = trouble.code;
+      this.tell.report({ type: 'trouble', trouble });
     }
   }
 
