@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Request, expect
 
 _HEAR = """
     window.heard = [];
@@ -31,8 +31,9 @@ class Tab:
         self.page: Page = context.new_page()
         self.page.on("console", lambda message: self.complaints.append(message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self._posted: list[tuple[str, str]] = []
-        self.page.on("request", lambda request: self._posted.append((request.url, request.post_data or "")))
+        self.requests: list[tuple[str, str, str]] = []
+        """Method, URL and body of all that the tab asked for."""
+        self.page.on("request", lambda request: self.requests.append(_parts_of(request)))
         self.page.add_init_script(_HEAR)
         self.page.goto(url)
 
@@ -80,12 +81,16 @@ class Tab:
 
     def calls(self, tool: str) -> list[str]:
         """The URLs to which the tab sent calls of this tool."""
-        return [url for url, body in self._posted if f'"{tool}"' in body]
+        return [url for _, url, body in self.requests if f'"{tool}"' in body]
 
     def sent(self, text: str) -> bool:
         """Whether the tab has sent this text, in an address or a body."""
-        return any(text in part for request in self._posted for part in request)
+        return any(text in part for request in self.requests for part in request)
 
     @property
     def node_id(self) -> str:
         return str(self.heard("status")[-1]["status"]["nodeId"])
+
+
+def _parts_of(request: Request) -> tuple[str, str, str]:
+    return request.method, request.url, (request.post_data_buffer or b"").decode(errors="replace")

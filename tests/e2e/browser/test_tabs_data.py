@@ -16,7 +16,7 @@ from tab_federation import TabFederation
 from resources.datasets import catalogue as data
 
 SECRET = "0.31415926"
-NODE_TOOLS = ("handshake", "get_assignment", "begin_upload", "upload_chunk", "submit_update", "report_progress")
+NODE_TOOLS = ("get_assignment", "begin_upload", "upload_chunk", "submit_update", "report_progress")
 
 
 def write_idx(path: Path, values: NDArray[np.uint8]) -> Path:

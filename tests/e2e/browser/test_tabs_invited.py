@@ -51,7 +51,7 @@ def test_a_tab_that_is_not_invited_sees_the_tasks_and_is_told_to_get_an_invitati
     expect(card).to_contain_text("This server takes invited nodes only: open the link of an invitation.")
     expect(card.get_by_role("radio")).to_be_disabled()
     expect(tab.page.get_by_role("button", name="Train", exact=True)).to_be_disabled()
-    assert not tab.calls("handshake")
+    assert not tab.calls("get_assignment")
 
 
 @pytest.mark.parametrize("kind", ["wrong", "revoked"])

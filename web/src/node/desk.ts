@@ -5,6 +5,7 @@ import { Refused } from '../refused';
 import { Connection, type Address } from './connection';
 import { Device } from './device';
 import type { Folder } from './folder';
+import { openIdentity } from './identity';
 import type { Keyring } from './keyring';
 import { Node, orderKey, type Order } from './node';
 import type { Parts } from './parts';
@@ -43,6 +44,14 @@ interface Opened {
   readonly store: Store;
   readonly watch: Watch;
   readonly device: Promise<Device>;
+}
+
+/** Through what news came. */
+interface Heard {
+  readonly connection: Connection;
+  readonly keyring: Keyring;
+  readonly store: Store;
+  readonly base: string;
 }
 
 export class Desk {
@@ -139,7 +148,7 @@ export class Desk {
       browser.locks,
       channel,
       base,
-      (news) => void this.hear(news, connection, store),
+      (news) => void this.hear(news, { connection, keyring, store, base }),
       (trouble) => this.lose(trouble),
     );
     const device = held ?? Device.open(parts, base, tell, force);
@@ -244,14 +253,13 @@ export class Desk {
     watch.look(taskId);
   }
 
-  private async hear(news: News, connection: Connection, store: Store): Promise<void> {
+  private async hear(news: News, { connection, keyring, store, base }: Heard): Promise<void> {
     if (this.lost !== null) {
       this.lost = null;
       this.tell.log('The server is reached again.');
     }
-    try {
-      this.mayTrain ??= (await connection.tools({ once: true })).includes('handshake');
-    } catch {
+    this.mayTrain ??= await mayTrain(connection, keyring, base);
+    if (this.mayTrain === null) {
       return; // the next news tell
     }
     const obstacle = this.mayTrain ? null : 'This server takes invited nodes only: open the link of an invitation.';
@@ -293,3 +301,16 @@ type KeptOrder = Omit<Order, 'source'> & { readonly source: Order['source'] | nu
 
 /** Under which name the keyring keeps the invitation to a server. */
 const tokenKey = (base: string): string => `token ${base}`;
+
+/** Whether this caller may be a node: nobody else is given a challenge. It costs a thirtieth of a list of tools. Null if
+ *  that cannot be told now. */
+async function mayTrain(connection: Connection, keyring: Keyring, base: string): Promise<boolean | null> {
+  try {
+    const { publicKey } = await openIdentity(keyring);
+    const hello = { public_key: publicKey, capabilities: {}, audience: new URL(base).host };
+    await connection.call('handshake', hello, { once: true });
+    return true;
+  } catch (error) {
+    return error instanceof Refused && error.code === 'forbidden' ? false : null;
+  }
+}
