@@ -12,23 +12,34 @@ export interface FileSize {
   readonly file: string;
   readonly bytes: number;
   readonly gzip: number;
-  /** Whose: a chunk of packages, or ours. A chunk of both would be an error, see `owner`. */
+  /** Whose: of packages, or ours. A chunk of both would be an error, see `owner`. */
   readonly owner: 'own' | 'package';
-  /** `code` is what the 40 KB bound: scripts, styles and the page. */
   readonly kind: 'code' | 'picture' | 'data';
-  /** Only fetched when something is first used (a dynamic import). */
-  readonly lazy: boolean;
+  /** The tabs that fetch it to show the page and to train a task, by their engine; none: it comes when it is asked for. */
+  readonly tabs: readonly Engine[];
 }
+
+type Engine = 'webgpu' | 'cpu';
+type Noted = Pick<FileSize, 'owner' | 'tabs'>;
 
 export const vendorApart = { groups: [{ name: 'vendor', test: /[\\/]node_modules[\\/]/ }] };
 
+/** Chunks that no page imports statically, though none trains without them. */
+const TRAINING: readonly (readonly [module: RegExp, tabs: readonly Engine[]])[] = [
+  [/src[\\/]data[\\/]read\.ts$/, ['webgpu', 'cpu']],
+  [/src[\\/]engine[\\/]gpu[\\/]engine\.ts$/, ['webgpu']],
+  [/src[\\/]engine[\\/]cpu[\\/]engine\.ts$/, ['cpu']],
+];
+
 /** Two plugins that share what they see: the worker is a build of its own, whose files reach the page's as mere assets. */
 export function sizes(): { readonly page: Plugin; readonly worker: Plugin } {
-  const chunks = new Map<string, { readonly owner: FileSize['owner']; readonly lazy: boolean }>();
+  const noted = new Map<string, Noted>();
   const note = (bundle: Rolldown.OutputBundle): void => {
-    const eager = reached(bundle);
-    for (const item of Object.values(bundle)) {
-      if (item.type === 'chunk') chunks.set(item.fileName, { owner: owner(item), lazy: !eager.has(item.fileName) });
+    const chunks = Object.values(bundle).filter((item) => item.type === 'chunk');
+    for (const chunk of chunks) noted.set(chunk.fileName, { owner: owner(chunk.fileName, chunk.moduleIds), tabs: [] });
+    for (const { fileName, isEntry, facadeModuleId } of chunks) {
+      const training = TRAINING.find(([module]) => module.test(facadeModuleId ?? ''))?.[1];
+      for (const tab of training ?? (isEntry ? (['webgpu', 'cpu'] as const) : [])) visit(bundle, fileName, tab, noted);
     }
   };
   return {
@@ -40,14 +51,19 @@ export function sizes(): { readonly page: Plugin; readonly worker: Plugin } {
         order: 'post',
         handler(_, bundle) {
           note(bundle);
+          const page = String(bundle['index.html']?.type === 'asset' ? bundle['index.html'].source : '');
           const files = Object.values(bundle).map((item): FileSize => {
             const content = Buffer.from(item.type === 'chunk' ? item.code : item.source);
+            const linked = item.fileName === 'index.html' || page.includes(item.fileName);
             return {
               file: item.fileName,
               bytes: content.length,
               gzip: gzipSync(content, { level: 9 }).length,
-              ...(chunks.get(item.fileName) ?? { owner: 'own', lazy: false }),
               kind: kindOf(item.fileName),
+              ...(noted.get(item.fileName) ?? {
+                owner: owner(item.fileName, item.type === 'asset' ? item.originalFileNames : item.moduleIds),
+                tabs: linked ? ['webgpu', 'cpu'] : [],
+              }),
             };
           });
           files.sort((a, b) => a.file.localeCompare(b.file));
@@ -63,24 +79,19 @@ function kindOf(file: string): FileSize['kind'] {
   return /\.(?:svg|png|woff2|webmanifest|ico)$/.test(file) ? 'picture' : 'data';
 }
 
-function owner(chunk: Rolldown.OutputChunk): FileSize['owner'] {
-  const modules = chunk.moduleIds.filter((id) => !id.startsWith('\0'));
-  const foreign = modules.filter((id) => /[\\/]node_modules[\\/]/.test(id));
-  if (foreign.length > 0 && foreign.length < modules.length) {
-    throw new Error(`${chunk.fileName} mixes our code with ${foreign[0]}: see vendorApart in plugins/sizes.ts`);
+function owner(file: string, modules: readonly string[]): FileSize['owner'] {
+  const written = modules.filter((id) => !id.startsWith('\0'));
+  const foreign = written.filter((id) => /[\\/]node_modules[\\/]/.test(id));
+  if (foreign.length > 0 && foreign.length < written.length) {
+    throw new Error(`${file} mixes our code with ${foreign[0]}: see vendorApart in plugins/sizes.ts`);
   }
-  return foreign.length > 0 ? 'package' : 'own';
+  return foreign.length > 0 || file.includes('/vendor-') ? 'package' : 'own';
 }
 
-/** The chunks that load without anybody asking: entries, and what they import statically. */
-function reached(bundle: Rolldown.OutputBundle): ReadonlySet<string> {
-  const found = new Set<string>();
-  const visit = (file: string): void => {
-    const item = bundle[file];
-    if (item?.type !== 'chunk' || found.has(file)) return;
-    found.add(file);
-    item.imports.forEach(visit);
-  };
-  for (const item of Object.values(bundle)) if (item.type === 'chunk' && item.isEntry) visit(item.fileName);
-  return found;
+/** Notes that a tab fetches a chunk, and with it what that imports statically. */
+function visit(bundle: Rolldown.OutputBundle, file: string, tab: Engine, noted: Map<string, Noted>): void {
+  const [item, before] = [bundle[file], noted.get(file)];
+  if (item?.type !== 'chunk' || before === undefined || before.tabs.includes(tab)) return;
+  noted.set(file, { ...before, tabs: [...before.tabs, tab] });
+  item.imports.forEach((imported) => visit(bundle, imported, tab, noted));
 }

@@ -6,11 +6,12 @@ import { charts } from './page/charts';
 import { Choice } from './page/choice';
 import { data } from './page/data';
 import { device } from './page/device';
+import { found } from './page/element';
 import { going } from './page/going';
 import { colours, header } from './page/header';
 import { notices } from './page/notices';
-import { rehearsal } from './page/rehearsal';
 import { tasks } from './page/tasks';
+import { touched } from './page/touched';
 import { train } from './page/train';
 import './page/page.css';
 import './page/panels.css';
@@ -36,7 +37,12 @@ charts(channel);
 device(channel);
 tasks(channel, choice, open);
 train(channel, choice);
-rehearsal(channel, choice);
+touched(
+  found('rehearsal', HTMLFormElement),
+  () => import('./page/rehearsal'),
+  ({ rehearsal }) => rehearsal(channel, choice),
+  trouble,
+);
 data(channel, choice);
 going(channel);
 

@@ -1,14 +1,13 @@
 /** The node's thread: engine, storage and the MCP client live here. */
-import { readSource } from './data/read';
 import { chainOf, layoutOf, MODELS } from './engine/catalogue';
 import { openEngine } from './engine/open';
 import type { Command, Report } from './messages';
-import { Desk, type Browser } from './node/desk';
+import { Desk, type Browser, type Rehearse } from './node/desk';
 import type { Folder } from './node/folder';
 import { openKeyring } from './node/keyring';
 import type { Parts, Training } from './node/parts';
 import { troubleOf } from './node/teller';
-import { rehearse } from './rehearsal/rehearse';
+import { part } from './part';
 import { deltaOf, normOf } from './tensors/delta';
 import { parseSafetensors, writeSafetensors } from './tensors/safetensors';
 import { splitHoldout } from './training/holdout';
@@ -23,11 +22,13 @@ const parts: Parts = {
   writeSafetensors,
   deltaOf,
   normOf,
-  readSource,
+  readSource: async (...asked) => (await part(import('./data/read'))).readSource(...asked),
   splitHoldout,
   // A checkpoint's position has been through JSON; `restore` checks it.
   openTraining: async (...asked) => (await LocalTraining.open(...asked)) as Training,
 };
+
+const rehearse: Rehearse = async (...asked) => (await part(import('./rehearsal/rehearse'))).rehearse(...asked);
 
 const browser: Browser = {
   locks: navigator.locks,

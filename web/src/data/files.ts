@@ -1,17 +1,14 @@
 /** What a person dropped: a folder of images, a CSV file, an NPZ file or a pair of IDX files, and nothing else. */
 import type { LocalFile } from '../messages';
+import { part } from '../part';
 import { bad } from './bad';
 import type { Raw } from './check';
-import { readCsv } from './csv';
 import type { Decode } from './decode';
-import { IDX, readIdx } from './idx';
-import { readImages } from './images';
-import { readNpz } from './npz';
 
 const KINDS: readonly (readonly [string, RegExp])[] = [
   ['a CSV file', /\.csv$/i],
   ['an NPZ file', /\.npz$/i],
-  ['IDX files', IDX],
+  ['IDX files', /(idx\d?-ubyte|\.idx\d?)(\.gz)?$/i],
   ['images', /\.(png|jpe?g|jfif|gif|webp|bmp)$/i],
 ];
 const MEND = 'drop a folder of images by class, a .csv, an .npz or a pair of IDX files';
@@ -20,7 +17,7 @@ export async function readFiles(
   dropped: readonly LocalFile[],
   shape: readonly number[],
   classes: number,
-  decode: Decode,
+  decode?: Decode,
 ): Promise<Raw> {
   const files = dropped.filter(({ path }) => !HIDDEN.test(path));
   if (files.length === 0) bad('there is no file in what was dropped.', MEND);
@@ -31,11 +28,12 @@ export async function readFiles(
     bad(`these are ${found} at once.`, 'drop one kind alone');
   }
   const [[kind, first]] = kinds;
-  if (kind === 'images') return readImages(files, shape, classes, decode);
-  if (kind === 'IDX files') return readIdx(files, shape);
+  if (kind === 'images') return (await part(import('./images'))).readImages(files, shape, classes, decode);
+  if (kind === 'IDX files') return (await part(import('./idx'))).readIdx(files, shape);
   if (files.length > 1)
     bad(`these are ${files.length} files, each of them ${kind}.`, 'join them into one, or drop one');
-  return kind === 'a CSV file' ? readCsv(first, shape) : readNpz(first, shape);
+  if (kind === 'a CSV file') return (await part(import('./csv'))).readCsv(first, shape);
+  return (await part(import('./npz'))).readNpz(first, shape);
 }
 
 /** What systems leave in folders, and people do not see. */

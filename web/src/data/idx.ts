@@ -4,7 +4,6 @@ import { bad, bytesOf, checkRoom, Malformed, MOST_VALUES, reading } from './bad'
 import type { Raw } from './check';
 import { unpack } from './unpack';
 
-export const IDX = /(idx\d?-ubyte|\.idx\d?)(\.gz)?$/i;
 const MEND = 'drop the images and their labels as published, unpacked or as .gz';
 
 /** An array of unsigned bytes. */

@@ -4,7 +4,7 @@ import { sizeOf } from '../engine/catalogue';
 import type { LocalFile } from '../messages';
 import { bad, bytesOf, checkRoom, Malformed } from './bad';
 import type { Raw } from './check';
-import type { Decode } from './decode';
+import { decodeImage, type Decode } from './decode';
 import { imageSize } from './imagesize';
 
 /** So much of a file's beginning has its size, whatever metadata a camera wrote before it. */
@@ -16,7 +16,7 @@ export async function readImages(
   files: readonly LocalFile[],
   shape: readonly number[],
   classes: number,
-  decode: Decode,
+  decode: Decode = decodeImage,
 ): Promise<Raw> {
   if (!(shape.length === 3 && (shape[0] === 1 || shape[0] === 3))) {
     const problem = `images make examples of shape [1 or 3, height, width], and the task wants [${shape.join(', ')}].`;

@@ -1,5 +1,6 @@
 /** Which engine a tab gets: WebGPU where a graphics processor answers, else the CPU, and why. */
 import type { Calibration, Engine } from './types';
+import { part } from '../part';
 import { Refused } from '../refused';
 
 /** `force` takes an engine whatever the device; `before`: what an earlier engine's `calibration` gave. */
@@ -20,7 +21,7 @@ export async function openEngine(force?: 'webgpu' | 'cpu', before?: Calibration)
       'Use a browser with WebGPU over HTTPS, or leave the choice of engine to the page.',
     );
   }
-  const { isSoftware, openGpu } = await import('./gpu/engine');
+  const { isSoftware, openGpu } = await part(import('./gpu/engine'));
   const { vendor, architecture, description } = adapter.info;
   const name = [vendor, architecture, description].filter(Boolean).join(' ') || 'unnamed';
   if (!isSoftware(adapter.info)) return openGpu(`A WebGPU adapter answers: ${name}.`, adapter, before);
@@ -29,6 +30,6 @@ export async function openEngine(force?: 'webgpu' | 'cpu', before?: Calibration)
 }
 
 async function cpu(reason: string): Promise<Engine> {
-  const { openCpu } = await import('./cpu/engine');
+  const { openCpu } = await part(import('./cpu/engine'));
   return openCpu(reason);
 }

@@ -2,6 +2,7 @@
 import type { Examples } from '../engine/types';
 import type { Source } from '../messages';
 import { Refused } from '../refused';
+import { taken } from '../training/holdout';
 import { sha256 } from './bytes';
 import type { Connection } from './connection';
 import type { Parts } from './parts';
@@ -55,18 +56,12 @@ async function placesOf(
   return places;
 }
 
-export function take({ x, y }: Examples, places: readonly number[]): Examples {
-  const size = x.length / Math.max(y.length, 1);
-  const taken = { x: new Float32Array(places.length * size), y: new Uint32Array(places.length) };
-  places.forEach((place, i) => {
-    const label = y[place];
-    if (label === undefined) {
-      throw new Refused('bad_data', `There is no example ${place} in this data set.`, 'reload the page');
-    }
-    taken.x.set(x.subarray(place * size, (place + 1) * size), i * size);
-    taken.y[i] = label;
-  });
-  return taken;
+export function take(all: Examples, places: readonly number[]): Examples {
+  const missing = places.find((place) => place >= all.y.length);
+  if (missing !== undefined) {
+    throw new Refused('bad_data', `There is no example ${missing} in this data set.`, 'reload the page');
+  }
+  return taken(all, all.x.length / Math.max(all.y.length, 1), Uint32Array.from(places));
 }
 
 async function fingerprintOf({ x, y }: Examples): Promise<string> {

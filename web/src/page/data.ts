@@ -1,64 +1,60 @@
 /** "Bring your data": where examples come from, and what the worker finds in them. */
-import type { LocalFile } from '../messages';
+import { part } from '../part';
+import { Refused } from '../refused';
 import type { Channel } from './channel';
 import type { Choice } from './choice';
-import { dropped, picked } from './dropped';
-import { box, button, found, input, make, say, table } from './element';
-import { pad } from './pad';
+import { box, found, make, styled, table } from './element';
 import { count, counted } from './words';
 
 const KINDS = ['digits', 'files', 'drawn'] as const;
 
+/** A source's panel gives back what makes its examples the choice. */
+type Panel = (choice: Choice) => () => void;
+
+/** What most people do not need comes when it is chosen. */
+const PANELS = {
+  files: async (): Promise<Panel> => (await part(import('./files'))).files,
+  drawn: async (): Promise<Panel> => {
+    const { pad, sheet } = await part(import('./pad'));
+    await styled(sheet);
+    return pad;
+  },
+};
+
 export function data(channel: Channel, choice: Choice): void {
-  const drawn = pad(choice);
-  const zone = box('zone');
-  let files: readonly LocalFile[] = [];
+  const offers: Partial<Record<keyof typeof PANELS, Promise<() => void>>> = {};
 
   function shown(): (typeof KINDS)[number] {
     const value = found('source', HTMLFieldSetElement).querySelector<HTMLInputElement>(':checked')?.value;
     return KINDS.find((kind) => kind === value) ?? 'digits';
   }
 
-  function switched(): void {
+  async function switched(): Promise<void> {
     const kind = shown();
     KINDS.forEach((one) => (box(`from-${one}`).hidden = one !== kind));
-    if (kind === 'drawn') {
-      drawn();
-    } else if (kind === 'digits') {
-      choice.set({ source: { kind } });
-    } else {
-      choice.set({ source: files.length > 0 ? { kind, files } : null });
+    choice.set({ source: kind === 'digits' ? { kind } : null });
+    if (kind !== 'digits') {
+      const offering = (offers[kind] ??= PANELS[kind]().then((panel) => panel(choice)));
+      offering.catch(() => delete offers[kind]); // to choose it anew is to try again
+      const offer = await offering;
+      if (kind === shown()) {
+        offer();
+      }
     }
   }
 
-  function given(some: readonly LocalFile[]): void {
-    if (some.length > 0) {
-      files = some;
-      say(box('given'), `${counted(files.length, 'file')}: ${files.slice(0, 3).map((one) => one.path).join(', ')}${files.length > 3 ? ' …' : ''}`);
-      switched();
-    }
-  }
-
-  box('source').addEventListener('change', switched);
-  for (const name of ['files', 'folder']) {
-    button(name === 'files' ? 'pick-files' : 'pick-folder').addEventListener('click', () => input(name).click());
-    input(name).addEventListener('change', () => {
-      given(picked(input(name).files));
-      input(name).value = ''; // the same files may be picked again once mended
+  const switching = (): void =>
+    void switched().catch((error: unknown) => {
+      if (!(error instanceof Refused)) {
+        throw error;
+      }
+      trouble(error.problem, `${error.mend}.`);
     });
-  }
+  box('source').addEventListener('change', switching);
 
-  // Dropped anywhere else, a file would replace the page.
+  // Dropped anywhere but on the panel that is for it, a file would replace the page.
   addEventListener('dragover', (event) => event.preventDefault());
   addEventListener('drop', (event) => event.preventDefault());
-  zone.addEventListener('dragover', () => zone.classList.add('over'));
-  zone.addEventListener('dragleave', () => zone.classList.remove('over'));
-  zone.addEventListener('drop', (event) => {
-    zone.classList.remove('over');
-    if (event.dataTransfer !== null) {
-      dropped(event.dataTransfer).then(given, () => trouble('The folder could not be read.', 'Choose it with the button.'));
-    }
-  });
 
   const trouble = (problem: string, mend: string): void => {
     box('data-trouble').replaceChildren(make('p', { class: 'notice', 'data-tone': 'bad' }, make('strong', {}, problem), ` ${mend}`));
@@ -96,7 +92,7 @@ export function data(channel: Channel, choice: Choice): void {
     box('data-trouble').replaceChildren();
     box('examined').replaceChildren(...histogram(examples, perClass, choice.task?.classNames));
   });
-  switched();
+  switching();
 }
 
 /** Examples per class: bars for the eye, a table for everyone. */

@@ -51,3 +51,10 @@ export function say(element: Element, text: string): void {
     element.textContent = text;
   }
 }
+
+/** Adds the style sheet that a panel brings, and waits for it; without one the panel is plain, but there. */
+export function styled(href: string): Promise<unknown> {
+  const link = make('link', { rel: 'stylesheet', href });
+  document.head.append(link);
+  return new Promise((resolve) => (link.onload = link.onerror = resolve));
+}

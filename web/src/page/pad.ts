@@ -2,7 +2,10 @@
 import { box, button, found, make, say } from './element';
 import { PEN, raster, type Point, type Stroke } from './raster';
 import type { Choice } from './choice';
+import markup from './pad.html?raw';
 import { counted } from './words';
+
+export { default as sheet } from './pad.css?url';
 
 interface Kept {
   readonly x: Float32Array;
@@ -17,8 +20,9 @@ const ARROWS: Readonly<Record<string, readonly [number, number]>> = {
   ArrowDown: [0, STEP],
 };
 
-/** The pad's part of the page. Whatever is kept becomes `choice.source`. */
+/** Fills the panel. Whatever is kept becomes `choice.source`. */
 export function pad(choice: Choice): () => void {
+  box('from-drawn').innerHTML = markup;
   const canvas = found('pad', HTMLCanvasElement);
   const seen = found('seen', HTMLCanvasElement);
   const labels = box('labels');
@@ -166,7 +170,7 @@ export function pad(choice: Choice): () => void {
   });
   addEventListener('recolour', paint);
 
-  choice.onChange(() => {
+  function sized(): void {
     const next = choice.task?.inputShape ?? (choice.task === null ? [1, 8, 8] : []);
     const image = next.length === 3 && (next[0] === 1 || next[0] === 3);
     box('pad-box').hidden = !image;
@@ -183,7 +187,10 @@ export function pad(choice: Choice): () => void {
     }
     button('undo').disabled = kept.length === 0;
     paint();
-  });
+  }
+
+  choice.onChange(sized);
+  sized();
   return () => {
     paint();
     offer();

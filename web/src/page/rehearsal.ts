@@ -5,6 +5,8 @@ import type { Choice } from './choice';
 import { box, button, found, input, make, say, table } from './element';
 import { count, counted, figure, percent } from './words';
 
+export { default as sheet } from './rehearsal.css?url';
+
 /** Steps that suit each model, at batches of 16. */
 const RATES: Readonly<Record<string, number>> = { logistic: 0.2, mlp: 0.1, mcmahan_2nn: 0.1, mnist_cnn: 0.05 };
 
