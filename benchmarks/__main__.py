@@ -32,6 +32,7 @@ NAMES = (
     "rules",
     "simulation_speed",
     "flower_rounds",
+    "web",
 )
 STUDIES = ("mcmahan", "flute_lr", "robustness", "heterogeneity")
 LONGEST_S = 3600

@@ -44,4 +44,14 @@ BARS: dict[str, Bar] = {
     "krum": Bar("Krum, 50 updates of 10 MB", "CPU-s", 0.35, 0.25),
     "rules_flat": Bar("memory that those two add from 8 updates to all", "MB", 32, 16),
     "churn": Bar("rounds of 200 nodes, 30 % vanishing, over at their deadline", "share", 1, 1, more_is_better=True),
+    "web_mlp_jax": Bar("CPU a step, MLP: jax-js on WebGPU of ours on WebGPU", "ratio", 1.5, 2, more_is_better=True),
+    "web_cnn_jax": Bar(
+        "CPU a step, mnist_cnn: jax-js on WebGPU of ours on WebGPU", "ratio", 1.5, 2, more_is_better=True
+    ),
+    "web_mlp_tfjs": Bar("CPU a step, MLP: tfjs on WebGPU of ours on WebGPU", "ratio", 8, 8, more_is_better=True),
+    "web_cnn_tfjs": Bar("CPU a step, mnist_cnn: tfjs on WebGPU of ours on WebGPU", "ratio", 8, 8, more_is_better=True),
+    "web_mlp_cpu": Bar("CPU a step, MLP: tfjs on wasm of our CPU engine", "ratio", 1, 1, more_is_better=True),
+    "web_cnn_cpu": Bar("CPU a step, mnist_cnn: tfjs on cpu of our CPU engine", "ratio", 1, 1, more_is_better=True),
+    "web_own": Bar("our code in the browser, compressed", "kB", 40, 40),
+    "web_page": Bar("the whole page's code, compressed", "kB", 160, 160),
 }

@@ -1,4 +1,4 @@
-"""Programs from npm that this project did not write, at the versions of tests/e2e/npm/package-lock.json."""
+"""Programs from npm that this project did not write, at the versions of a lock file: tests/e2e/npm's, unless told."""
 
 from __future__ import annotations
 
@@ -28,29 +28,33 @@ def environment() -> dict[str, str]:
     return os.environ | {"PATH": f"{Path(NODE).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
-def node_modules() -> Path:
+def node_modules(source: Path = FOLDER, cache: Path | None = None) -> Path:
     """The installed packages: made once for each lock file, in the user's cache.
+
+    Args:
+        source: the folder of package.json and package-lock.json.
+        cache: where else to keep them.
 
     Raises:
         NotInstalled: npm cannot reach its registry, say.
     """
-    digest = hashlib.sha256(b"".join((FOLDER / name).read_bytes() for name in ("package.json", "package-lock.json")))
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "potluck"
+    digest = hashlib.sha256(b"".join((source / name).read_bytes() for name in ("package.json", "package-lock.json")))
+    cache = cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "potluck"
     cache.mkdir(parents=True, exist_ok=True)
     folder = cache / f"npm-{digest.hexdigest()[:16]}"
     with (cache / "npm.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
-            _install(folder)
+            _install(source, folder)
     return folder / "node_modules"
 
 
-def _install(folder: Path) -> None:
+def _install(source: Path, folder: Path) -> None:
     draft = folder.with_suffix(".draft")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
     for name in ("package.json", "package-lock.json"):
-        shutil.copy(FOLDER / name, draft)
+        shutil.copy(source / name, draft)
     flags = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
     try:
         ran = subprocess.run(

@@ -32,10 +32,11 @@ SMALL = {
     "churn": "--nodes 4 --rounds 2 --deadline 4",
 }
 NEEDS_THE_NETWORK = {"flower_rounds"}
+NEEDS_A_BROWSER = {"web"}  # test_web_benchmark.py
 
 
 def test_none_is_forgotten() -> None:
-    assert SMALL.keys() | NEEDS_THE_NETWORK == set(NAMES)
+    assert SMALL.keys() | NEEDS_THE_NETWORK | NEEDS_A_BROWSER == set(NAMES)
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -24,6 +24,8 @@ class CuttingProxy:
         self._word = word
         self._armed = True
         self.cut = threading.Event()
+        self.bytes_down = 0
+        """What clients have got, headers and all."""
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._sockets: list[socket.socket] = []
@@ -69,6 +71,8 @@ class CuttingProxy:
                     self.cut.set()
                     break
                 client.sendall(data)
+                with self._lock:
+                    self.bytes_down += len(data)
         except OSError:
             pass
         self._close(client, server)

@@ -57,11 +57,11 @@ class Machine:
         self._until(address.exists, "the server accepts connections")
         self.url = json.loads(address.read_text())["url"]
 
-    def kill_server(self) -> None:
-        """SIGKILL, then a new server on the same port and data directory."""
+    def kill_server(self, *flags: str) -> None:
+        """SIGKILL, if it has not died before, then a new server on the same port and data directory."""
         port = int(self.url.rpartition(":")[2])
         self.children.kill(self.server, signal.SIGKILL)
-        self.start_server(port=port)
+        self.start_server(*flags, port=port)
 
     def stop_server(self) -> int:
         """SIGTERM; the exit code."""

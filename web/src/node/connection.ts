@@ -72,13 +72,6 @@ export class Connection {
     return JSON.parse(new TextDecoder().decode(await this.read(uri, asked)));
   }
 
-  /** The names of the tools that this caller may use. */
-  async tools(asked: Asked = {}): Promise<readonly string[]> {
-    const options = { cacheMode: 'bypass' as const, ...(asked.signal && { signal: asked.signal }) };
-    const { tools } = await this.ask((client) => client.listTools(undefined, options), asked);
-    return tools.map(({ name }) => name);
-  }
-
   /** A call as one POST of its own, for a page that goes: it has no time for a client. Its answer is for nobody. */
   letter(tool: string, args: Fields): Letter {
     const { base, token } = this.address;

@@ -1,10 +1,11 @@
 /** The worker's desk: takes the page's commands and tells what comes of them. No failure stays silent. */
 import type { Engine } from '../engine/types';
-import type { Command, Rehearsal, Report } from '../messages';
+import type { Command, Rehearsal, Report, Trouble } from '../messages';
 import { Refused } from '../refused';
 import { Connection, type Address } from './connection';
 import { Device } from './device';
 import type { Folder } from './folder';
+import { openIdentity } from './identity';
 import type { Keyring } from './keyring';
 import { Node, orderKey, type Order } from './node';
 import type { Parts } from './parts';
@@ -45,6 +46,14 @@ interface Opened {
   readonly device: Promise<Device>;
 }
 
+/** Through what news came. */
+interface Heard {
+  readonly connection: Connection;
+  readonly keyring: Keyring;
+  readonly store: Store;
+  readonly base: string;
+}
+
 export class Desk {
   private readonly tell: Teller;
   private opening: Promise<Opened> | null = null;
@@ -52,7 +61,8 @@ export class Desk {
   private rehearsal: AbortController | null = null;
   private shown: string | null = null;
   private mayTrain: boolean | null = null;
-  private away = false;
+  /** The code of why there is no news; null while there is. */
+  private lost: string | null = null;
   private stored = '';
 
   /** `browser`: null where the origin is not secure, for then there is next to nothing. */
@@ -75,7 +85,7 @@ export class Desk {
 
   private async obey(command: Command): Promise<void> {
     if (command.type === 'open') {
-      this.opening ??= this.open(command);
+      this.opening = this.opening === null ? this.open(command) : this.reopen(command, this.opening);
       const opened = await this.opening;
       await opened.device;
       return this.goOn(opened);
@@ -114,7 +124,8 @@ export class Desk {
     }
   }
 
-  private async open({ base: given, transport, token: invitation, force }: Opening): Promise<Opened> {
+  private async open(opening: Opening, held?: Promise<Device>): Promise<Opened> {
+    const { base: given, transport, token: invitation, force } = opening;
     const { browser, tell, parts } = this;
     if (browser === null) {
       const problem = 'Browsers give neither storage, keys nor WebGPU to a page that came over plain HTTP.';
@@ -137,12 +148,28 @@ export class Desk {
       browser.locks,
       channel,
       base,
-      (news) => void this.hear(news, connection, store),
-      (why) => this.lose(why),
+      (news) => void this.hear(news, { connection, keyring, store, base }),
+      (trouble) => this.lose(trouble),
     );
-    const device = Device.open(parts, base, tell, force);
+    const device = held ?? Device.open(parts, base, tell, force);
     device.catch(() => undefined); // told where it is waited for
     return { address, connection, keyring, store, watch, device };
+  }
+
+  /** An invitation that comes later takes the place of the one before. */
+  private async reopen(command: Opening, opening: Promise<Opened>): Promise<Opened> {
+    const opened = await opening;
+    if (command.token === undefined) {
+      return opened;
+    }
+    if (this.node !== null) {
+      this.tell.trouble(new Refused('busy', 'This tab is at work with the invitation it has.', 'leave the task first'));
+      return opened;
+    }
+    opened.watch.close();
+    opened.connection.close();
+    this.mayTrain = this.lost = null;
+    return this.open(command, opened.device);
   }
 
   /** A tab that was closed, or crashed, left its work behind. */
@@ -226,14 +253,13 @@ export class Desk {
     watch.look(taskId);
   }
 
-  private async hear(news: News, connection: Connection, store: Store): Promise<void> {
-    if (this.away) {
-      this.away = false;
+  private async hear(news: News, { connection, keyring, store, base }: Heard): Promise<void> {
+    if (this.lost !== null) {
+      this.lost = null;
       this.tell.log('The server is reached again.');
     }
-    try {
-      this.mayTrain ??= (await connection.tools({ once: true })).includes('handshake');
-    } catch {
+    this.mayTrain ??= await mayTrain(connection, keyring, base);
+    if (this.mayTrain === null) {
       return; // the next news tell
     }
     const obstacle = this.mayTrain ? null : 'This server takes invited nodes only: open the link of an invitation.';
@@ -246,11 +272,10 @@ export class Desk {
     await this.tellStorage(store, false);
   }
 
-  private lose(why: string): void {
-    if (!this.away) {
-      this.away = true;
-      const mend = 'check that it runs and that this device is online; the page goes on by itself when it is back';
-      this.tell.trouble(new Refused('no_server', `No answer from the server (${why}).`, mend));
+  private lose(trouble: Trouble): void {
+    if (this.lost !== trouble.code) {
+      this.lost = trouble.code;
+      this.tell.report({ type: 'trouble', trouble });
     }
   }
 
@@ -276,3 +301,16 @@ type KeptOrder = Omit<Order, 'source'> & { readonly source: Order['source'] | nu
 
 /** Under which name the keyring keeps the invitation to a server. */
 const tokenKey = (base: string): string => `token ${base}`;
+
+/** Whether this caller may be a node: nobody else is given a challenge. It costs a thirtieth of a list of tools. Null if
+ *  that cannot be told now. */
+async function mayTrain(connection: Connection, keyring: Keyring, base: string): Promise<boolean | null> {
+  try {
+    const { publicKey } = await openIdentity(keyring);
+    const hello = { public_key: publicKey, capabilities: {}, audience: new URL(base).host };
+    await connection.call('handshake', hello, { once: true });
+    return true;
+  } catch (error) {
+    return error instanceof Refused && error.code === 'forbidden' ? false : null;
+  }
+}

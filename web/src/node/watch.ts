@@ -1,7 +1,9 @@
 /** What is going on at the server, for people: tasks, and the rounds of one. One tab asks for all of a browser profile,
  *  without waiting; how often depends on whether anybody looks. */
-import type { Connection } from './connection';
+import type { Trouble } from '../messages';
 import { Refused } from '../refused';
+import { LATER } from './answers';
+import type { Connection } from './connection';
 import { sleep } from './patience';
 import type { TaskSummary, TaskView } from './protocol';
 import { watchLock, type Locks } from './standing';
@@ -11,6 +13,7 @@ const SEEN_MS = 4000;
 const HIDDEN_MS = 30_000;
 /** Asked for more often than this, the news is still new, in milliseconds. */
 const NEW_MS = 2000;
+const AWAY = 'no_server';
 /** Of so many tasks at most the details are read. */
 const DETAILS = 20;
 
@@ -24,7 +27,7 @@ export interface News {
 type Word =
   | { readonly ask: string | null; readonly now: boolean }
   | { readonly news: News }
-  | { readonly lost: string };
+  | { readonly lost: Trouble };
 
 /** The part of a `BroadcastChannel` that is used here. */
 export interface Channel {
@@ -52,7 +55,7 @@ export class Watch {
     private readonly channel: Channel,
     base: string,
     private readonly onNews: (news: News) => void,
-    private readonly onLost: (why: string) => void,
+    private readonly onLost: (trouble: Trouble) => void,
   ) {
     channel.onmessage = ({ data }) => this.hear(data as Word);
     void this.takeTurns(locks, watchLock(base));
@@ -130,10 +133,13 @@ export class Watch {
     try {
       word = { news: await this.read() };
     } catch (error) {
-      word = { lost: error instanceof Refused ? error.problem : String(error) };
-      if (error instanceof Refused) {
+      const lost = lostBy(error);
+      if (lost.code !== AWAY) {
+        // It is about this tab, by its token say: another one may be luckier.
         this.turn?.abort();
+        return this.over.signal.aborted ? undefined : this.onLost(lost);
       }
+      word = { lost };
     }
     if (!this.over.signal.aborted) {
       this.channel.postMessage(word);
@@ -154,4 +160,14 @@ export class Watch {
     }
     return { tasks, views: Object.fromEntries(this.views) };
   }
+}
+
+/** Why there is no news: the server's word against this tab, or none from it that counts. */
+function lostBy(error: unknown): Trouble {
+  if (error instanceof Refused && !LATER.has(error.code)) {
+    return error.trouble;
+  }
+  const why = error instanceof Error ? error.message : String(error);
+  const mend = 'check that it runs and that this device is online; the page goes on by itself when it is back';
+  return { code: AWAY, problem: `No answer from the server (${why}).`, mend };
 }

@@ -1,6 +1,5 @@
 /** A line chart of uPlot's with a legend, words and a table, so that neither colour nor sight is needed to read it. */
-import uPlot from 'uplot';
-import 'uplot/dist/uPlot.min.css';
+import type uPlot from 'uplot';
 import { Curve } from './curve';
 import { make, say, table } from './element';
 
@@ -17,7 +16,7 @@ const HEIGHT = 190;
 
 export class Chart {
   readonly curve = new Curve();
-  readonly #plot: uPlot;
+  #plot: uPlot | null = null;
   readonly #picture = make('div', { class: 'plot', role: 'img' });
   readonly #values: readonly HTMLElement[];
   readonly #swatches: readonly HTMLElement[];
@@ -36,9 +35,8 @@ export class Chart {
     const keys = lines.map(({ name }, at) => make('span', {}, this.#swatches[at] ?? '', `${name} `, this.#values[at] ?? ''));
     const legend = make('p', { class: 'legend small' }, ...keys);
     host.append(make('h3', {}, title), legend, this.#picture, this.#details);
-    this.#plot = new uPlot(this.#options(), this.curve.columns(lines.length), this.#picture);
     new ResizeObserver(() => this.#fit()).observe(this.#picture);
-    addEventListener('recolour', () => this.#plot.redraw());
+    addEventListener('recolour', () => this.#plot?.redraw());
     this.#details.addEventListener('toggle', () => this.#tabulate());
     this.#words(null);
     host.hidden = true;
@@ -47,12 +45,20 @@ export class Chart {
   /** Draws the curve as it is now, once a frame however often it is asked. */
   draw(): void {
     this.host.hidden = this.curve.rows.length === 0;
-    this.#frame ||= requestAnimationFrame(() => {
-      this.#frame = 0;
-      this.#plot.setData(this.curve.columns(this.lines.length));
-      this.#words(null);
-      this.#tabulate();
-    });
+    this.#frame ||= requestAnimationFrame(() => void this.#paint().finally(() => (this.#frame = 0)));
+  }
+
+  async #paint(): Promise<void> {
+    this.#words(null);
+    this.#tabulate();
+    const data = (): uPlot.AlignedData => this.curve.columns(this.lines.length);
+    if (this.#plot === null && !this.host.hidden) {
+      // Loaded for the first curve: a page that is only looked at does without.
+      const [{ default: Plot }] = await Promise.all([import('uplot'), import('uplot/dist/uPlot.min.css')]);
+      this.#plot = new Plot(this.#options(), data(), this.#picture);
+      this.#fit();
+    }
+    this.#plot?.setData(data());
   }
 
   /** The legend's values: those at the cursor, or the last; and the whole in a sentence. */
@@ -75,7 +81,7 @@ export class Chart {
 
   #fit(): void {
     const width = this.#picture.clientWidth;
-    if (width > 0 && width !== this.#plot.width) {
+    if (this.#plot !== null && width > 0 && width !== this.#plot.width) {
       this.#plot.setSize({ width, height: HEIGHT });
     }
   }

@@ -62,9 +62,10 @@ export function data(channel: Channel, choice: Choice): void {
   };
 
   let asked: unknown[] = [];
-  choice.onChange(() => {
+  let somebody = false;
+  function examine(): void {
     const { task, source } = choice;
-    if (task?.taskId === asked[0] && source === asked[1]) {
+    if (!somebody || (task?.taskId === asked[0] && source === asked[1])) {
       return;
     }
     asked = [task?.taskId, source];
@@ -73,7 +74,15 @@ export function data(channel: Channel, choice: Choice): void {
     if (task !== null && source !== null) {
       channel.send({ type: 'examine', taskId: task.taskId, source });
     }
-  });
+  }
+  choice.onChange(examine);
+  // Not before somebody is there to use the page: the digits sample weighs as much as all of its own code.
+  for (const act of ['pointerdown', 'keydown', 'drop']) {
+    addEventListener(act, () => {
+      somebody = true;
+      examine();
+    }, { once: true });
+  }
   channel.on('trouble', ({ trouble: { code, problem, mend } }) => {
     if (code === 'bad_data') {
       trouble(problem, mend);

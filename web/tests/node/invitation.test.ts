@@ -38,6 +38,14 @@ describeWithServer('a server that takes invited nodes only', () => {
     connection.close();
   });
 
+  it('tells a tab that its invitation is no good, and takes the one that it is given next', async () => {
+    const tab = profile.tab(server.base, new StandIns(), { token: 'pl_wrong' });
+    await tab.heard.until('trouble', ({ trouble }) => trouble.code === 'unauthorized');
+    await tab.take({ type: 'open', base: server.base, transport: 'http', token: invitation });
+    const { tasks } = await tab.heard.until('tasks');
+    expect(tasks[0]?.obstacles).toEqual([]);
+  });
+
   it('takes a tab with an invitation, which is kept for the next tab', async () => {
     const tab = profile.tab(server.base, new StandIns(), { token: invitation });
     const { tasks } = await tab.heard.until('tasks');

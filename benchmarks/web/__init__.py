@@ -1,0 +1,1 @@
+"""Training in the browser: our engine beside jax-js and TensorFlow.js. `python -m benchmarks.web` measures."""
