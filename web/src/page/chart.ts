@@ -1,7 +1,8 @@
 /** A line chart of uPlot's with a legend, words and a table, so that neither colour nor sight is needed to read it. */
 import type uPlot from 'uplot';
+import sheet from 'uplot/dist/uPlot.min.css?url';
 import { Curve } from './curve';
-import { make, say, table } from './element';
+import { make, say, styled, table } from './element';
 
 export interface Line {
   readonly name: string;
@@ -54,7 +55,7 @@ export class Chart {
     const data = (): uPlot.AlignedData => this.curve.columns(this.lines.length);
     if (this.#plot === null && !this.host.hidden) {
       // Loaded for the first curve: a page that is only looked at does without.
-      const [{ default: Plot }] = await Promise.all([import('uplot'), import('uplot/dist/uPlot.min.css')]);
+      const [{ default: Plot }] = await Promise.all([import('uplot'), styled(sheet)]);
       this.#plot = new Plot(this.#options(), data(), this.#picture);
       this.#fit();
     }
