@@ -24,7 +24,10 @@ export async function openEngine(force?: 'webgpu' | 'cpu', before?: Calibration)
   const { isSoftware, openGpu } = await part(import('./gpu/engine'));
   const { vendor, architecture, description } = adapter.info;
   const name = [vendor, architecture, description].filter(Boolean).join(' ') || 'unnamed';
-  if (!isSoftware(adapter.info)) return openGpu(`A WebGPU adapter answers: ${name}.`, adapter, before);
+  if (!isSoftware(adapter.info)) {
+    const gpu = openGpu(`A WebGPU adapter answers: ${name}.`, adapter, before);
+    return force === 'webgpu' ? gpu : gpu.catch((error: unknown) => cpu(`WebGPU failed (${name}): ${String(error)}`));
+  }
   if (force === 'webgpu') return openGpu(`WebGPU was asked for; the adapter (${name}) is software.`, adapter, before);
   return cpu(`The WebGPU adapter (${name}) is software, and slower than the CPU itself.`);
 }

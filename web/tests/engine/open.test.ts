@@ -37,6 +37,16 @@ describe('the choice of an engine', () => {
     expect((await openEngine()).report.reason).toMatch(/google swiftshader.*software/);
   });
 
+  it('is the CPU where WebGPU cannot be opened, and says why; unless WebGPU was asked for', async () => {
+    const info = { isFallbackAdapter: false, vendor: 'nvidia', architecture: 'ampere', device: '', description: '' };
+    answer({ info, limits: {}, requestDevice: () => Promise.reject(new Error('out of handles')) });
+    expect((await openEngine()).report).toEqual({
+      kind: 'cpu',
+      reason: expect.stringMatching(/WebGPU failed.*nvidia ampere.*out of handles/),
+    });
+    await expect(openEngine('webgpu')).rejects.toThrow('out of handles');
+  });
+
   it('is the CPU where that is asked for, whatever there is', async () => {
     answer({
       info: { isFallbackAdapter: false, vendor: 'nvidia', architecture: 'ampere', device: '', description: '' },

@@ -15,7 +15,7 @@ import type {
   Weights,
 } from '../types';
 import { type Memories, openMemories } from './memory';
-import { crossEntropy, Network, softmax } from './network';
+import { crossEntropy, Network } from './network';
 import { descend, freshSlots, slotsOf } from './optimiser';
 import { productIn, stride } from './product';
 
@@ -61,15 +61,6 @@ export function cpuOn(memories: Memories, reason: string): Engine {
         correct += part.correct;
       });
       return { loss: loss / n, accuracy: correct / n, examples: n };
-    },
-    async predict(chain, weights, x) {
-      checkTensors(layoutOf(chain), weights);
-      const found = new Float32Array((x.length / sizeOf(chain.inputShape)) * chain.classes);
-      await forward(chain, weights, x, (logits, places) => {
-        softmax(logits, chain.classes);
-        found.set(logits, places[0] * chain.classes);
-      });
-      return found;
     },
     destroy() {},
   };

@@ -57,17 +57,6 @@ export class Network {
   }
 }
 
-/** Replaces logits [n, classes] by their softmax, row by row. */
-export function softmax(logits: Float32Array, classes: number): void {
-  for (let at = 0; at < logits.length; at += classes) {
-    let largest = -Infinity;
-    for (let i = at; i < at + classes; i++) largest = Math.max(largest, logits[i]);
-    let sum = 0;
-    for (let i = at; i < at + classes; i++) sum += logits[i] = Math.exp(logits[i] - largest);
-    for (let i = at; i < at + classes; i++) logits[i] /= sum;
-  }
-}
-
 /** Mean cross-entropy and right answers (ties: the first class). Where there is room in `gradient`, it is the loss's
  *  by the logits. */
 export function crossEntropy(

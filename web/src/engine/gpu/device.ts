@@ -150,15 +150,16 @@ export class Device {
     this.gpu.queue.submit([encoder.finish()]);
     try {
       await staging.mapAsync(1);
-    } catch (error) {
       this.alive();
+      const all = staging.getMappedRange().slice(0);
+      at = 0;
+      return parts.map(({ bytes }) => new Float32Array(all, (at += bytes) - bytes, bytes / 4));
+    } catch (error) {
+      this.check(); // Says more.
       throw error;
+    } finally {
+      staging.destroy();
     }
-    this.alive();
-    const all = staging.getMappedRange().slice(0);
-    staging.destroy();
-    at = 0;
-    return parts.map(({ bytes }) => new Float32Array(all, (at += bytes) - bytes, bytes / 4));
   }
 
   destroy(): void {

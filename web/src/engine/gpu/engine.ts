@@ -10,7 +10,7 @@ import { GpuTrainer } from './trainer';
 const LIMITS = ['maxStorageBufferBindingSize', 'maxBufferSize'] as const;
 /** Examples scored at once. */
 const CHUNK = 128;
-/** The product that every device is measured by. */
+/** A side of the product that every device is measured by. */
 const SIDE = 512;
 
 /** Whether an adapter only imitates a graphics processor. */
@@ -26,8 +26,13 @@ export async function openGpu(reason: string, adapter: GPUAdapter, before: Calib
   const requiredLimits = Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]]));
   const device = new Device(await adapter.requestDevice({ requiredLimits }));
   const engine = new GpuEngine(device, reason, adapter.info, before);
-  await engine.measure();
-  return engine;
+  try {
+    await engine.measure();
+    return engine;
+  } catch (error) {
+    engine.destroy();
+    throw error;
+  }
 }
 
 class GpuEngine implements Engine {
@@ -66,14 +71,14 @@ class GpuEngine implements Engine {
     return { ...this.chooser.chosen };
   }
 
-  /** Times a product of three sides of 512, in the variant that is chosen for it. */
+  /** Has the kernel for a square product chosen: its trial is what tells this device's speed. */
   async measure(): Promise<void> {
     const layer = { kind: 'linear', name: 'square', inputs: SIDE, outputs: SIDE, relu: false } as const;
     const network = this.network({ inputShape: [SIDE], classes: SIDE, layers: [layer] }, SIDE, 1);
     try {
-      const [, ...product] = await network.forward();
-      this.device.gpu.queue.writeBuffer(network.step, 0, Uint32Array.of(SIDE));
-      this.matmulGflops = (2 * SIDE ** 3) / (await this.chooser.time(product, SIDE)) / 1e6;
+      await network.forward();
+      this.device.check();
+      [this.matmulGflops] = Object.values(this.chooser.chosen).map(({ gflops }) => gflops);
     } finally {
       network.destroy();
     }
@@ -92,7 +97,7 @@ class GpuEngine implements Engine {
       this.device.check();
       return trainer;
     } catch (error) {
-      network.destroy();
+      network.destroy(false);
       this.device.alive();
       throw error;
     }
@@ -109,19 +114,6 @@ class GpuEngine implements Engine {
       correct += row.indexOf(most) === label ? 1 : 0;
     });
     return { loss: loss / y.length, accuracy: correct / y.length, examples: y.length };
-  }
-
-  async predict(chain: Chain, weights: Weights, x: Float32Array): Promise<Float32Array> {
-    const { classes, inputShape } = chain;
-    const probabilities = await this.logits(chain, weights, x, x.length / inputShape.reduce((a, b) => a * b, 1));
-    for (let i = 0; i < probabilities.length; i += classes) {
-      const row = probabilities.subarray(i, i + classes);
-      const most = row.reduce((a, b) => Math.max(a, b));
-      const powers = row.map((v) => Math.exp(v - most));
-      const total = powers.reduce((a, b) => a + b);
-      row.set(powers.map((v) => v / total));
-    }
-    return probabilities;
   }
 
   /** [n, classes], computed in chunks that are all enqueued before the first is read. */
@@ -150,9 +142,12 @@ class GpuEngine implements Engine {
         for (let i = 0; i < count; i++) out.set(rows.subarray(i * stride, i * stride + classes), (start + i) * classes);
       });
       await Promise.all(chunks);
-      return out;
-    } finally {
+      this.device.check();
       network.destroy();
+      return out;
+    } catch (error) {
+      network.destroy(false);
+      throw error;
     }
   }
 

@@ -58,8 +58,12 @@ export class Network {
     return buffer;
   }
 
-  destroy(): void {
-    for (const buffer of this.taken.splice(0)) this.device.give(buffer);
+  /** Its buffers go to those who come next, unless something is wrong with them. */
+  destroy(sound = true): void {
+    for (const buffer of this.taken.splice(0)) {
+      if (sound) this.device.give(buffer);
+      else buffer.destroy();
+    }
   }
 
   /** From the examples on the device to the logits. */
@@ -89,7 +93,7 @@ export class Network {
   }
 
   /** From the gradient of the logits, which it returns first, to those of all parameters. */
-  async backward(gradients: GPUBuffer): Promise<{ readonly logits: GPUBuffer; readonly launches: Launch[] }> {
+  backward(gradients: GPUBuffer): { readonly logits: GPUBuffer; readonly launches: Promise<Launch[]> } {
     const { stages } = this.plan;
     const d = stages.map(({ gradient }) => (gradient === null ? null : this.take(bytesOf(gradient, this.batch))));
     const out: Promise<Launch | Launch[]>[] = [];
@@ -116,7 +120,7 @@ export class Network {
     }
     const logits = d.at(-1);
     if (!logits) throw new TypeError('A chain without parameters cannot be trained');
-    return { logits, launches: (await Promise.all(out)).flat() };
+    return { logits, launches: Promise.all(out).then((launches) => launches.flat()) };
   }
 
   private pool(stage: Stage, mask: boolean, buffers: readonly GPUBuffer[]): Promise<Launch> {
@@ -151,9 +155,8 @@ export class Network {
     if (weights && third === undefined) throw new Refused('internal', 'A gradient is missing.', 'Tell the project.');
     const { input, output } = stage;
     const pixels = layer.kind === 'conv' ? ` on ${output.height}x${output.width}` : '';
-    const trial = Math.min(this.batch, layer.kind === 'conv' && this.software ? 4 : 64);
-    const shape = `${pass} ${layer.kind}${kernel > 1 ? ` ${kernel}x${kernel}` : ''} ${input.channels} to ${output.channels}${pixels}, batch ${trial}`;
-    this.device.gpu.queue.writeBuffer(this.step, 0, Uint32Array.of(trial));
+    const n = Math.min(this.batch, !this.software ? 512 : layer.kind === 'conv' ? 4 : 64);
+    const shape = `${pass} ${layer.kind}${kernel > 1 ? ` ${kernel}x${kernel}` : ''} ${input.channels} to ${output.channels}${pixels}, batch ${n}`;
     let scratch: GPUBuffer | undefined;
     const candidates = variants(pass, stage, this.software).map((variant) => ({
       name: variant.name,
@@ -165,6 +168,6 @@ export class Network {
         return launches(this.device, pass, stage, variant, on);
       },
     }));
-    return this.chooser.choose(shape, candidates, trial, operations(stage, trial));
+    return this.chooser.choose({ shape, candidates, step: this.step, n, operations: operations(stage) });
   }
 }

@@ -51,9 +51,8 @@ export function variants(pass: Pass, stage: Stage, software: boolean): readonly 
     const small = [registers(1, 1, 64), ...(linear ? [] : [registers(1, 1, 64, 16)])];
     return software ? [large, registers(1, 1, 64)] : [TILED, ...small, large];
   }
-  const large = linear ? registers(8, 2, 8) : registers(16, 1, 8);
-  const small = [registers(4, 1, 64), registers(1, 1, 64)];
-  return software ? [large, ...small] : [TILED, ...small, large];
+  const large = registers(software && !linear ? 14 : 8, 2, 8);
+  return software ? [large, registers(4, 1, 64)] : [TILED, registers(4, 1, 64), registers(1, 1, 64), large];
 }
 
 /** Channels of bordered pixels, as a kernel's constants under a letter. */
@@ -63,11 +62,11 @@ export const extent = (letter: string, place: Place): Constants => ({
   [`${letter}O`]: place.border,
 });
 
-/** Floating-point operations of one pass over n examples. */
-export const operations = ({ product, output }: Stage, n: number): number =>
+/** Floating-point operations of one pass over one example. */
+export const operations = ({ product, output }: Stage): number =>
   product === null
     ? 0
-    : 2 * n * output.height * output.width * product.columns.filter((c) => c >= 0).length * output.channels;
+    : 2 * output.height * output.width * product.columns.filter((c) => c >= 0).length * output.channels;
 
 export async function launches(
   device: Device,

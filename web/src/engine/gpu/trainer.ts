@@ -48,13 +48,11 @@ export class GpuTrainer implements Trainer {
     const { queue } = device.gpu;
     queue.writeBuffer(network.examples, 0, examples.x as Float32Array<ArrayBuffer>);
     queue.writeBuffer(labels, 0, examples.y as Uint32Array<ArrayBuffer>);
-    const forward = await network.forward();
-    const backward = await network.backward(gradients);
-    const classes = { CLASSES: chain.classes, STRIDE: vectors(chain.classes) * 4 };
+    const backward = network.backward(gradients);
     const logits = network.activations[network.activations.length - 1];
-    const score = await device.launch(
+    const score = device.launch(
       prelude + loss,
-      classes,
+      { CLASSES: chain.classes, STRIDE: vectors(chain.classes) * 4 },
       [network.step, labels, logits, backward.logits, results],
       64,
       () => 64,
@@ -69,18 +67,12 @@ export class GpuTrainer implements Trainer {
       START: pull !== null,
     };
     const buffers = [network.step, gradients, network.parameters, pull, first, moments.get('exp_avg_sq/') ?? null];
-    const descend = await device.launch(prelude + update, settings, buffers, 64, () => plan.parameters / 4);
+    const descend = device.launch(prelude + update, settings, buffers, 64, () => plan.parameters / 4);
+    const launches = await Promise.all([network.forward(), score, backward.launches, descend]);
     // Trials of kernels have left the parameters alone, and everything else is written anew at each step.
     queue.writeBuffer(network.parameters, 0, start);
     if (pull !== null) queue.writeBuffer(pull, 0, start);
-    return new GpuTrainer(
-      device,
-      network,
-      descent,
-      [...forward, score, ...backward.launches, descend],
-      moments,
-      results,
-    );
+    return new GpuTrainer(device, network, descent, launches.flat(), moments, results);
   }
 
   get memoryBytes(): number {
@@ -168,6 +160,7 @@ export class GpuTrainer implements Trainer {
     const [weights, ...rest] = await this.device.read(
       [parameters, ...this.moments.values()].map((buffer) => ({ buffer, bytes })),
     );
+    this.device.check();
     const tensors = [...this.moments.keys()].flatMap((prefix, i) => [...unpack(plan, rest[i], prefix)]);
     return { steps, weights: unpack(plan, weights), tensors: new Map(tensors) };
   }

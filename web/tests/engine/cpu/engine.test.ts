@@ -76,18 +76,6 @@ describe.each(MEMORIES)('the CPU engine %s', (_, memories) => {
     expect(fourfold).toMatchObject({ accuracy: score.accuracy, examples: 144 });
   });
 
-  it('predicts shares of each class that add up to one and agree with the score', async () => {
-    const shares = await engine.predict(chain, given, examples.x);
-    expect(shares.length).toBe(36 * 3);
-    let right = 0;
-    examples.y.forEach((label, i) => {
-      const row = [...shares.subarray(3 * i, 3 * i + 3)];
-      expect(row.reduce((a, b) => a + b)).toBeCloseTo(1, 6);
-      right += row.indexOf(Math.max(...row)) === label ? 1 : 0;
-    });
-    expect(right / 36).toBe((await engine.score(chain, given, examples)).accuracy);
-  });
-
   it('lets others have their turn while steps are drained and while it scores', async () => {
     const heard: string[] = [];
     const say = (what: string): unknown => setImmediate(() => heard.push(what));
@@ -104,7 +92,6 @@ describe.each(MEMORIES)('the CPU engine %s', (_, memories) => {
   it('believes neither weights of another model nor examples of another shape or class', async () => {
     const other = weightsOf(chainOf('mnist_cnn', { hidden: 6 }, [1, 6, 5], 3));
     await expect(engine.trainer(chain, other, examples, descent)).rejects.toThrow(/hidden\.weight/);
-    await expect(engine.predict(chain, other, examples.x)).rejects.toThrow(TypeError);
     await expect(engine.score(chain, given, { x: examples.x, y: new Uint32Array(35) })).rejects.toThrow(TypeError);
     const none = { x: new Float32Array(0), y: new Uint32Array(0) };
     await expect(engine.score(chain, given, none)).rejects.toThrow(/no examples/);
