@@ -1,4 +1,4 @@
-"""A tab with the page, used as a person uses it. What its worker reports is kept for the test, and passed on as it is."""
+"""A tab with the page, used as a person uses it; what its worker reports is kept for the test, too."""
 
 from __future__ import annotations
 

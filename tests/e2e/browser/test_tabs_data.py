@@ -118,7 +118,11 @@ def test_drawn_digits_are_counted_and_trained_on(context: BrowserContext, everyo
     pad.scroll_into_view_if_needed()
     box = pad.bounding_box()
     assert box is not None
-    strokes = {"1": [(0.5, 0.1), (0.5, 0.9)], "7": [(0.2, 0.1), (0.8, 0.1), (0.4, 0.9)], "4": [(0.3, 0.1), (0.2, 0.6), (0.8, 0.6)]}
+    strokes = {
+        "1": [(0.5, 0.1), (0.5, 0.9)],
+        "7": [(0.2, 0.1), (0.8, 0.1), (0.4, 0.9)],
+        "4": [(0.3, 0.1), (0.2, 0.6), (0.8, 0.6)],
+    }
     for label, (first, *rest) in strokes.items():
         tab.page.locator("#labels").get_by_text(label, exact=True).click()
         tab.page.mouse.move(box["x"] + first[0] * box["width"], box["y"] + first[1] * box["height"])

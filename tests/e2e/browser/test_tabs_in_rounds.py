@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from chromium import FLAGS, program
-from playwright.sync_api import Browser, BrowserContext, Playwright
+from playwright.sync_api import BrowserContext, Playwright
 from tab import Tab
 from tab_federation import TabFederation, Tensors
 
@@ -51,7 +51,9 @@ def test_a_webgpu_tab_and_two_python_nodes_train_rounds_whose_model_is_the_weigh
             assert all(np.abs(delta).max() > 0 for delta in deltas)
             assert np.abs(tensor + sum(deltas) - made[name]).max() <= 1e-6
 
-    own = [update for round in (1, 2, 3) for update in everyones.updates(task_id, round) if update.node_id == tab.node_id]
+    own = [
+        update for round in (1, 2, 3) for update in everyones.updates(task_id, round) if update.node_id == tab.node_id
+    ]
     losses = [update.train_loss for update in own]
     assert losses[0] > losses[1] > losses[2]
     base = everyones.model(task_id, 0)
@@ -85,7 +87,7 @@ def test_a_tab_without_webgpu_trains_on_the_cpu_and_says_why(playwright: Playwri
 def test_a_tab_with_transport_sse_does_a_whole_task_over_sse(context: BrowserContext, everyones: TabFederation) -> None:
     task_id = everyones.create(name="over sse")
     tab = Tab(context, f"{everyones.page}?transport=sse").ready().train(task_id).is_in("Task over")
-    for tool in ("handshake", "get_assignment", "submit_update"):
+    for tool in ("get_assignment", "submit_update"):
         paths = {urlsplit(url).path for url in tab.calls(tool)}
         assert paths == {"/messages/"}
     assert [each["submitted"] for each in everyones.finished(task_id)["rounds"]] == [1, 1, 1]

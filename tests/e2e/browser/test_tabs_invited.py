@@ -8,15 +8,14 @@ import pytest
 from anyio.from_thread import BlockingPortal
 from chromium import NAMED
 from playwright.sync_api import BrowserContext, expect
-from scripts.web import Web
 from tab import Tab
 from tab_federation import TabFederation, federation
 
+from scripts.web import Web
+
 
 @pytest.fixture(scope="module")
-def invited(
-    tmp_path_factory: pytest.TempPathFactory, portal: BlockingPortal, packages: Web
-) -> Iterator[TabFederation]:
+def invited(tmp_path_factory: pytest.TempPathFactory, portal: BlockingPortal, packages: Web) -> Iterator[TabFederation]:
     """A server as `potluck serve` starts it: whoever has no token may look."""
     with federation(tmp_path_factory.mktemp("invited"), portal) as invited:
         invited.machine.start_server("--allow-host", NAMED)
