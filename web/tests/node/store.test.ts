@@ -66,7 +66,7 @@ describe('the store', () => {
   beforeEach(async () => {
     disk = new Disk();
     troubles = [];
-    store = await Store.open(async () => disk.root, (trouble) => troubles.push(trouble));
+    store = await Store.open(async () => disk.root, 'http://a', (trouble) => troubles.push(trouble));
   });
 
   it('keeps one model, by its hash', async () => {
@@ -124,7 +124,7 @@ describe('the store', () => {
   });
 
   it('keeps nothing, and breaks nothing, where the browser has no such storage', async () => {
-    const none = await Store.open(async () => Promise.reject(new Error('denied')), (trouble) => troubles.push(trouble));
+    const none = await Store.open(async () => Promise.reject(new Error('denied')), 'http://a', (trouble) => troubles.push(trouble));
     expect(await none.write('task-a', 'update', {}, utf8('x'))).toBe(false);
     expect(await none.read('task-a', 'update', {})).toBeNull();
     expect((await none.report({})).files).toEqual([]);

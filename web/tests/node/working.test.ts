@@ -111,7 +111,7 @@ describe('checkpoints', () => {
 
   it('are due every ten seconds, sooner once an epoch is over, and never after the last step', async () => {
     let now = 0;
-    const store = await Store.open(async () => new Disk().root, () => undefined);
+    const store = await Store.open(async () => new Disk().root, 'http://a', () => undefined);
     const due = new Checkpoints({ parseSafetensors, writeSafetensors }, store, 'task-a', {}, 1000, () => now);
     now = 9.9;
     expect(due.due(progress(1, 1))).toBe(false);
@@ -127,7 +127,7 @@ describe('checkpoints', () => {
 
   it('take no more than a twenty-fifth of the time', async () => {
     let now = 0;
-    const store = await Store.open(async () => new Disk().root, () => undefined);
+    const store = await Store.open(async () => new Disk().root, 'http://a', () => undefined);
     vi.spyOn(store, 'write').mockImplementation(async () => {
       now += 2; // seconds that a slow disk takes
       return true;
