@@ -131,3 +131,17 @@ describe('the store', () => {
     expect(troubles).toEqual([]);
   });
 });
+
+describe('two servers at paths of one origin', () => {
+  it('have their own storage: clearing that of one leaves that of the other', async () => {
+    const disk = new Disk();
+    const open = (base: string) => Store.open(async () => disk.root, base, () => undefined);
+    const stores = await Promise.all(['http://host', 'http://host/a', 'http://host/b'].map(open));
+    for (const store of stores) {
+      await store.write('task-a', 'update', {}, utf8('kept'));
+    }
+    await stores[0]?.clear();
+    await stores[1]?.clear();
+    expect([...disk.files().keys()].map((path) => path.split('/')[0])).toEqual(['potluck%2Fb']);
+  });
+});
