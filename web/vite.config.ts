@@ -2,7 +2,6 @@ import { defineConfig } from 'vite';
 import { plainImports } from './plugins/imports.ts';
 import { markup } from './plugins/markup.ts';
 import { precompress } from './plugins/precompress.ts';
-import { privates } from './plugins/privates.ts';
 import { shaders } from './plugins/shaders.ts';
 import { sizes, vendorApart } from './plugins/sizes.ts';
 
@@ -25,7 +24,7 @@ export default defineConfig({
   },
   worker: {
     format: 'es',
-    plugins: () => [measured.worker, shaders, privates],
+    plugins: () => [measured.worker, shaders],
     rolldownOptions: { output },
   },
 });

@@ -29,6 +29,7 @@ const TRAINING: readonly (readonly [module: RegExp, tabs: readonly Engine[]])[] 
   [/src[\\/]data[\\/]read\.ts$/, ['webgpu', 'cpu']],
   [/src[\\/]engine[\\/]gpu[\\/]engine\.ts$/, ['webgpu']],
   [/src[\\/]engine[\\/]cpu[\\/]engine\.ts$/, ['cpu']],
+  [/node_modules[\\/]uplot[\\/]/, ['webgpu', 'cpu']], // the curves begin with the first steps
 ];
 
 /** Two plugins that share what they see: the worker is a build of its own, whose files reach the page's as mere assets. */
@@ -37,8 +38,8 @@ export function sizes(): { readonly page: Plugin; readonly worker: Plugin } {
   const note = (bundle: Rolldown.OutputBundle): void => {
     const chunks = Object.values(bundle).filter((item) => item.type === 'chunk');
     for (const chunk of chunks) noted.set(chunk.fileName, { owner: owner(chunk.fileName, chunk.moduleIds), tabs: [] });
-    for (const { fileName, isEntry, facadeModuleId } of chunks) {
-      const training = TRAINING.find(([module]) => module.test(facadeModuleId ?? ''))?.[1];
+    for (const { fileName, isEntry, moduleIds } of chunks) {
+      const training = TRAINING.find(([module]) => moduleIds.some((id) => module.test(id)))?.[1];
       for (const tab of training ?? (isEntry ? (['webgpu', 'cpu'] as const) : [])) visit(bundle, fileName, tab, noted);
     }
   };
@@ -54,6 +55,7 @@ export function sizes(): { readonly page: Plugin; readonly worker: Plugin } {
           const page = String(bundle['index.html']?.type === 'asset' ? bundle['index.html'].source : '');
           const files = Object.values(bundle).map((item): FileSize => {
             const content = Buffer.from(item.type === 'chunk' ? item.code : item.source);
+            const from = item.type === 'asset' ? item.originalFileNames : item.moduleIds;
             const linked = item.fileName === 'index.html' || page.includes(item.fileName);
             return {
               file: item.fileName,
@@ -61,8 +63,8 @@ export function sizes(): { readonly page: Plugin; readonly worker: Plugin } {
               gzip: gzipSync(content, { level: 9 }).length,
               kind: kindOf(item.fileName),
               ...(noted.get(item.fileName) ?? {
-                owner: owner(item.fileName, item.type === 'asset' ? item.originalFileNames : item.moduleIds),
-                tabs: linked ? ['webgpu', 'cpu'] : [],
+                owner: owner(item.fileName, from),
+                tabs: linked || from.some((id) => /[\\/]uplot[\\/]/.test(id)) ? ['webgpu', 'cpu'] : [],
               }),
             };
           });

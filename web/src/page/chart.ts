@@ -1,7 +1,7 @@
 /** A line chart of uPlot's with a legend, words and a table, so that neither colour nor sight is needed to read it. */
 import type uPlot from 'uplot';
 import { Curve } from './curve';
-import { make, say, table } from './element';
+import { make, say, styled, table } from './element';
 
 export interface Line {
   readonly name: string;
@@ -54,7 +54,8 @@ export class Chart {
     const data = (): uPlot.AlignedData => this.curve.columns(this.lines.length);
     if (this.#plot === null && !this.host.hidden) {
       // Loaded for the first curve: a page that is only looked at does without.
-      const [{ default: Plot }] = await Promise.all([import('uplot'), import('uplot/dist/uPlot.min.css')]);
+      const [{ default: Plot }, { default: sheet }] = await Promise.all([import('uplot'), import('uplot/dist/uPlot.min.css?url')]);
+      await styled(sheet);
       this.#plot = new Plot(this.#options(), data(), this.#picture);
       this.#fit();
     }

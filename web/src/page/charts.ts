@@ -8,7 +8,7 @@ import { bytes, count, figure, percent } from './words';
 
 const LOSS: Line = { name: 'Loss', scale: 'loss', words: figure, tick: String };
 const ACCURACY: Line = { name: 'Accuracy', scale: 'share', words: percent, tick: (share) => `${Math.round(100 * share)} %` };
-const SPEED: Line = { name: 'Examples a second', scale: 'speed', words: or(count), tick: count };
+const SPEED: Line = { name: 'Examples a second', scale: 'speed', words: or(count), tick: (value) => value.toLocaleString('en', { notation: 'compact' }) };
 const MEMORY: Line = { name: 'Memory', scale: 'bytes', words: or(bytes), tick: bytes };
 
 export function charts(channel: Channel): void {
@@ -25,7 +25,8 @@ export function charts(channel: Channel): void {
     load.draw();
   });
   channel.on('rounds', ({ rounds }) => {
-    federation.curve.replace(rounds.map(rowOf));
+    // A round that goes on has no score yet.
+    federation.curve.replace(rounds.filter(({ loss, accuracy }) => (loss ?? accuracy) !== null).map(rowOf));
     federation.draw();
   });
 }

@@ -52,9 +52,13 @@ export function say(element: Element, text: string): void {
   }
 }
 
+const sheets: Record<string, Promise<unknown>> = {};
+
 /** Adds the style sheet that a panel brings, and waits for it; without one the panel is plain, but there. */
 export function styled(href: string): Promise<unknown> {
-  const link = make('link', { rel: 'stylesheet', href });
-  document.head.append(link);
-  return new Promise((resolve) => (link.onload = link.onerror = resolve));
+  return (sheets[href] ??= new Promise((resolve) => {
+    const link = make('link', { rel: 'stylesheet', href });
+    link.onload = link.onerror = resolve;
+    document.head.append(link);
+  }));
 }
