@@ -116,7 +116,7 @@ export class Desk {
         return this.node?.leave();
       case 'close':
         await this.node?.close();
-        return opened.close();
+        return this.site?.close();
       case 'rehearse':
         return this.startRehearsal(opened, command.rehearsal);
       case 'end_rehearsal':

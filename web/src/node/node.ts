@@ -134,7 +134,7 @@ export class Node {
     const onBack = (): void => tell.status({ phase: before.phase, text: before.text });
     const connection = new Connection(address, onLost, onBack);
     const sleepless = onWake(() => connection.wake());
-    let membership: Membership | null = null;
+    let close = (): void => undefined;
     try {
       const device = await unless(signal, this.place.device);
       const identity = await openIdentity(keyring);
@@ -142,7 +142,9 @@ export class Node {
       const capabilities = capabilitiesOf(device.engine.report, parts.models);
       const leaving = { task_id: taskId, round: 1, phase: 'leaving' }; // any round will do
       const onRenewed = (): void => tell.report({ type: 'goodbye', letter: member.letter('report_progress', leaving) });
-      const member: Membership = (membership = new Membership(connection, identity, name, audience, capabilities, onWait, onRenewed));
+      const asWho = [connection, identity, name, audience, capabilities] as const;
+      const member: Membership = new Membership(...asWho, onWait, onRenewed);
+      close = () => member.close();
       const terms = await member.renew(signal);
       tell.status({ nodeId: member.nodeId });
       const unkept = await keepOrder(keyring, address.base, this.order);
@@ -180,7 +182,7 @@ export class Node {
       }
       tell.report({ type: 'goodbye', letter: null });
       sleepless();
-      membership?.close();
+      close();
       connection.close();
     }
   }

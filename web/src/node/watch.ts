@@ -156,9 +156,9 @@ export class Watch {
   private async read(): Promise<News> {
     const asked = { once: true, signal: this.over.signal };
     const tasks = (await this.connection.readJson('potluck://tasks', asked)) as TaskSummary[];
-    const open = tasks.filter(({ state }) => state !== 'finished' && state !== 'cancelled').map(({ task_id: id }) => id);
-    const unknown = open.filter((id) => !this.views.has(id)).slice(0, DETAILS);
-    for (const id of new Set([...unknown, ...this.wanted])) {
+    const open = tasks.filter(({ state }) => state !== 'finished' && state !== 'cancelled');
+    const unknown = open.map(({ task_id: id }) => id).filter((id) => !this.views.has(id));
+    for (const id of new Set([...unknown.slice(0, DETAILS), ...this.wanted])) {
       this.wanted.delete(id);
       if (tasks.some((task) => task.task_id === id)) {
         this.views.set(id, (await this.connection.readJson(`potluck://tasks/${id}`, asked)) as TaskView);
