@@ -20,9 +20,10 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("curl") is None, reason="the tutorials use curl"),
 ]
 _TIMEOUT_S = 100
+TUTORIALS = ("first_federation", "node_as_library", "simulation", "browser_node")
 
 
-@pytest.mark.parametrize("name", ["first_federation", "node_as_library", "simulation"])
+@pytest.mark.parametrize("name", TUTORIALS)
 def test_a_tutorial_runs_from_top_to_bottom(name: str, tmp_path: Path) -> None:
     port = free_port()
     script = as_script(page(f"docs/tutorials/{name}.md")).replace("127.0.0.1:7860", f"127.0.0.1:{port}")
@@ -54,7 +55,7 @@ def test_a_tutorial_runs_from_top_to_bottom(name: str, tmp_path: Path) -> None:
 
 
 def test_the_pages_show_no_block_that_could_run_and_is_not_run() -> None:
-    for name in ("first_federation", "node_as_library", "simulation"):
+    for name in TUTORIALS:
         languages = {block.language for block in blocks(page(f"docs/tutorials/{name}.md"))}
         assert languages <= {"bash", "python", "text"}
 
