@@ -52,7 +52,9 @@ export type Command =
   | { readonly type: 'visible'; readonly visible: boolean }
   | { readonly type: 'rehearse'; readonly rehearsal: Rehearsal }
   | { readonly type: 'end_rehearsal' }
-  | { readonly type: 'clear_storage' };
+  | { readonly type: 'clear_storage' }
+  /** Clears the storage and forgets the key, the invitation and the order too: this browser is a new node then. */
+  | { readonly type: 'forget' };
 
 /** What went wrong, and what a person can do about it. `code` is the server's, or one of the tab's own: `no_server`,
  *  `insecure`, `bad_data`, `quota`, `device_lost`, `no_webgpu`, `too_large`, `diverged`, `internal`. */

@@ -1,7 +1,7 @@
 /** Asks the server for work, patiently. */
 import { Refused } from '../refused';
 import type { Membership } from './membership';
-import { sleep, type Sleep } from './patience';
+import { atLeast, sleep, type Sleep } from './patience';
 import type { Assignment } from './protocol';
 import type { Teller } from './teller';
 
@@ -38,7 +38,7 @@ export class Asking {
 
   /** The next assignment, waited for as long as one call may last. */
   next(signal: AbortSignal): Promise<Assignment> {
-    return this.ask(Math.min(POLL_S, this.maxWaitS), signal);
+    return this.ask(Math.min(POLL_S, atLeast(1, this.maxWaitS)), signal);
   }
 
   private async ask(waitS: number, signal: AbortSignal): Promise<Assignment> {
@@ -50,7 +50,7 @@ export class Asking {
       const text = assignment.reason ?? 'Nothing to do yet.';
       this.tell.status({ phase: 'waiting', text, deadlineAt: null });
       const waited = (performance.now() - asked) / 1000;
-      await this.rest(Math.max(0, (waitS ? (assignment.retry_after_s ?? 0) : 0) - waited), signal);
+      await this.rest(Math.max(0, (waitS ? atLeast(1, assignment.retry_after_s) : 0) - waited), signal);
     }
     return assignment;
   }

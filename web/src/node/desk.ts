@@ -1,20 +1,21 @@
 /** The worker's desk: takes the page's commands and tells what comes of them. No failure stays silent. */
-import type { Engine } from '../engine/types';
+import type { Engine, EngineReport } from '../engine/types';
 import type { Command, Rehearsal, Report, Trouble } from '../messages';
 import { Refused } from '../refused';
 import { Connection, type Address } from './connection';
 import { Device } from './device';
 import type { Folder } from './folder';
-import { openIdentity } from './identity';
+import { KEY, openIdentity } from './identity';
 import type { Keyring } from './keyring';
-import { Node, orderKey, type Order } from './node';
+import { Node } from './node';
+import { orderKey, readOrder, type KeptOrder, type Order } from './order';
 import type { Parts } from './parts';
 import { onWake } from './patience';
 import { cardOf, roundsOf } from './picker';
 import type { TaskView } from './protocol';
 import { nodeLock, type Locks } from './standing';
 import { Store } from './store';
-import { Teller } from './teller';
+import { Teller, troubleOf } from './teller';
 import { Watch, type Channel, type News } from './watch';
 
 /** What the browser gives to pages of a secure origin. */
@@ -36,31 +37,33 @@ export type Rehearse = (
 
 type Opening = Extract<Command, { readonly type: 'open' }>;
 
-/** Everything that `open` opens but the engine, which may take seconds to be measured. */
-interface Opened {
+/** A server as it was opened, with one token. */
+interface Site {
+  readonly opening: Opening;
   readonly address: Address;
   readonly connection: Connection;
   readonly keyring: Keyring;
   readonly store: Store;
   readonly watch: Watch;
+  /** It may take seconds to be measured. */
   readonly device: Promise<Device>;
-}
-
-/** Through what news came. */
-interface Heard {
-  readonly connection: Connection;
-  readonly keyring: Keyring;
-  readonly store: Store;
-  readonly base: string;
+  close(): void;
+  /** Known once the device is there. */
+  engine: EngineReport | null;
+  /** Whether this caller may be a node; null as long as it is not known. */
+  mayTrain: boolean | null;
+  /** Whether the token is an invitation that the server has not taken yet. */
+  offered: boolean;
 }
 
 export class Desk {
   private readonly tell: Teller;
-  private opening: Promise<Opened> | null = null;
+  private opening: Promise<Site> | null = null;
+  /** The one whose news counts. */
+  private site: Site | null = null;
   private node: Node | null = null;
   private rehearsal: AbortController | null = null;
   private shown: string | null = null;
-  private mayTrain: boolean | null = null;
   /** The code of why there is no news; null while there is. */
   private lost: string | null = null;
   private stored = '';
@@ -86,9 +89,9 @@ export class Desk {
   private async obey(command: Command): Promise<void> {
     if (command.type === 'open') {
       this.opening = this.opening === null ? this.open(command) : this.reopen(command, this.opening);
-      const opened = await this.opening;
-      await opened.device;
-      return this.goOn(opened);
+      const site = await this.opening;
+      await this.goOn(site);
+      return void (await site.device);
     }
     if (this.opening === null) {
       throw new Refused('internal', 'The page asked before it opened the worker.', 'reload the page');
@@ -113,19 +116,20 @@ export class Desk {
         return this.node?.leave();
       case 'close':
         await this.node?.close();
-        opened.watch.close();
-        return opened.connection.close();
+        return this.site?.close();
       case 'rehearse':
         return this.startRehearsal(opened, command.rehearsal);
       case 'end_rehearsal':
         return this.rehearsal?.abort(new Refused('stopped', 'The rehearsal was stopped.', 'start it again'));
       case 'clear_storage':
         return this.clear(opened);
+      case 'forget':
+        return this.forget(opened);
     }
   }
 
-  private async open(opening: Opening, held?: Promise<Device>): Promise<Opened> {
-    const { base: given, transport, token: invitation, force } = opening;
+  private async open(opening: Opening, held?: Promise<Device>): Promise<Site> {
+    const { base: given, transport, token: invitation } = opening;
     const { browser, tell, parts } = this;
     if (browser === null) {
       const problem = 'Browsers give neither storage, keys nor WebGPU to a page that came over plain HTTP.';
@@ -134,48 +138,65 @@ export class Desk {
     const base = given.replace(/\/+$/, '');
     const keyring = await browser.openKeyring();
     if (invitation !== undefined) {
-      await keyring.put(tokenKey(base), invitation);
+      await keyring.put(offerKey(base), invitation);
     }
-    const token = (await keyring.get<string>(tokenKey(base))) ?? null;
+    const offer = (await keyring.get<string | null>(offerKey(base))) ?? null;
+    const token = offer ?? (await keyring.get<string>(tokenKey(base))) ?? null;
     const address: Address = { base, transport, token };
     // What is read for people comes over plain calls, whatever the node's own transport.
     const connection = new Connection({ ...address, transport: 'http' });
-    onWake(() => connection.wake());
-    const store = await Store.open(browser.files, (trouble) => tell.report({ type: 'trouble', trouble }));
-    const channel = browser.openChannel(`potluck ${base}`);
+    const sleepless = onWake(() => connection.wake());
+    const store = await Store.open(browser.files, base, (trouble) => tell.report({ type: 'trouble', trouble }));
     const watch = new Watch(
       connection,
       browser.locks,
-      channel,
+      browser.openChannel(`potluck ${base}`),
       base,
-      (news) => void this.hear(news, { connection, keyring, store, base }),
-      (trouble) => this.lose(trouble),
+      (news) => void this.hear(site, news),
+      (trouble) => void this.lose(site, trouble),
     );
-    const device = held ?? Device.open(parts, base, tell, force);
-    device.catch(() => undefined); // told where it is waited for
-    return { address, connection, keyring, store, watch, device };
+    const device = held ?? Device.open(parts, base, tell, keyring, opening.force);
+    const close = (): void => {
+      sleepless();
+      watch.close();
+      connection.close();
+    };
+    const known = { engine: null, mayTrain: null, offered: offer !== null };
+    const site: Site = { opening, address, connection, keyring, store, watch, device, close, ...known };
+    this.site = site;
+    this.lost = null;
+    device.then(
+      ({ engine }) => {
+        site.engine = engine.report;
+        watch.refresh();
+      },
+      () => undefined, // told where it is waited for
+    );
+    return site;
   }
 
   /** An invitation that comes later takes the place of the one before. */
-  private async reopen(command: Opening, opening: Promise<Opened>): Promise<Opened> {
-    const opened = await opening;
+  private async reopen(command: Opening, opening: Promise<Site>): Promise<Site> {
+    const site = await opening;
     if (command.token === undefined) {
-      return opened;
+      return site;
     }
     if (this.node !== null) {
       this.tell.trouble(new Refused('busy', 'This tab is at work with the invitation it has.', 'leave the task first'));
-      return opened;
+      return site;
     }
-    opened.watch.close();
-    opened.connection.close();
-    this.mayTrain = this.lost = null;
-    return this.open(command, opened.device);
+    return this.again(site, command);
+  }
+
+  /** Opens the server anew, with the device that is there. */
+  private again(site: Site, opening: Opening): Promise<Site> {
+    site.close();
+    return (this.opening = this.open(opening, site.device));
   }
 
   /** A tab that was closed, or crashed, left its work behind. */
-  private async goOn(opened: Opened): Promise<void> {
-    const { keyring, address } = opened;
-    const order = await keyring.get<KeptOrder | null>(orderKey(address.base));
+  private async goOn(site: Site): Promise<void> {
+    const order = await site.keyring.get<KeptOrder | null>(orderKey(site.address.base));
     if (!order || this.node !== null) {
       return;
     }
@@ -183,41 +204,40 @@ export class Desk {
       return this.tell.log('This browser was at work on a task: choose it, and give your files again, to go on.');
     }
     this.tell.log('Going on with the task that this browser was working on.');
-    await this.train(opened, { ...order, source: order.source });
+    this.train(site, { ...order, source: order.source });
   }
 
-  private async train(opened: Opened, order: Order): Promise<void> {
+  /** The node is there when this returns: what is said next, to leave say, is said to it. */
+  private train({ address, keyring, store, watch, device }: Site, order: Order): void {
     if (this.node !== null) {
-      if (this.node.order.taskId === order.taskId) {
-        return;
+      if (!this.node.replace(order)) {
+        throw new Refused('busy', 'This tab is at work, with the data that it was given.', 'leave the task first');
       }
-      throw new Refused('busy', 'This tab is the node of another task.', 'leave that task first');
+      return this.show(watch, order.taskId);
     }
-    const { address, keyring, store, watch } = opened;
-    const locks = this.browserAt().locks;
-    const device = await opened.device;
+    const { locks } = this.browserAt();
     void navigator.storage?.persist?.().catch(() => false); // else the browser may clear what is kept when it likes
     const node = new Node({ address, parts: this.parts, device, keyring, store, locks, tell: this.tell }, order);
     this.node = node;
     this.show(watch, order.taskId);
     void node.run().finally(() => {
       this.node = null;
-      watch.refresh();
+      this.site?.watch.refresh();
       void this.tellStorage(store, true);
     });
   }
 
-  private async examine(opened: Opened, taskId: string, source: Order['source']): Promise<void> {
+  private async examine(opened: Site, taskId: string, source: Order['source']): Promise<void> {
     const { connection, address, watch } = opened;
     this.show(watch, taskId);
     const task = (await connection.readJson(`potluck://tasks/${taskId}`)) as TaskView;
-    const { y } = await this.parts.readSource(source, task.input_shape, task.num_classes, address.base);
+    const { y } = await readOrder(this.parts, source, task, address.base);
     const perClass = new Array<number>(task.num_classes).fill(0);
     y.forEach((label) => (perClass[label] = (perClass[label] ?? 0) + 1));
     this.tell.report({ type: 'examined', examples: y.length, perClass });
   }
 
-  private async startRehearsal({ device, address }: Opened, rehearsal: Rehearsal): Promise<void> {
+  private async startRehearsal({ device, address }: Site, rehearsal: Rehearsal): Promise<void> {
     if (this.rehearsal !== null) {
       throw new Refused('busy', 'A rehearsal is running.', 'stop it first');
     }
@@ -235,10 +255,10 @@ export class Desk {
     }
   }
 
-  private async clear({ store, address }: Opened): Promise<void> {
+  private async clear({ store, address }: Site, more: () => Promise<unknown> = async () => undefined): Promise<void> {
     const { locks } = this.browserAt();
     const cleared = await locks.request(nodeLock(address.base), { ifAvailable: true }, async (lock) => {
-      await (lock === null ? undefined : store.clear());
+      await (lock && Promise.all([store.clear(), more()]));
       return lock !== null;
     });
     if (!cleared) {
@@ -248,22 +268,45 @@ export class Desk {
     await this.tellStorage(store, true);
   }
 
+  /** To the server, this browser is a stranger after this. */
+  private async forget(site: Site): Promise<void> {
+    const { keyring, opening, address } = site;
+    const names = [KEY, tokenKey(address.base), offerKey(address.base), orderKey(address.base)];
+    await this.clear(site, () => Promise.all(names.map((name) => keyring.remove(name))));
+    const { token: _, ...uninvited } = opening;
+    await this.again(site, uninvited);
+    this.tell.log('Key, invitation and order are forgotten: to the server this browser is a new node.');
+  }
+
   private show(watch: Watch, taskId: string): void {
     this.shown = taskId;
     watch.look(taskId);
   }
 
-  private async hear(news: News, { connection, keyring, store, base }: Heard): Promise<void> {
+  private async hear(site: Site, news: News): Promise<void> {
+    const { keyring, store, address } = site;
+    try {
+      site.mayTrain ??= await mayTrain(site);
+    } catch (error) {
+      return this.lose(site, troubleOf(error));
+    }
+    if (site !== this.site || site.mayTrain === null) {
+      return; // the next news tell
+    }
+    if (site.offered) {
+      site.offered = false;
+      await keyring.put(tokenKey(address.base), address.token);
+      await keyring.put(offerKey(address.base), null);
+    }
     if (this.lost !== null) {
       this.lost = null;
       this.tell.log('The server is reached again.');
     }
-    this.mayTrain ??= await mayTrain(connection, keyring, base);
-    if (this.mayTrain === null) {
-      return; // the next news tell
-    }
-    const obstacle = this.mayTrain ? null : 'This server takes invited nodes only: open the link of an invitation.';
-    const tasks = news.tasks.map((task) => cardOf(task, news.views[task.task_id] ?? null, this.parts, obstacle));
+    const obstacle = site.mayTrain ? null : 'This server takes invited nodes only: open the link of an invitation.';
+    const tasks = news.tasks.map((task) => {
+      const view = news.views[task.task_id] ?? null;
+      return cardOf(task, view, this.parts, obstacle, site.engine, news.classNames[task.data]);
+    });
     this.tell.report({ type: 'tasks', tasks });
     const view = this.shown === null ? undefined : news.views[this.shown];
     if (view !== undefined) {
@@ -272,10 +315,24 @@ export class Desk {
     await this.tellStorage(store, false);
   }
 
-  private lose(trouble: Trouble): void {
+  /** There is no news. An invitation that the server does not take is forgotten, and makes room for the one before. */
+  private async lose(site: Site, trouble: Trouble): Promise<void> {
+    if (site !== this.site) {
+      return;
+    }
     if (this.lost !== trouble.code) {
       this.lost = trouble.code;
       this.tell.report({ type: 'trouble', trouble });
+    }
+    if (trouble.code === 'unauthorized' && site.offered && this.node === null) {
+      site.offered = false;
+      const { keyring, opening, address } = site;
+      await keyring.put(offerKey(address.base), null);
+      if (await keyring.get(tokenKey(address.base))) {
+        const { token: _, ...before } = opening;
+        await this.again(site, before);
+        this.tell.log('The server does not take this invitation: the one from before is used.');
+      }
     }
   }
 
@@ -296,21 +353,24 @@ export class Desk {
   }
 }
 
-/** An order as it is kept for the next tab: without the files of a person. */
-type KeptOrder = Omit<Order, 'source'> & { readonly source: Order['source'] | null };
-
 /** Under which name the keyring keeps the invitation to a server. */
 const tokenKey = (base: string): string => `token ${base}`;
+/** And one that the server has not taken yet. */
+const offerKey = (base: string): string => `offer ${base}`;
 
 /** Whether this caller may be a node: nobody else is given a challenge. It costs a thirtieth of a list of tools. Null if
- *  that cannot be told now. */
-async function mayTrain(connection: Connection, keyring: Keyring, base: string): Promise<boolean | null> {
+ *  that cannot be told now; throws where the server takes no word of this caller. */
+async function mayTrain({ connection, keyring, address }: Site): Promise<boolean | null> {
   try {
     const { publicKey } = await openIdentity(keyring);
-    const hello = { public_key: publicKey, capabilities: {}, audience: new URL(base).host };
+    const hello = { public_key: publicKey, capabilities: {}, audience: new URL(address.base).host };
     await connection.call('handshake', hello, { once: true });
     return true;
   } catch (error) {
-    return error instanceof Refused && error.code === 'forbidden' ? false : null;
+    const code = error instanceof Refused ? error.code : null;
+    if (code === 'unauthorized') {
+      throw error;
+    }
+    return code === 'forbidden' ? false : null;
   }
 }

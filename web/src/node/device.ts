@@ -1,6 +1,7 @@
 /** The engine at hand. Browsers take devices away: after a driver's reset, say. Then another is opened. */
-import type { Engine } from '../engine/types';
+import type { Calibration, Engine } from '../engine/types';
 import { Refused } from '../refused';
+import type { Keyring } from './keyring';
 import type { Parts } from './parts';
 import type { Teller } from './teller';
 
@@ -11,7 +12,7 @@ export class Device {
     private readonly parts: Pick<Parts, 'openEngine'>,
     private readonly server: string,
     private readonly tell: Teller,
-    private readonly force: 'webgpu' | 'cpu' | undefined,
+    private readonly again: () => Promise<Engine>,
     private held: Engine,
   ) {
     this.hold(held);
@@ -21,9 +22,11 @@ export class Device {
     parts: Pick<Parts, 'openEngine'>,
     server: string,
     tell: Teller,
+    keyring: Keyring,
     force?: 'webgpu' | 'cpu',
   ): Promise<Device> {
-    return new Device(parts, server, tell, force, await parts.openEngine(force));
+    const open = (): Promise<Engine> => openMeasured(parts, keyring, force);
+    return new Device(parts, server, tell, open, await open());
   }
 
   get engine(): Engine {
@@ -39,7 +42,7 @@ export class Device {
   async reopen(): Promise<void> {
     this.tell.trouble(this.lost.reason);
     this.held.destroy();
-    this.hold(await this.parts.openEngine(this.force).catch(() => this.parts.openEngine('cpu')));
+    this.hold(await this.again().catch(() => this.parts.openEngine('cpu')));
   }
 
   private hold(engine: Engine): void {
@@ -53,3 +56,23 @@ export class Device {
     });
   }
 }
+
+/** Opens an engine with the kernels that were found the fastest on this adapter before, and keeps what it found. */
+async function openMeasured(
+  parts: Pick<Parts, 'openEngine'>,
+  keyring: Keyring,
+  force?: 'webgpu' | 'cpu',
+): Promise<Engine> {
+  const gpu = force === 'cpu' ? undefined : (globalThis.navigator?.gpu as GPU | undefined);
+  const adapter = await gpu?.requestAdapter({ powerPreference: 'high-performance' }).catch(() => null);
+  const before = adapter ? await keyring.get<Calibration>(kernelsKey(adapter.info)) : undefined;
+  const engine = await parts.openEngine(force, before);
+  const found = engine.calibration?.();
+  if (found !== undefined && engine.report.kind === 'webgpu') {
+    await keyring.put(kernelsKey(engine.report.adapter), found).catch(() => undefined); // measured anew next time
+  }
+  return engine;
+}
+
+const kernelsKey = ({ vendor, architecture }: { readonly vendor?: string; readonly architecture?: string }): string =>
+  `kernels ${vendor} ${architecture}`;

@@ -15,13 +15,16 @@ export interface Identity {
   sign(message: string): Promise<string>;
 }
 
+/** Under which name the keyring keeps the key of this browser profile. */
+export const KEY = 'key';
+
 const ED25519 = { name: 'Ed25519' };
 const P256 = { name: 'ECDSA', namedCurve: 'P-256' };
 const MEMBERS = { ed25519: ['crv', 'kty', 'x'], p256: ['crv', 'kty', 'x', 'y'] } as const;
 
 /** The identity kept in `keyring`, made there if there is none: Ed25519, or P-256 where the browser lacks that. */
 export async function openIdentity(keyring: Keyring): Promise<Identity> {
-  return identityOf(await keyring.keep('key', newPair));
+  return identityOf(await keyring.keep(KEY, newPair));
 }
 
 /** The identity of a key pair, whose private half only has to sign. */

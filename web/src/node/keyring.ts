@@ -3,24 +3,39 @@
 export interface Keyring {
   get<T>(name: string): Promise<T | undefined>;
   put(name: string, value: unknown): Promise<void>;
+  remove(name: string): Promise<void>;
   /** What is kept under `name`; if nothing is, what `make` makes, and it is kept. One for all tabs. */
   keep<T>(name: string, make: () => Promise<T>): Promise<T>;
 }
 
 const STORE = 'kept';
 
-/** The keyring in IndexedDB, which keeps keys without showing them. */
+/** The keyring in IndexedDB, which keeps keys without showing them. A browser that closes it, because the storage was
+ *  cleared say, has it opened anew. */
 export async function openKeyring(factory: IDBFactory = indexedDB): Promise<Keyring> {
-  const opening = factory.open('potluck', 1);
-  opening.onupgradeneeded = () => opening.result.createObjectStore(STORE);
-  const database = await settled(opening);
-  const store = (mode: IDBTransactionMode): IDBObjectStore => database.transaction(STORE, mode).objectStore(STORE);
-  const get = <T>(name: string): Promise<T | undefined> => settled<T | undefined>(store('readonly').get(name));
-  const put = (name: string, value: unknown): Promise<void> =>
-    written(store('readwrite'), (kept) => kept.put(value, name));
+  let database: IDBDatabase | null = null;
+  const open = async (): Promise<IDBDatabase> => {
+    const opening = factory.open('potluck', 1);
+    opening.onupgradeneeded = () => opening.result.createObjectStore(STORE);
+    const opened = await settled(opening);
+    opened.onclose = () => (database = null);
+    opened.onversionchange = () => {
+      opened.close();
+      database = null;
+    };
+    return (database = opened);
+  };
+  const store = async (mode: IDBTransactionMode): Promise<IDBObjectStore> =>
+    (database ?? (await open())).transaction(STORE, mode).objectStore(STORE);
+  const get = async <T>(name: string): Promise<T | undefined> =>
+    settled<T | undefined>((await store('readonly')).get(name));
+  const write = async (change: (kept: IDBObjectStore) => IDBRequest): Promise<void> =>
+    written(await store('readwrite'), change);
+  await open();
   return {
     get,
-    put,
+    put: (name, value) => write((kept) => kept.put(value, name)),
+    remove: (name) => write((kept) => kept.delete(name)),
     async keep(name, make) {
       const found = await get<Awaited<ReturnType<typeof make>>>(name);
       if (found !== undefined) {
@@ -28,7 +43,7 @@ export async function openKeyring(factory: IDBFactory = indexedDB): Promise<Keyr
       }
       const made = await make();
       // Another tab may have been faster: `add` does not replace what it kept.
-      await written(store('readwrite'), (kept) => kept.add(made, name)).catch((error: unknown) => {
+      await write((kept) => kept.add(made, name)).catch((error: unknown) => {
         if ((error as Error | null)?.name !== 'ConstraintError') {
           throw error;
         }

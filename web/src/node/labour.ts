@@ -10,7 +10,7 @@ import { Heartbeat } from './heartbeat';
 import type { Lanes } from './lanes';
 import type { Membership } from './membership';
 import type { Parts, Progress, Trained } from './parts';
-import { unless } from './patience';
+import { atLeast, unless } from './patience';
 import { canonical, planOf } from './plan';
 import type { Assignment, Fields, Work } from './protocol';
 import { seedOf, shareOf, type Share } from './share';
@@ -299,7 +299,7 @@ export class Labour {
         throw error;
       }
     };
-    return new Heartbeat(beat, Math.min(heartbeatS, (work.lease_s ?? 60) / 3));
+    return new Heartbeat(beat, Math.min(atLeast(1, heartbeatS), atLeast(3, work.lease_s ?? 60) / 3));
   }
 
   /** The most that training has held. */

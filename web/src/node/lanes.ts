@@ -4,7 +4,7 @@ import { LATER, Lost, verdictOf } from './answers';
 import { sha256, toBase64 } from './bytes';
 import type { Connection } from './connection';
 import type { Membership } from './membership';
-import { delays, Patience, sleep, type Sleep } from './patience';
+import { atLeast, delays, Patience, sleep, type Sleep } from './patience';
 import type { Fields, ModelFile } from './protocol';
 import type { Store } from './store';
 
@@ -13,6 +13,8 @@ const ATTEMPTS = 3;
 /** Seconds that a transfer may take in all, and for each MiB of it. */
 const TRANSFER_S = 60;
 const TRANSFER_S_PER_MIB = 20;
+/** The smallest part that an upload is cut into, whatever the server says. */
+const CHUNK_BYTES = 1024;
 /** A download that broke off, or an upload that the server lost, is worth another try. */
 const AGAIN: ReadonlySet<string> = new Set(['upload_gone', 'upload_incomplete', 'offset_gap', 'hash_mismatch']);
 
@@ -170,12 +172,16 @@ export class Lanes {
   }
 
   private async inBand(begun: Fields, payload: Uint8Array, signal: AbortSignal): Promise<void> {
-    const size = Math.min(this.terms.chunk_max_bytes, Number(begun.chunk_max_bytes));
+    const size = Math.min(...[this.terms, begun].map((said) => atLeast(CHUNK_BYTES, said.chunk_max_bytes)));
     for (let offset = Number(begun.next_offset); offset < payload.length; ) {
       const chunk = payload.subarray(offset, offset + size);
       const args = { upload_id: begun.upload_id, offset, data_b64: toBase64(chunk) };
-      offset = Number((await this.member.call('upload_chunk', args, { signal })).next_offset);
+      const next = Number((await this.member.call('upload_chunk', args, { signal })).next_offset);
       this.bytesUp += chunk.length;
+      if (!(next > offset)) {
+        throw new Refused('offset_gap', `The server took nothing of a part at ${offset}.`, "see the server's log");
+      }
+      offset = next;
     }
   }
 

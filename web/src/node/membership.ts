@@ -4,7 +4,7 @@ import { Refused } from '../refused';
 import { LATER } from './answers';
 import type { Asked, Connection } from './connection';
 import { handshakeMessage, type Identity } from './identity';
-import { Patience } from './patience';
+import { Patience, unless } from './patience';
 import type { Fields, Terms } from './protocol';
 
 /** How often a call may meet a failure inside the server before the node gives up; every call is safe to repeat. */
@@ -13,6 +13,7 @@ const FAILURES = 6;
 export class Membership {
   private token = '';
   private renewal: Promise<Terms> | null = null;
+  private readonly over = new AbortController();
 
   /** `audience`: the server's host as it was dialled; the node's proof is worth nothing to any other server. */
   constructor(
@@ -30,10 +31,15 @@ export class Membership {
   }
 
   /** Shakes hands: proves the key, gets a node token; the server's terms. Asked twice at once, it is done once:
-   *  a second handshake would undo the first. */
-  renew(signal?: AbortSignal): Promise<Terms> {
-    this.renewal ??= this.shakeHands(signal).finally(() => (this.renewal = null));
-    return this.renewal;
+   *  a second handshake would undo the first. `signal` ends the wait of this caller alone. */
+  renew(signal: AbortSignal = this.over.signal): Promise<Terms> {
+    this.renewal ??= this.shakeHands(this.over.signal).finally(() => (this.renewal = null));
+    return unless(signal, this.renewal);
+  }
+
+  /** Nobody waits any more. */
+  close(): void {
+    this.over.abort();
   }
 
   /** Calls a node tool; a node token that the server no longer knows is renewed. Throws `Lost` only with `once`. */
@@ -57,7 +63,7 @@ export class Membership {
     return this.connection.letter(tool, this.signedIn(args));
   }
 
-  private async shakeHands(signal?: AbortSignal): Promise<Terms> {
+  private async shakeHands(signal: AbortSignal): Promise<Terms> {
     const { publicKey } = this.identity;
     const hello = {
       public_key: publicKey,

@@ -1,5 +1,4 @@
 /** A node's life: shake hands, ask for work, train, send what changed, ask again. The data stays where it is. */
-import type { Source } from '../messages';
 import { Refused } from '../refused';
 import { MISSED } from './answers';
 import { Asking } from './asking';
@@ -12,6 +11,7 @@ import type { Keyring } from './keyring';
 import { Labour } from './labour';
 import { Lanes } from './lanes';
 import { Membership } from './membership';
+import { keepOrder, orderKey, readOrder, type KeptOrder, type Order } from './order';
 import { obstaclesOf } from './picker';
 import type { Parts } from './parts';
 import { onWake, sleep, unless } from './patience';
@@ -24,18 +24,11 @@ import { IDLE, troubleOf, type Teller } from './teller';
 /** How long a node that leaves tries to say so, in seconds. */
 const GOODBYE_S = 1.5;
 
-/** What a person asked for; the tab that comes after a closed one goes on with it, if it has the data. */
-export interface Order {
-  readonly taskId: string;
-  readonly name: string;
-  readonly source: Source;
-}
-
 /** What a node lives on. */
 export interface Place {
   readonly address: Address;
   readonly parts: Parts;
-  readonly device: Device;
+  readonly device: Promise<Device>;
   readonly keyring: Keyring;
   readonly store: Store;
   readonly locks: Locks;
@@ -46,7 +39,9 @@ export interface Place {
 export class Node {
   private readonly leaving = new AbortController();
   private pausing = new AbortController();
-  private resumed: (() => void) | null = null;
+  private resumed: () => void = () => undefined;
+  /** Whether it is this tab's turn: the order stands. */
+  private begun = false;
   private paused = false;
   private closing = false;
   private over: Promise<void> = Promise.resolve();
@@ -54,7 +49,7 @@ export class Node {
 
   constructor(
     private readonly place: Place,
-    readonly order: Order,
+    private order: Order,
   ) {}
 
   /** Works until the task is over or a person says to leave. What goes wrong is told, not thrown. */
@@ -62,19 +57,31 @@ export class Node {
     return (this.over = this.live());
   }
 
+  /** Whether another order took the place of this one, with which the node was still waiting. */
+  replace(order: Order): boolean {
+    if (!this.begun) {
+      this.order = order;
+      this.place.tell.status({ taskId: order.taskId });
+    }
+    return !this.begun;
+  }
+
   private async live(): Promise<void> {
     const { address, locks, tell, keyring } = this.place;
     const { signal } = this.leaving;
     tell.status({ ...IDLE, phase: 'joining', text: 'Joining the task.', taskId: this.order.taskId });
-    let waited = false;
+    const keptTask = async (): Promise<string | undefined> =>
+      (await keyring.get<KeptOrder | null>(orderKey(address.base)))?.taskId;
+    let working: Promise<string | undefined> | null = null;
     const onTaken = (): void => {
-      waited = true;
+      working = keptTask();
       const text = 'Another tab of this browser is the node; this one takes over when it closes.';
       tell.status({ phase: 'elsewhere', text });
     };
     try {
       await alone(locks, nodeLock(address.base), signal, onTaken, async () => {
-        if (waited && !(await keyring.get(orderKey(address.base)))) {
+        const { taskId } = this.order;
+        if ((await working) === taskId && (await keptTask()) !== taskId) {
           throw new Refused('left', 'The task was left, or is over, in the other tab.', 'join again if you like');
         }
         await this.participate();
@@ -98,12 +105,11 @@ export class Node {
 
   resume(): void {
     this.paused = false;
-    this.resumed?.();
+    this.resumed();
   }
 
   leave(): void {
     this.leaving.abort(new Refused('left', 'This node has left.', 'join again'));
-    this.resumed?.();
   }
 
   /** The tab is being closed: a goodbye, so that the round need not wait for this node; its work stays kept. */
@@ -114,9 +120,10 @@ export class Node {
   }
 
   private async participate(): Promise<void> {
-    const { address, parts, device, keyring, store, tell } = this.place;
+    const { address, parts, keyring, store, tell } = this.place;
     const { signal } = this.leaving;
     signal.throwIfAborted();
+    this.begun = true;
     const { taskId, name, source } = this.order;
     const onWait = (why: string, pauseS: number): void => tell.log(`${why} Again in ${pauseS.toFixed(1)} s.`);
     let before = tell.standing;
@@ -127,24 +134,31 @@ export class Node {
     const onBack = (): void => tell.status({ phase: before.phase, text: before.text });
     const connection = new Connection(address, onLost, onBack);
     const sleepless = onWake(() => connection.wake());
+    let close = (): void => undefined;
     try {
+      const device = await unless(signal, this.place.device);
       const identity = await openIdentity(keyring);
       const audience = new URL(address.base).host;
       const capabilities = capabilitiesOf(device.engine.report, parts.models);
       const leaving = { task_id: taskId, round: 1, phase: 'leaving' }; // any round will do
       const onRenewed = (): void => tell.report({ type: 'goodbye', letter: member.letter('report_progress', leaving) });
-      const member: Membership = new Membership(connection, identity, name, audience, capabilities, onWait, onRenewed);
+      const asWho = [connection, identity, name, audience, capabilities] as const;
+      const member: Membership = new Membership(...asWho, onWait, onRenewed);
+      close = () => member.close();
       const terms = await member.renew(signal);
       tell.status({ nodeId: member.nodeId });
-      // A person's files are not copied; the next tab has to be given them again.
-      await keyring.put(orderKey(address.base), { ...this.order, source: source.kind === 'files' ? null : source });
+      const unkept = await keepOrder(keyring, address.base, this.order);
+      if (unkept !== null) {
+        tell.log(unkept);
+      }
       const task = (await connection.readJson(`potluck://tasks/${taskId}`, { signal })) as TaskView;
       const [obstacle] = obstaclesOf(task, task.spec, parts.models);
       if (obstacle !== undefined && task.state !== 'finished') {
         throw new Refused('incompatible_node', obstacle, 'choose another task');
       }
-      const examples = await parts.readSource(source, task.input_shape, task.num_classes, address.base);
+      const examples = await unless(signal, readOrder(parts, source, task, address.base));
       await store.sweep();
+      signal.throwIfAborted();
       const lanes = new Lanes(address.base, connection, member, store, terms.lanes, onWait);
       const delivery = new Delivery(member, lanes, store, taskId, terms.lanes.inline_max_bytes);
       const shared = takesShare(task.spec, source);
@@ -153,7 +167,7 @@ export class Node {
       const labour = new Labour(shop);
       const asking = new Asking(member, taskId, !shared, terms.limits.max_wait_s, tell);
       this.farewell = () => member.call('report_progress', leaving, { once: true });
-      const last = await this.sessions(asking, labour);
+      const last = await this.sessions(device, asking, labour);
       await store.forget(taskId);
       const reason = ('reason' in last && last.reason) || `The task is ${last.task_state}.`;
       tell.status({ phase: 'finished', text: `${reason} Updates given: ${delivery.rounds}.`, deadlineAt: null });
@@ -168,13 +182,14 @@ export class Node {
       }
       tell.report({ type: 'goodbye', letter: null });
       sleepless();
+      close();
       connection.close();
     }
   }
 
   /** Works, through pauses and lost devices, until there is no more to do; the last assignment. */
-  private async sessions(asking: Asking, labour: Labour): Promise<Work | NoWork> {
-    const { device, tell } = this.place;
+  private async sessions(device: Device, asking: Asking, labour: Labour): Promise<Work | NoWork> {
+    const { tell } = this.place;
     for (;;) {
       await this.whilePaused();
       const { signal: pause } = this.pausing;
@@ -197,10 +212,11 @@ export class Node {
   private async whilePaused(): Promise<void> {
     this.pausing = new AbortController();
     if (this.paused) {
-      const text = 'Paused. The server waits for this node as long as its lease lasts.';
-      this.place.tell.status({ phase: 'paused', text });
-      await new Promise<void>((resolve) => (this.resumed = resolve));
-      this.leaving.signal.throwIfAborted();
+      const { tell } = this.place;
+      const inRound = tell.standing.deadlineAt !== null;
+      const text = inRound ? 'Paused. The server waits for this node as long as its lease lasts.' : 'Paused.';
+      tell.status({ phase: 'paused', text });
+      await unless(this.leaving.signal, new Promise<void>((resolve) => (this.resumed = resolve)));
     }
   }
 
@@ -231,6 +247,3 @@ export class Node {
     return assignment;
   }
 }
-
-/** Under which name the keyring keeps the order of a server's node. */
-export const orderKey = (base: string): string => `order ${base}`;

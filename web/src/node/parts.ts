@@ -1,9 +1,9 @@
 /** What the node is built on, handed to it: engine, files, training, data. Tests hand it others. */
-import type { Chain, Descent, Engine, Examples, Weights } from '../engine/types';
+import type { Calibration, Chain, Descent, Engine, Examples, Weights } from '../engine/types';
 import type { Source, StepReport } from '../messages';
 
 export interface Parts {
-  openEngine(force?: 'webgpu' | 'cpu'): Promise<Engine>;
+  openEngine(force?: 'webgpu' | 'cpu', before?: Calibration): Promise<Engine>;
   /** The ids of the models that the engine can train. */
   readonly models: readonly string[];
   chainOf(

@@ -4,6 +4,10 @@ import type { Refused } from '../refused';
 /** How long a server's word on when to come again is heeded, in seconds; then it is asked whether that still holds. */
 const LONGEST_S = 60;
 
+/** What the server `said`, if that is a number no smaller than `least`: a pause of nothing would be a tight loop. */
+export const atLeast = (least: number, said: unknown): number =>
+  typeof said === 'number' && said >= least ? said : least;
+
 /** Seconds to wait before each new attempt: doubling up to `capS`, of which a random half is taken off, so that nodes
  *  which lost the same server do not return in step. */
 export function* delays(firstS = 0.25, capS = 30, chance: () => number = Math.random): Generator<number, never> {

@@ -1,4 +1,5 @@
 /** What a person needs in order to choose a task: what it asks for, and why this tab cannot take part, if it cannot. */
+import type { EngineReport } from '../engine/types';
 import type { RoundReport, TaskCard } from '../messages';
 import { CODECS, METHODS } from './capabilities';
 import type { Parts } from './parts';
@@ -29,8 +30,19 @@ export function obstaclesOf(
   return found.filter(([holds]) => holds).map(([, why]) => why);
 }
 
-/** `obstacle`: why this caller may not train at all, whatever the task; `view`: null as long as it is not known. */
-export function cardOf(task: TaskSummary, view: TaskView | null, known: Known, obstacle: string | null): TaskCard {
+/** More classes than this have no names: nobody chooses among them. */
+const NAMED = 1000;
+
+/** `obstacle`: why this caller may not train at all, whatever the task; `view`, `engine`: null as long as they are not
+ *  known; `names`: of the classes, where the server has any. */
+export function cardOf(
+  task: TaskSummary,
+  view: TaskView | null,
+  known: Known,
+  obstacle: string | null,
+  engine: EngineReport | null = null,
+  names: readonly string[] = [],
+): TaskCard {
   const spec = view?.spec ?? null;
   const obstacles = obstaclesOf(task, spec, known.models);
   let parameters: number | null = null;
@@ -38,6 +50,16 @@ export function cardOf(task: TaskSummary, view: TaskView | null, known: Known, o
     parameters = view !== null && known.models.includes(task.model) ? parametersOf(view, known) : null;
   } catch (error) {
     obstacles.push(troubleOf(error).problem); // a model that this page cannot build
+  }
+  if (view === null && obstacles.length === 0) {
+    obstacles.push('What it asks for has not been read yet.');
+  }
+  const { maxBufferSize = Infinity, maxStorageBufferBindingSize: binding = Infinity } = engine?.limits ?? {};
+  const most = Math.min(maxBufferSize, binding);
+  // The engine keeps all weights in one buffer; gradients and each of the optimiser's states in others of that size.
+  if (parameters !== null && 4 * parameters > most) {
+    const room = `this graphics device holds ${inWords(most)} in one piece`;
+    obstacles.push(`The model's weights take ${inWords(4 * parameters)}, and ${room}; a Python node can train it.`);
   }
   return {
     taskId: task.task_id,
@@ -52,9 +74,13 @@ export function cardOf(task: TaskSummary, view: TaskView | null, known: Known, o
     obstacles: obstacle === null ? obstacles : [obstacle, ...obstacles],
     requirements: view === null ? [] : requirementsOf(view, parameters),
     ...(view && { inputShape: view.input_shape }),
+    ...(view && view.num_classes <= NAMED && { classNames: namesOf(view.num_classes, names) }),
     ...(parameters !== null && { parameters }),
   };
 }
+
+const namesOf = (classes: number, names: readonly string[]): readonly string[] =>
+  names.length === classes ? names : Array.from({ length: classes }, (_, label) => String(label));
 
 export function roundsOf(view: TaskView): RoundReport[] {
   return view.rounds.map(({ round, accuracy, loss, node_accuracy, node_loss, seconds, submitted }) => ({

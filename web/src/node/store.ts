@@ -1,4 +1,5 @@
-/** What a node keeps in the browser's private file system, so that a closed tab costs nothing:
+/** What a node keeps in the browser's private file system, so that a closed tab costs nothing; of a server at a path,
+ *  `/a` say, in `potluck%2Fa` instead of `potluck`:
  *
  *      potluck/model/<sha256>        the global model that was downloaded last
  *      potluck/<task>/training       a checkpoint of the round's training
@@ -27,18 +28,18 @@ export class Store {
   ) {}
 
   /** Where a browser has no private file system, or refuses it, nothing is kept. */
-  static async open(origin: (() => Promise<Folder>) | null, onTrouble: (trouble: Trouble) => void): Promise<Store> {
+  static async open(
+    origin: (() => Promise<Folder>) | null,
+    base: string,
+    onTrouble: (trouble: Trouble) => void,
+  ): Promise<Store> {
+    const name = encodeURIComponent(`potluck${new URL(base).pathname.replace(/\/+$/, '')}`);
     try {
-      const root = origin === null ? null : await (await origin()).getDirectoryHandle('potluck', { create: true });
+      const root = origin === null ? null : await (await origin()).getDirectoryHandle(name, { create: true });
       return new Store(root, onTrouble);
     } catch {
       return new Store(null, onTrouble);
     }
-  }
-
-  /** Whether anything can be kept. */
-  get there(): boolean {
-    return this.root !== null;
   }
 
   /** The model with this hash; a file that is not what its name says is removed. */

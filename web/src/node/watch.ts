@@ -14,13 +14,15 @@ const HIDDEN_MS = 30_000;
 /** Asked for more often than this, the news is still new, in milliseconds. */
 const NEW_MS = 2000;
 const AWAY = 'no_server';
-/** Of so many tasks at most the details are read. */
+/** Of so many tasks at most the details are read at a time. */
 const DETAILS = 20;
 
 export interface News {
   readonly tasks: readonly TaskSummary[];
   /** By task: spec and rounds, as far as they have been read. */
   readonly views: Readonly<Record<string, TaskView>>;
+  /** By data set of the catalogue, in the order of the labels. */
+  readonly classNames: Readonly<Record<string, readonly string[]>>;
 }
 
 /** What tabs say to each other. */
@@ -46,6 +48,7 @@ export class Watch {
   private polling: Promise<void> | null = null;
   private readonly wanted = new Set<string>();
   private readonly views = new Map<string, TaskView>();
+  private readonly classNames = new Map<string, readonly string[]>();
   private timer: ReturnType<typeof setTimeout> | undefined;
   private readonly over = new AbortController();
 
@@ -105,6 +108,9 @@ export class Watch {
 
   private ask(now: boolean): void {
     const word: Word = { ask: this.focus, now };
+    if (this.over.signal.aborted) {
+      return; // the channel is closed
+    }
     if (this.turn) {
       this.hear(word);
     } else {
@@ -150,17 +156,36 @@ export class Watch {
   private async read(): Promise<News> {
     const asked = { once: true, signal: this.over.signal };
     const tasks = (await this.connection.readJson('potluck://tasks', asked)) as TaskSummary[];
-    const open = tasks.filter(({ state }) => state !== 'finished' && state !== 'cancelled').slice(0, DETAILS);
-    const unknown = open.filter(({ task_id: id }) => !this.views.has(id)).map(({ task_id: id }) => id);
-    for (const id of new Set([...unknown, ...this.wanted])) {
+    const open = tasks.filter(({ state }) => state !== 'finished' && state !== 'cancelled');
+    const unknown = open.map(({ task_id: id }) => id).filter((id) => !this.views.has(id));
+    for (const id of new Set([...unknown.slice(0, DETAILS), ...this.wanted])) {
       this.wanted.delete(id);
       if (tasks.some((task) => task.task_id === id)) {
         this.views.set(id, (await this.connection.readJson(`potluck://tasks/${id}`, asked)) as TaskView);
       }
     }
-    return { tasks, views: Object.fromEntries(this.views) };
+    for (const id of new Set(tasks.map(({ data }) => data))) {
+      if (id !== 'own' && !this.classNames.has(id)) {
+        const card = await this.connection.readJson(`potluck://datasets/${id}`, asked).catch(unlessRefused);
+        this.classNames.set(id, (card as Card | null)?.class_names ?? []);
+      }
+    }
+    return { tasks, views: Object.fromEntries(this.views), classNames: Object.fromEntries(this.classNames) };
   }
 }
+
+/** What the catalogue says of a data set, as far as it is shown. */
+interface Card {
+  readonly class_names?: readonly string[];
+}
+
+/** Nothing, where the server says no. */
+const unlessRefused = (error: unknown): null => {
+  if (error instanceof Refused && !LATER.has(error.code)) {
+    return null;
+  }
+  throw error;
+};
 
 /** Why there is no news: the server's word against this tab, or none from it that counts. */
 function lostBy(error: unknown): Trouble {

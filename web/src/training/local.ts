@@ -165,7 +165,9 @@ export class LocalTraining {
     const batches: Uint32Array[] = [];
     let from = this.at.seen;
     const most = Math.min(this.burst, this.totalSteps - this.at.step);
-    while (batches.length < most && from < this.n && performance.now() - started < BURST_MS) {
+    // At least one step, however long the shuffle took.
+    const timely = (): boolean => batches.length === 0 || performance.now() - started < BURST_MS;
+    while (batches.length < most && from < this.n && timely()) {
       const batch = this.order.slice(from, from + this.plan.batchSize);
       this.trainer.step(batch);
       batches.push(batch);

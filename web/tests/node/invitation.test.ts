@@ -46,6 +46,42 @@ describeWithServer('a server that takes invited nodes only', () => {
     expect(tasks[0]?.obstacles).toEqual([]);
   });
 
+  it('lets a tab that only looked train, once it is given an invitation', async () => {
+    const tab = profile.tab(server.base);
+    await tab.heard.until('tasks', ({ tasks }) => tasks.some(({ obstacles }) => String(obstacles).includes('invited')));
+    await tab.take({ type: 'open', base: server.base, transport: 'http', token: invitation });
+    await tab.heard.until('tasks', ({ tasks }) => tasks.some(({ obstacles }) => obstacles.length === 0));
+    expect(tab.parts.opened).toHaveLength(1);
+    expect(profile.kept.get(`token ${server.base}`)).toBe(invitation);
+    expect(tab.heard.troubles).toEqual([]);
+  });
+
+  it('goes on with the invitation of before when a new one is no good', async () => {
+    profile.kept.set(`token ${server.base}`, invitation);
+    const tab = profile.tab(server.base, new StandIns(), { token: 'pl_garbage' });
+    await tab.heard.until('trouble', ({ trouble }) => trouble.code === 'unauthorized');
+    await tab.heard.until('tasks', ({ tasks }) => tasks.some(({ obstacles }) => obstacles.length === 0));
+    expect(profile.kept.get(`token ${server.base}`)).toBe(invitation);
+    expect(profile.kept.get(`offer ${server.base}`)).toBeNull();
+    expect(tab.heard.logs).toContain('The server does not take this invitation: the one from before is used.');
+  });
+
+  it('keeps an invitation that no server could look at yet, and forgets it with the key when told to', async () => {
+    const away = 'http://127.0.0.1:9';
+    const tab = profile.tab(away, new StandIns(), { token: invitation });
+    await tab.heard.until('trouble', ({ trouble }) => trouble.code === 'no_server');
+    expect(profile.kept.get(`offer ${away}`)).toBe(invitation);
+    await tab.take({ type: 'close' });
+    const next = profile.tab(server.base, new StandIns(), { token: invitation });
+    await next.heard.until('tasks', ({ tasks }) => tasks.some(({ obstacles }) => obstacles.length === 0));
+    const key = profile.kept.get('key');
+    await next.take({ type: 'forget' });
+    await next.heard.until('tasks', ({ tasks }) => tasks.some(({ obstacles }) => String(obstacles).includes('invited')));
+    expect(profile.kept.has(`token ${server.base}`)).toBe(false);
+    expect(profile.kept.has(`order ${server.base}`)).toBe(false);
+    expect(profile.kept.get('key')).not.toBe(key);
+  });
+
   it('takes a tab with an invitation, which is kept for the next tab', async () => {
     const tab = profile.tab(server.base, new StandIns(), { token: invitation });
     const { tasks } = await tab.heard.until('tasks');

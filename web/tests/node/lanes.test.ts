@@ -46,7 +46,7 @@ describeWithServer('the lanes', () => {
   const lanes = (raw: boolean, store?: Store) =>
     new Lanes(server.base, connection, member, store ?? nothing, { raw, chunk_max_bytes: 40_000 }, undefined, soon);
   let nothing: Store;
-  beforeAll(async () => void (nothing = await Store.open(null, () => undefined)));
+  beforeAll(async () => void (nothing = await Store.open(null, server.base, () => undefined)));
   const received = async (): Promise<boolean> => Boolean((await member.call('begin_upload', begin)).received);
 
   it.each([true, false])('bring a model down and an update up, raw: %s', async (raw) => {
@@ -59,7 +59,7 @@ describeWithServer('the lanes', () => {
   });
 
   it('take a model that is kept, and fetch a damaged one anew', async () => {
-    const store = await Store.open(async () => disk.root, () => undefined);
+    const store = await Store.open(async () => disk.root, server.base, () => undefined);
     const lane = lanes(true, store);
     await lane.download(work.model, forever);
     await lane.download(work.model, forever);

@@ -9,6 +9,7 @@ export function keyringInMemory(kept = new Map<string, unknown>()): Keyring {
   return {
     get,
     put: async (name, value) => void kept.set(name, value),
+    remove: async (name) => void kept.delete(name),
     keep: async (name, make) => {
       kept.set(name, kept.get(name) ?? (await make()));
       return kept.get(name) as Awaited<ReturnType<typeof make>>;

@@ -66,7 +66,7 @@ describe('the store', () => {
   beforeEach(async () => {
     disk = new Disk();
     troubles = [];
-    store = await Store.open(async () => disk.root, (trouble) => troubles.push(trouble));
+    store = await Store.open(async () => disk.root, 'http://a', (trouble) => troubles.push(trouble));
   });
 
   it('keeps one model, by its hash', async () => {
@@ -124,10 +124,24 @@ describe('the store', () => {
   });
 
   it('keeps nothing, and breaks nothing, where the browser has no such storage', async () => {
-    const none = await Store.open(async () => Promise.reject(new Error('denied')), (trouble) => troubles.push(trouble));
+    const none = await Store.open(async () => Promise.reject(new Error('denied')), 'http://a', (trouble) => troubles.push(trouble));
     expect(await none.write('task-a', 'update', {}, utf8('x'))).toBe(false);
     expect(await none.read('task-a', 'update', {})).toBeNull();
     expect((await none.report({})).files).toEqual([]);
     expect(troubles).toEqual([]);
+  });
+});
+
+describe('two servers at paths of one origin', () => {
+  it('have their own storage: clearing that of one leaves that of the other', async () => {
+    const disk = new Disk();
+    const open = (base: string) => Store.open(async () => disk.root, base, () => undefined);
+    const stores = await Promise.all(['http://host', 'http://host/a', 'http://host/b'].map(open));
+    for (const store of stores) {
+      await store.write('task-a', 'update', {}, utf8('kept'));
+    }
+    await stores[0]?.clear();
+    await stores[1]?.clear();
+    expect([...disk.files().keys()].map((path) => path.split('/')[0])).toEqual(['potluck%2Fb']);
   });
 });

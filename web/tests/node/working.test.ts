@@ -1,13 +1,16 @@
 /** The small parts of a node's work, without a server. */
-import { describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Lost } from '../../src/node/answers';
 import { toBase32, toBase64, toBase64Url, fromBase64 } from '../../src/node/bytes';
 import { capabilitiesOf, METHODS } from '../../src/node/capabilities';
 import { Checkpoints } from '../../src/node/checkpoints';
 import { Heartbeat } from '../../src/node/heartbeat';
+import { Asking } from '../../src/node/asking';
+import { Device } from '../../src/node/device';
+import { Membership } from '../../src/node/membership';
 import { canonical, proximalOf } from '../../src/node/plan';
 import type { Progress } from '../../src/node/parts';
-import { delays, onWake, Patience, sleep } from '../../src/node/patience';
+import { atLeast, delays, onWake, Patience, sleep } from '../../src/node/patience';
 import { cardOf, obstaclesOf } from '../../src/node/picker';
 import type { TaskSpec, TaskSummary, TaskView } from '../../src/node/protocol';
 import { shareOf, take, takesShare } from '../../src/node/share';
@@ -16,7 +19,10 @@ import { Store } from '../../src/node/store';
 import { Watch, type Channel, type News } from '../../src/node/watch';
 import { Refused } from '../../src/refused';
 import { Disk } from './opfs';
-import { parseSafetensors, StandIns, writeSafetensors } from './standins';
+import { Teller } from '../../src/node/teller';
+import { Lanes } from '../../src/node/lanes';
+import { identityOf, newPair } from '../../src/node/identity';
+import { keyringInMemory, parseSafetensors, StandIns, writeSafetensors } from './standins';
 
 describe('bytes', () => {
   it('are written as others write them', () => {
@@ -111,7 +117,7 @@ describe('checkpoints', () => {
 
   it('are due every ten seconds, sooner once an epoch is over, and never after the last step', async () => {
     let now = 0;
-    const store = await Store.open(async () => new Disk().root, () => undefined);
+    const store = await Store.open(async () => new Disk().root, 'http://a', () => undefined);
     const due = new Checkpoints({ parseSafetensors, writeSafetensors }, store, 'task-a', {}, 1000, () => now);
     now = 9.9;
     expect(due.due(progress(1, 1))).toBe(false);
@@ -127,7 +133,7 @@ describe('checkpoints', () => {
 
   it('take no more than a twenty-fifth of the time', async () => {
     let now = 0;
-    const store = await Store.open(async () => new Disk().root, () => undefined);
+    const store = await Store.open(async () => new Disk().root, 'http://a', () => undefined);
     vi.spyOn(store, 'write').mockImplementation(async () => {
       now += 2; // seconds that a slow disk takes
       return true;
@@ -261,5 +267,149 @@ describe('capabilities', () => {
     const names = [...source.matchAll(/Method\(\s*"([a-z_]+)"/g)].map(([, name]) => name);
     expect(names).toContain('scaffold');
     expect([...METHODS].sort()).toEqual(names.filter((name) => name !== 'scaffold').sort());
+  });
+});
+
+describe('what a broken server says', () => {
+  it.each([[NaN], [0], [-1], ['x'], [undefined]])('is no pause: %s', (said) => expect(atLeast(3, said)).toBe(3));
+  it('is heeded where it makes sense', () => expect(atLeast(3, 4.5)).toBe(4.5));
+
+  it('makes no tight loop of asking for work', async () => {
+    const rests: number[] = [];
+    const waits: unknown[] = [];
+    const call = async (_: string, { wait_s }: Readonly<Record<string, unknown>>) => {
+      waits.push(wait_s);
+      return { action: 'wait', task_id: 'task-a', task_state: 'running', retry_after_s: NaN };
+    };
+    const rest = async (seconds: number): Promise<void> => void rests.push(seconds);
+    const asking = new Asking({ call }, 'task-a', true, NaN, new Teller(() => undefined), rest);
+    await asking.next(new AbortController().signal);
+    expect(waits).toEqual([1]);
+    expect(rests[0]).toBeGreaterThan(0.9);
+  });
+
+  it('makes no endless upload: parts have a size, and a part that is not taken is a failure', async () => {
+    const store = await Store.open(null, 'http://a', () => undefined);
+    const sizes: number[] = [];
+    const call = async (tool: string, args: Readonly<Record<string, unknown>>) => {
+      if (tool === 'begin_upload') {
+        return { upload_id: 'u', next_offset: 0, chunk_max_bytes: NaN };
+      }
+      sizes.push(String(args.data_b64).length);
+      return { next_offset: args.offset };
+    };
+    const lanes = new Lanes('http://a', {} as never, { call }, store, { raw: false, chunk_max_bytes: 0 });
+    const sending = lanes.upload({}, new Uint8Array(5000), new AbortController().signal);
+    await expect(sending).rejects.toMatchObject({ code: 'offset_gap' });
+    expect(sizes).toEqual([1368, 1368, 1368]); // 1024 bytes in base64, three times
+  });
+});
+
+describe('a renewal', () => {
+  it('that one caller no longer waits for is there for the others', async () => {
+    let answer: (said: Readonly<Record<string, unknown>>) => void = () => undefined;
+    let signal: AbortSignal | undefined;
+    const call = (_: string, __: unknown, asked: { signal?: AbortSignal }) => {
+      ({ signal } = asked);
+      return new Promise<Readonly<Record<string, unknown>>>((resolve, reject) => {
+        answer = resolve;
+        signal?.addEventListener('abort', () => reject(signal?.reason));
+      });
+    };
+    const identity = await identityOf(await newPair());
+    const member = new Membership({ call } as never, identity, '', 'a', {}, () => undefined);
+    const gone = new AbortController();
+    const [first, second] = [member.renew(gone.signal), member.renew()];
+    gone.abort(new Error('the heartbeat stopped'));
+    await expect(first).rejects.toThrow('the heartbeat stopped');
+    expect(signal?.aborted).toBe(false);
+    answer({ challenge: 'c', sign: 'something else' });
+    await expect(second).rejects.toMatchObject({ code: 'bad_challenge' }); // that is, it was answered
+    const third = member.renew();
+    member.close();
+    await expect(third).rejects.toMatchObject({ name: 'AbortError' });
+    expect(signal?.aborted).toBe(true);
+  });
+});
+
+describe('the kernels of a device', () => {
+  afterEach(() => vi.unstubAllGlobals());
+
+  it('are tried once for each adapter, and remembered', async () => {
+    const info = { vendor: 'acme', architecture: 'gen-3' };
+    vi.stubGlobal('navigator', { gpu: { requestAdapter: async () => ({ info }) } });
+    const found = { wide: { variant: 'tiled', gflops: 3 } };
+    const given: unknown[] = [];
+    const parts = new StandIns();
+    const openEngine = async (force?: 'webgpu' | 'cpu', before?: unknown) => {
+      given.push(before);
+      const engine = await parts.openEngine(force);
+      return { ...engine, report: { ...engine.report, kind: 'webgpu' as const, adapter: info }, calibration: () => found };
+    };
+    const keyring = keyringInMemory();
+    const open = () => Device.open({ openEngine }, 'a', new Teller(() => undefined), keyring);
+    await open();
+    await open();
+    info.architecture = 'gen-4';
+    await open();
+    expect(given).toEqual([undefined, found, undefined]);
+  });
+});
+
+describe('a task that a graphics device cannot hold', () => {
+  const spec = {
+    model: { id: 'mlp', options: { hidden: 1000 } },
+    codec: 'none',
+    aggregation: { rule: 'fedavg', options: {} },
+    training: { epochs: 1, batch_size: 4, max_steps: null, optimizer: 'sgd', momentum: 0 },
+    data: { id: 'own' },
+  };
+  const task = { state: 'running', simulated: false, model: 'mlp', data: 'own' } as unknown as TaskSummary;
+  const view = { spec, input_shape: [1, 4, 4], num_classes: 3, model: { size: 80_000 } } as unknown as TaskView;
+  const limits = { maxBufferSize: 1e9, maxStorageBufferBindingSize: 50_000 };
+  const engine = { kind: 'webgpu', reason: '', adapter: {}, limits, kernels: [], matmulGflops: 1 } as const;
+
+  it('is not offered, with the numbers; nor is one of which nothing is known yet', () => {
+    const known = new StandIns();
+    const obstacles = (limit: number, read: TaskView | null = view) => {
+      const held = { ...engine, limits: { ...limits, maxStorageBufferBindingSize: limit } };
+      return cardOf(task, read, known, null, held).obstacles;
+    };
+    const bytes = 4 * (16 * 1000 + 1000 + 3 * 1000 + 3);
+    expect(obstacles(bytes)).toEqual([]);
+    expect(obstacles(bytes - 1)).toEqual([expect.stringContaining('80.0 kB')]);
+    expect(obstacles(1e9, null)).toEqual(['What it asks for has not been read yet.']);
+  });
+
+  it('names the classes as the data set does, or else by number', () => {
+    const names = (given?: readonly string[]) => cardOf(task, view, new StandIns(), null, null, given).classNames;
+    expect(names()).toEqual(['0', '1', '2']);
+    expect(names(['cat', 'dog', 'eel'])).toEqual(['cat', 'dog', 'eel']);
+  });
+});
+
+describe('the news', () => {
+  it('reads all that tasks ask for, twenty at a time, and the names of their classes once', async () => {
+    const tasks = Array.from({ length: 45 }, (_, i) => ({ task_id: `task-${i}`, state: 'running', data: 'digits' }));
+    const read: string[] = [];
+    const readJson = async (uri: string): Promise<unknown> => {
+      read.push(uri);
+      return uri === 'potluck://tasks' ? tasks : uri === 'potluck://datasets/digits' ? { class_names: ['zero'] } : {};
+    };
+    const counts: number[] = [];
+    const ended: (() => void)[] = [];
+    const done = new Promise<News>((resolve) => {
+      const onNews = (news: News): void => {
+        counts.push(Object.keys(news.views).length);
+        void (counts.at(-1) === 45 ? resolve(news) : Promise.resolve().then(() => setImmediate(() => watch.refresh())));
+      };
+      const channel: Channel = { postMessage: () => undefined, onmessage: null, close: () => undefined };
+      const watch = new Watch({ readJson }, navigator.locks as Locks, channel, 'twenty', onNews, () => undefined);
+      ended.push(() => watch.close());
+    });
+    expect((await done).classNames).toEqual({ digits: ['zero'] });
+    ended.forEach((end) => end());
+    expect(counts).toEqual([20, 40, 45]);
+    expect(read.filter((uri) => uri.includes('datasets'))).toHaveLength(1);
   });
 });

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { chainOf } from '../../src/engine/catalogue';
 import { openCpu } from '../../src/engine/cpu/engine';
 import type { Engine, Trainer } from '../../src/engine/types';
@@ -51,6 +51,19 @@ function listening(batches: number[][], scores?: (step: number) => number): Engi
 }
 
 describe('local training', () => {
+  it('takes a step in every burst, however long the shuffle took, so that it never tells of a loss of nothing', async () => {
+    let now = 0;
+    const clock = vi.spyOn(performance, 'now').mockImplementation(() => (now += 200));
+    const told: Progress[] = [];
+    try {
+      await (await open({ epochs: 1 })).run({ onProgress: (progress) => told.push(progress) });
+    } finally {
+      clock.mockRestore();
+    }
+    expect(told.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5]);
+    expect(told.every(({ loss, accuracy }) => Number.isFinite(loss) && Number.isFinite(accuracy))).toBe(true);
+  });
+
   it('passes over all examples in every epoch, in another order each time, the ragged batch last', async () => {
     const batches: number[][] = [];
     const trained = await (await open({}, 1, listening(batches))).run();
