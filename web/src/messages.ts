@@ -29,7 +29,16 @@ export interface Rehearsal {
   /** What the examples of `files` are like, and the classes of `drawn`; left out: as the digits sample. */
   readonly inputShape?: readonly number[];
   readonly classes?: number;
+  /** Left out: plain SGD. */
+  readonly optimizer?: 'sgd' | 'adam';
+  readonly momentum?: number;
+  readonly weightDecay?: number;
 }
+
+/** How a task trains its model, as far as a rehearsal can do the same. */
+export type Recipe = Required<
+  Pick<Rehearsal, 'options' | 'batchSize' | 'learningRate' | 'optimizer' | 'momentum' | 'weightDecay'>
+>;
 
 export type Command =
   /** The first one: which server, how to reach it, which engine (`force` is for tests and for the curious). */
@@ -52,7 +61,9 @@ export type Command =
   | { readonly type: 'visible'; readonly visible: boolean }
   | { readonly type: 'rehearse'; readonly rehearsal: Rehearsal }
   | { readonly type: 'end_rehearsal' }
-  | { readonly type: 'clear_storage' };
+  | { readonly type: 'clear_storage' }
+  /** Clears the storage and forgets the key, the invitation and the order too: this browser is a new node then. */
+  | { readonly type: 'forget' };
 
 /** What went wrong, and what a person can do about it. `code` is the server's, or one of the tab's own: `no_server`,
  *  `insecure`, `bad_data`, `quota`, `device_lost`, `no_webgpu`, `too_large`, `diverged`, `internal`. */
@@ -80,6 +91,8 @@ export interface TaskCard {
   /** Of one example; the drawing pad needs it. */
   readonly inputShape?: readonly number[];
   readonly classNames?: readonly string[];
+  readonly classes?: number;
+  readonly recipe?: Recipe;
   /** How many weights the model has. */
   readonly parameters?: number;
 }
