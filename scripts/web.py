@@ -11,10 +11,12 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -135,7 +137,7 @@ def run(node: Node, arguments: list[str], folder: Path, limit_s: float, *, show:
     what = " ".join([Path(arguments[0]).stem.removesuffix("-cli"), *arguments[1:2]])
     with tempfile.TemporaryDirectory() as spare:
         try:
-            ran = subprocess.run(
+            with subprocess.Popen(
                 [node.program, *arguments],
                 cwd=folder,
                 env=environment(node, Path(spare)),
@@ -144,9 +146,13 @@ def run(node: Node, arguments: list[str], folder: Path, limit_s: float, *, show:
                 stderr=None if show else subprocess.STDOUT,
                 text=True,
                 errors="replace",
-                timeout=limit_s,
-                check=False,
-            )
+                start_new_session=True,
+            ) as ran:
+                try:
+                    said, _ = ran.communicate(timeout=limit_s)
+                except BaseException:
+                    _kill(ran)
+                    raise
         except subprocess.TimeoutExpired:
             raise NotBuilt(f"{what} did not end within {limit_s:g} seconds.") from None
         except OSError as error:
@@ -155,7 +161,16 @@ def run(node: Node, arguments: list[str], folder: Path, limit_s: float, *, show:
         if show:
             raise SystemExit(f"{what} failed in {folder.name}/.")
         mend = "correct what it names" if arguments[1] == "build" else _MEND
-        raise NotBuilt(f"{what} failed in {folder.name}/: {_gist(ran.stdout or '')}.", mend)
+        raise NotBuilt(f"{what} failed in {folder.name}/: {_gist(said or '')}.", mend)
+
+
+def _kill(program: subprocess.Popen[str]) -> None:
+    """Ends it with all that it has started: npm and vite are not alone."""
+    if sys.platform == "win32":
+        program.kill()
+    else:
+        with suppress(ProcessLookupError):
+            os.killpg(program.pid, signal.SIGKILL)
 
 
 def _gist(said: str) -> str:

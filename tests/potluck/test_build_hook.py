@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import select
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -243,10 +244,19 @@ def test_an_installation_without_sources_keeps_the_bundle_that_it_has(tmp_path: 
     assert not Web(tmp_path).stale()
 
 
-def test_a_program_that_hangs_is_ended(checkout: Checkout, tmp_path: Path) -> None:
-    (tmp_path / "node.py").write_text("import threading; threading.Event().wait()")
-    with pytest.raises(NotBuilt, match=r"did not end within 0\.5 seconds"):
-        web_module.run(checkout.node, ["npm-cli.js", "ci"], tmp_path, 0.5)
+def test_a_program_that_hangs_is_ended_with_all_that_it_started(checkout: Checkout, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "alive")
+    child = "exec 3>alive; echo here >&3; sleep 60"
+    (tmp_path / "node.py").write_text(f"import subprocess; subprocess.run(['sh', '-c', {child!r}])")
+    alive = os.open(tmp_path / "alive", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with pytest.raises(NotBuilt, match="did not end within 2 seconds"):
+            web_module.run(checkout.node, ["npm-cli.js", "ci"], tmp_path, 2)
+        assert os.read(alive, 100) == b"here\n"
+        assert select.select([alive], [], [], 10)[0] == [alive]
+        assert os.read(alive, 100) == b"", "nobody writes any more"
+    finally:
+        os.close(alive)
 
 
 @pytest.mark.parametrize(

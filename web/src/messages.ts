@@ -29,7 +29,16 @@ export interface Rehearsal {
   /** What the examples of `files` are like, and the classes of `drawn`; left out: as the digits sample. */
   readonly inputShape?: readonly number[];
   readonly classes?: number;
+  /** Left out: plain SGD. */
+  readonly optimizer?: 'sgd' | 'adam';
+  readonly momentum?: number;
+  readonly weightDecay?: number;
 }
+
+/** How a task trains its model, as far as a rehearsal can do the same. */
+export type Recipe = Required<
+  Pick<Rehearsal, 'options' | 'batchSize' | 'learningRate' | 'optimizer' | 'momentum' | 'weightDecay'>
+>;
 
 export type Command =
   /** The first one: which server, how to reach it, which engine (`force` is for tests and for the curious). */
@@ -82,6 +91,8 @@ export interface TaskCard {
   /** Of one example; the drawing pad needs it. */
   readonly inputShape?: readonly number[];
   readonly classNames?: readonly string[];
+  readonly classes?: number;
+  readonly recipe?: Recipe;
   /** How many weights the model has. */
   readonly parameters?: number;
 }

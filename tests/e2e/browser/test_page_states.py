@@ -11,6 +11,14 @@ from contrast import too_faint
 from page_scenes import WEB
 from playwright.sync_api import Browser, Page, expect
 
+# Whether the middle of what has the focus is not hidden, by what sticks to the top say.
+_IN_SIGHT = """() => {
+  const { x, y, width, height } = document.activeElement.getBoundingClientRect();
+  const seen = document.elementFromPoint(x + width / 2, y + height / 2);
+  return document.activeElement === document.body || document.activeElement.matches('input[type=radio]')
+    || document.activeElement.contains(seen);
+}"""
+WINDOW: Any = {"width": 1280, "height": 3000}
 AXE = WEB / "node_modules" / "axe-core" / "axe.min.js"
 
 # Each scene of web/tests/page/scenes.ts, the button that brings it about, and words that it must show.
@@ -21,8 +29,9 @@ SCENES = {
     "no-server": (None, "The server is away; trying again"),
     "cpu": (None, "Training runs on the CPU"),
     "unauthorized": (None, "This server wants an invitation"),
-    "training": ("Train", "Sent 39 kB in 2 updates: how the 4,810 weights moved"),
+    "training": ("Train", "Sent 39 kB of updates in 2 rounds: how the 4,810 weights moved"),
     "waiting": ("Train", "Waiting for two more nodes"),
+    "first": ("Train", "Nothing has been scored yet."),
     "finished": ("Train", "The task is over"),
     "refused": ("Train", "Tensor delta/fc1.weight has a norm of 93.1"),
     "away": ("Train", "The server has not answered for 12 s"),
@@ -34,57 +43,50 @@ SCENES = {
 }
 
 
-@contextmanager
-def opened(browser: Browser, address: str, scene: str, **options: Any) -> Iterator[Page]:
-    """The page in that scene; whatever it complains of, its policy's violations too, fails the test."""
+@pytest.mark.parametrize("scene", SCENES)
+def test_no_state_of_the_page_is_inaccessible_illegible_or_too_wide_for_a_phone(
+    browser: Browser, scenes: str, scene: str
+) -> None:
     complaints: list[str] = []
-    page = browser.new_page(**options)
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    try:
-        page.goto(f"{address}/{scene}/edge/")
+    with browser.new_page(color_scheme="light", reduced_motion="reduce", viewport=WINDOW, has_touch=True) as page:
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(f"{scenes}/{scene}/edge/")
         page.keyboard.press("Shift")  # somebody is there, so the digits sample is examined
         press, words = SCENES[scene]
         if press is not None:
             page.get_by_role("button", name=press, exact=True).click()
-        expect(page.get_by_text(words).first).to_be_visible()
-        yield page
-        assert complaints == []
-    finally:
-        page.close()
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("scene", SCENES)
-def test_no_state_of_the_page_is_inaccessible_or_illegible(
-    browser: Browser, scenes: str, scene: str, scheme: Any
-) -> None:
-    window = {"width": 1280, "height": 3000}
-    with opened(browser, scenes, scene, color_scheme=scheme, reduced_motion="reduce", viewport=window) as page:
+        expect(page.get_by_text(words).filter(visible=True).first).to_be_visible()
         page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
         page.evaluate(AXE.read_text())  # by the debugger, which the page's policy does not bind
-        found = page.evaluate("axe.run()")
-        bad = [one for one in found["violations"] if one["impact"] in ("serious", "critical")]
-        assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in bad] == []
-        assert len(found["passes"]) > 20
-        texts, faint = too_faint(page)
-        assert texts > 30
-        assert faint == []
-
-
-@pytest.mark.parametrize("scene", SCENES)
-def test_no_state_of_the_page_scrolls_sideways_on_a_phone(browser: Browser, scenes: str, scene: str) -> None:
-    with opened(browser, scenes, scene, viewport={"width": 360, "height": 740}, has_touch=True) as page:
-        page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
+        assert inaccessible(page) == []
+        assert illegible(page) == []
+        page.emulate_media(color_scheme="dark", reduced_motion="reduce")
+        assert inaccessible(page) == []
+        assert illegible(page) == []
+        page.set_viewport_size({"width": 360, "height": 740})
         for source in ("My files", "Draw", "Digits sample"):
             page.get_by_text(source, exact=True).click()
             assert page.evaluate("document.documentElement.scrollWidth") == 360
+        assert complaints == [], "its policy's violations are among them"
+
+
+def inaccessible(page: Page) -> list[tuple[str, list[str]]]:
+    """What axe-core finds serious or critical."""
+    found = page.evaluate("axe.run({ resultTypes: ['violations'] })")
+    assert len(found["passes"]) > 20
+    bad = [one for one in found["violations"] if one["impact"] in ("serious", "critical")]
+    return [(one["id"], [node["html"] for node in one["nodes"]]) for one in bad]
+
+
+def illegible(page: Page) -> list[str]:
+    texts, faint = too_faint(page)
+    assert texts > 30
+    return faint
 
 
 def test_the_keyboard_alone_chooses_draws_trains_pauses_and_leaves(browser: Browser, scenes: str) -> None:
-    with opened(browser, scenes, "training") as page:
-        page.reload()
-        expect(page.get_by_text("This device qualifies.").first).to_be_visible()
+    with listening(browser, scenes, "training") as page:
         page.keyboard.press("Tab")
         expect(page.get_by_role("link", name="Skip to the tasks")).to_be_focused()
         tab_to(page, "input[name=task]")
@@ -116,6 +118,17 @@ def test_storage_is_cleared_only_after_a_yes(browser: Browser, scenes: str) -> N
         page.get_by_role("dialog").get_by_role("button", name="Clear").click()
         page.wait_for_function("heard.some((command) => command.type === 'clear_storage')")
         assert [one["type"] for one in page.evaluate("heard")].count("clear_storage") == 1
+
+
+def test_the_identity_is_forgotten_only_after_a_yes(browser: Browser, scenes: str) -> None:
+    with listening(browser, scenes, "idle") as page:
+        for answer in ("Keep", "Forget"):
+            page.get_by_role("button", name="Forget this browser’s identity").click()
+            expect(page.get_by_role("dialog")).to_contain_text("takes part as a new node")
+            page.get_by_role("dialog").get_by_role("button", name=answer).click()
+        page.wait_for_function("heard.some((command) => command.type === 'forget')")
+        assert [one["type"] for one in page.evaluate("heard")].count("forget") == 1
+        assert "clear_storage" not in [one["type"] for one in page.evaluate("heard")]
 
 
 def test_an_invitation_leaves_the_address_and_reaches_the_worker_with_the_options(
@@ -169,6 +182,43 @@ def test_a_page_that_is_not_secure_says_what_to_do(browser: Browser, scenes: str
     page.goto(f"{scenes}/idle/edge/")
     expect(page.locator("#notices")).to_contain_text("open this page by https://")
     page.close()
+
+
+def test_only_an_answer_of_the_server_counts_as_a_connection(browser: Browser, scenes: str) -> None:
+    with browser.new_page() as page:
+        page.goto(f"{scenes}/unanswered/edge/")
+        expect(page.get_by_text("Going on where it was.")).to_be_visible()
+        expect(page.locator("#link")).to_have_text("Away, retrying")
+        expect(page.locator("#notices")).to_contain_text("The server is away")
+
+
+def test_a_message_is_in_sight_when_it_comes_wherever_a_phone_has_scrolled_to(browser: Browser, scenes: str) -> None:
+    with listening(browser, scenes, "quota") as page:
+        page.emulate_media(reduced_motion="reduce")
+        page.set_viewport_size({"width": 360, "height": 740})
+        page.get_by_role("button", name="Train", exact=True).click()
+        expect(page.locator("#notices [role=alert]")).to_be_in_viewport(ratio=0.9)
+        assert page.evaluate("scrollY") > 740
+        for _ in range(60):  # and it hides nothing that has the focus
+            page.keyboard.press("Tab")
+            assert page.evaluate(_IN_SIGHT), page.evaluate("document.activeElement.outerHTML")
+
+
+def test_what_was_sent_is_told_of_the_task_at_work_whichever_is_chosen(browser: Browser, scenes: str) -> None:
+    with listening(browser, scenes, "training") as page:
+        page.get_by_role("button", name="Train", exact=True).click()
+        page.get_by_role("radio", name="MNIST by convolution").check()
+        page.get_by_role("button", name="Pause").click()
+        expect(page.locator("#phase")).to_have_text("Paused")
+        expect(page.locator("#sent")).to_contain_text("the 4,810 weights moved")
+
+
+def test_very_many_classes_are_shown_as_the_largest_of_them(browser: Browser, scenes: str) -> None:
+    with listening(browser, scenes, "classes") as page:
+        page.keyboard.press("Shift")
+        expect(page.locator("#examined")).to_contain_text("200,000 examples in 200,000 classes.")
+        assert page.locator("#examined .histogram span").count() == 40
+        assert page.locator("#examined tbody tr").count() == 40
 
 
 @contextmanager

@@ -229,7 +229,9 @@ export class Desk {
 
   private async examine(opened: Site, taskId: string, source: Order['source']): Promise<void> {
     const { connection, address, watch } = opened;
-    this.show(watch, taskId);
+    if (this.node === null) {
+      this.show(watch, taskId); // a node at work keeps its own task's rounds in sight
+    }
     const task = (await connection.readJson(`potluck://tasks/${taskId}`)) as TaskView;
     const { y } = await readOrder(this.parts, source, task, address.base);
     const perClass = new Array<number>(task.num_classes).fill(0);
@@ -244,8 +246,11 @@ export class Desk {
     const stop = new AbortController();
     this.rehearsal = stop;
     try {
-      const { engine } = await device;
-      await this.rehearse(engine, rehearsal, address.base, (report) => this.tell.report(report), stop.signal);
+      const held = await device;
+      if (held.lost.aborted) {
+        await held.reopen();
+      }
+      await this.rehearse(held.engine, rehearsal, address.base, (report) => this.tell.report(report), stop.signal);
     } catch (error) {
       if (!stop.signal.aborted) {
         throw error;

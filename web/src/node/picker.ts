@@ -69,6 +69,7 @@ export function cardOf(
     data: task.data,
     round: task.round,
     numRounds: task.num_rounds,
+    ...(view && { classes: view.num_classes, recipe: recipeOf(view.spec) }),
     accuracy: task.accuracy ?? null,
     loss: task.loss ?? null,
     obstacles: obstacle === null ? obstacles : [obstacle, ...obstacles],
@@ -90,6 +91,11 @@ export function roundsOf(view: TaskView): RoundReport[] {
     seconds,
     updates: submitted,
   }));
+}
+
+function recipeOf({ model, training }: TaskSpec): NonNullable<TaskCard['recipe']> {
+  const { batch_size: batchSize, learning_rate: learningRate, weight_decay: weightDecay, optimizer, momentum } = training;
+  return { options: model.options, batchSize, learningRate, optimizer, momentum, weightDecay };
 }
 
 function parametersOf(view: TaskView, known: Known): number {

@@ -21,6 +21,9 @@ export class Chart {
   readonly #values: readonly HTMLElement[];
   readonly #swatches: readonly HTMLElement[];
   readonly #details = make('details', {}, make('summary', {}, 'As a table'));
+  readonly #empty = make('p', { class: 'small' }, 'Nothing has been scored yet.');
+  /** What is there as soon as there is a value. */
+  readonly #parts: readonly HTMLElement[];
   #frame = 0;
 
   /** At most two lines: the first on the left axis and solid, the second on the right and dashed. */
@@ -34,7 +37,8 @@ export class Chart {
     this.#values = lines.map(() => make('b'));
     const keys = lines.map(({ name }, at) => make('span', {}, this.#swatches[at] ?? '', `${name} `, this.#values[at] ?? ''));
     const legend = make('p', { class: 'legend small' }, ...keys);
-    host.append(make('h3', {}, title), legend, this.#picture, this.#details);
+    this.#parts = [legend, this.#picture, this.#details];
+    host.append(make('h3', {}, title), this.#empty, ...this.#parts);
     new ResizeObserver(() => this.#fit()).observe(this.#picture);
     addEventListener('recolour', () => this.#plot?.redraw());
     this.#details.addEventListener('toggle', () => this.#tabulate());
@@ -42,9 +46,12 @@ export class Chart {
     host.hidden = true;
   }
 
-  /** Draws the curve as it is now, once a frame however often it is asked. */
-  draw(): void {
-    this.host.hidden = this.curve.rows.length === 0;
+  /** Draws the curve as it is now, once a frame however often it is asked. `awaited`: one without points says so. */
+  draw(awaited = false): void {
+    const empty = this.curve.rows.length === 0;
+    this.host.hidden = empty && !awaited;
+    this.#empty.hidden = !empty;
+    this.#parts.forEach((part) => (part.hidden = empty));
     this.#frame ||= requestAnimationFrame(() => void this.#paint().finally(() => (this.#frame = 0)));
   }
 
@@ -52,7 +59,7 @@ export class Chart {
     this.#words(null);
     this.#tabulate();
     const data = (): uPlot.AlignedData => this.curve.columns(this.lines.length);
-    if (this.#plot === null && !this.host.hidden) {
+    if (this.#plot === null && this.curve.rows.length > 0) {
       // Loaded for the first curve: a page that is only looked at does without.
       const [{ default: Plot }, { default: sheet }] = await Promise.all([import('uplot'), import('uplot/dist/uPlot.min.css?url')]);
       await styled(sheet);

@@ -17,6 +17,14 @@ export function charts(channel: Channel): void {
   const federation = byRound('chart-rounds', 'The federation, by round');
   const way = new Odometer();
 
+  channel.on('status', ({ status: { taskId } }) => {
+    if (taskId !== null && way.begins(taskId)) {
+      for (const chart of [own, load]) {
+        chart.curve.replace([]);
+        chart.draw();
+      }
+    }
+  });
   channel.on('step', ({ step }) => {
     const x = way.at(step.round, step.step);
     own.curve.push([x, step.loss, step.accuracy]);
@@ -27,7 +35,7 @@ export function charts(channel: Channel): void {
   channel.on('rounds', ({ rounds }) => {
     // A round that goes on has no score yet.
     federation.curve.replace(rounds.filter(({ loss, accuracy }) => (loss ?? accuracy) !== null).map(rowOf));
-    federation.draw();
+    federation.draw(rounds.length > 0);
   });
 }
 

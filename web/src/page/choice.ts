@@ -15,3 +15,8 @@ export class Choice {
     this.#listeners.forEach((listener) => listener());
   }
 }
+
+/** The names of the task's classes; their numbers where it names none, of digits where there is no task. */
+export function namesOf(task: TaskCard | null): readonly string[] {
+  return task?.classNames ?? Array.from({ length: task?.classes ?? 10 }, (_, label) => String(label));
+}

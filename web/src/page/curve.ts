@@ -40,11 +40,22 @@ export class Curve {
   }
 }
 
-/** Steps of one round after another on one axis: where the step of this round lies on the way of the whole node. */
+/** Steps of one round after another on one axis: where the step of this round lies on the node's way with its task. */
 export class Odometer {
+  #task: string | null = null;
   #round: number | null = null;
   #before = 0;
   #last = 0;
+
+  /** Whether this is another task than before; its way begins at zero. */
+  begins(task: string): boolean {
+    const other = this.#task !== null && this.#task !== task;
+    if (other) {
+      [this.#round, this.#before, this.#last] = [null, 0, 0];
+    }
+    this.#task = task;
+    return other;
+  }
 
   at(round: number, step: number): number {
     if (round !== this.#round) {

@@ -2,11 +2,14 @@
 import { part } from '../part';
 import { Refused } from '../refused';
 import type { Channel } from './channel';
-import type { Choice } from './choice';
+import { namesOf, type Choice } from './choice';
 import { box, found, make, styled, table } from './element';
-import { count, counted } from './words';
+import { count, counted, largest } from './words';
 
 const KINDS = ['digits', 'files', 'drawn'] as const;
+
+/** More bars than these cannot be told apart. */
+const BARS = 40;
 
 /** A source's panel gives back what makes its examples the choice. */
 type Panel = (choice: Choice) => () => void;
@@ -90,23 +93,25 @@ export function data(channel: Channel, choice: Choice): void {
   });
   channel.on('examined', ({ examples, perClass }) => {
     box('data-trouble').replaceChildren();
-    box('examined').replaceChildren(...histogram(examples, perClass, choice.task?.classNames));
+    box('examined').replaceChildren(...histogram(examples, perClass, namesOf(choice.task)));
   });
   switching();
 }
 
-/** Examples per class: bars for the eye, a table for everyone. */
-function histogram(examples: number, perClass: readonly number[], names: readonly string[] = []): HTMLElement[] {
-  const most = Math.max(1, ...perClass);
+/** Examples per class: bars for the eye, a table for everyone; of many classes, the largest. */
+function histogram(examples: number, perClass: readonly number[], names: readonly string[]): HTMLElement[] {
   const name = (at: number): string => names[at] ?? String(at);
-  const bars = perClass.map((held, at) => {
+  const shown = largest(perClass, BARS);
+  const most = shown.reduce((sofar, [, held]) => Math.max(sofar, held), 1);
+  const bars = shown.map(([at, held]) => {
     const bar = make('i');
     bar.style.setProperty('--share', String(held / most));
     return make('span', {}, bar, name(at));
   });
+  const title = shown.length < perClass.length ? `Examples of the ${BARS} largest classes` : 'Examples per class';
   return [
     make('p', {}, make('strong', {}, counted(examples, 'example')), ` in ${counted(perClass.filter((n) => n > 0).length, 'class', 'classes')}.`),
     make('div', { class: 'histogram', 'aria-hidden': true }, ...bars),
-    make('details', {}, make('summary', {}, 'Examples per class'), table('Examples per class', ['Class', 'Examples'], perClass.map((n, at) => [name(at), count(n)]))),
+    make('details', {}, make('summary', {}, title), table(title, ['Class', 'Examples'], shown.map(([at, held]) => [name(at), count(held)]))),
   ];
 }

@@ -1,4 +1,5 @@
-/** "This device": the engine and why, what it runs on, its kernels with their measured speed; storage, and clearing it. */
+/** "This device": the engine and why, what it runs on, its kernels with their measured speed; storage, what is kept, and
+ *  how to be rid of it. */
 import type { EngineReport } from '../engine/types';
 import type { Channel } from './channel';
 import { box, button, found, make, say, table } from './element';
@@ -20,14 +21,33 @@ export function device(channel: Channel): void {
     say(box('storage'), `${bytes(usedBytes)} of ${bytes(quotaBytes)} used, in ${counted(files.length, 'file')}; ${kept}.`);
   });
   const ask = found('ask', HTMLDialogElement);
-  button('clear').addEventListener('click', () => ask.showModal());
-  ask.addEventListener('close', () => {
-    if (ask.returnValue === 'clear') {
-      channel.send({ type: 'clear_storage' });
-    }
-    ask.returnValue = '';
-  });
+  for (const [id, [type, title, text, yes]] of Object.entries(QUESTIONS)) {
+    button(id).addEventListener('click', () => {
+      say(box('ask-title'), title);
+      say(box('ask-text'), text);
+      say(button('yes'), yes);
+      ask.returnValue = '';
+      ask.onclose = () => ask.returnValue === 'yes' && channel.send({ type });
+      ask.showModal();
+    });
+  }
 }
+
+/** What is asked before a button does something that cannot be undone. */
+const QUESTIONS = {
+  clear: [
+    'clear_storage',
+    'Clear this tab’s storage?',
+    'Models and checkpoints kept here are removed. A round in progress would begin again; what the server has accepted stays.',
+    'Clear',
+  ],
+  forget: [
+    'forget',
+    'Forget this browser’s identity?',
+    'Its key, the invitation, the task at hand and all that is stored are removed. It then takes part as a new node, which may need a new invitation.',
+    'Forget',
+  ],
+} as const;
 
 function facts({ kind, reason, adapter, limits, kernels, matmulGflops }: EngineReport): HTMLElement[] {
   const rows: readonly (readonly [string, string])[] = [
@@ -41,7 +61,8 @@ function facts({ kind, reason, adapter, limits, kernels, matmulGflops }: EngineR
   list.lastElementChild?.setAttribute('id', 'memory');
   const speeds = kernels.map(({ shape, variant, gflops }) => [shape, variant, gflops.toFixed(1)]);
   const bounds = Object.entries(limits).map(([name, value]) => [name, count(value)]);
-  return [list, ...folded('Chosen kernels', ['Shapes', 'Kernel', 'GFLOP/s'], speeds), ...folded('Limits', ['Limit', 'Value'], bounds)];
+  const told = 'When you press Train, the server is told all of this, with platform and memory.';
+  return [list, make('p', { class: 'small' }, told), ...folded('Chosen kernels', ['Shapes', 'Kernel', 'GFLOP/s'], speeds), ...folded('Limits', ['Limit', 'Value'], bounds)];
 }
 
 function pair([term, text]: readonly [string, string]): HTMLElement[] {

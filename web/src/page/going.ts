@@ -1,4 +1,5 @@
-/** What the worker must hear of the page's own life: whether anybody looks, and that it goes. */
+/** What the worker must hear of the page's own life: whether anybody looks, and that it goes. A page that the browser
+ *  brings back as it was has a worker that said goodbye: it starts anew. */
 import type { Letter } from '../messages';
 import type { Channel } from './channel';
 
@@ -8,6 +9,7 @@ export function going(channel: Channel): void {
   document.addEventListener('visibilitychange', () =>
     channel.send({ type: 'visible', visible: document.visibilityState === 'visible' }),
   );
+  addEventListener('pageshow', ({ persisted }) => persisted && location.reload());
   addEventListener('pagehide', () => {
     channel.send({ type: 'close' });
     if (letter !== null) {

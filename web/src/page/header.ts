@@ -11,18 +11,9 @@ export function header(channel: Channel, host: string): void {
     box('link').dataset.tone = tone;
   };
   say(box('server'), host);
-  channel.on('ready', ({ server }) => {
-    say(box('server'), server || host);
-    link('Connected', 'good');
-  });
-  channel.on('tasks', () => link('Connected', 'good'));
-  channel.on('status', ({ status }) => {
-    if (status.phase === 'away') {
-      link('Away, retrying', 'bad');
-    } else if (status.phase !== 'idle' && status.phase !== 'elsewhere') {
-      link('Connected', 'good');
-    }
-  });
+  channel.on('ready', ({ server }) => say(box('server'), server || host));
+  channel.on('tasks', () => link('Connected', 'good')); // the one report that is an answer of the server
+  channel.on('status', ({ status }) => status.phase === 'away' && link('Away, retrying', 'bad'));
   channel.on('trouble', ({ trouble: { code } }) => {
     if (code === 'no_server') {
       link('Away, retrying', 'bad');

@@ -55,9 +55,6 @@ export function notices(channel: Channel): (trouble: Trouble) => void {
   });
   channel.on('status', ({ status: { phase, text } }) => {
     ['elsewhere', 'finished'].filter((key) => key !== phase).forEach(drop);
-    if (phase !== 'away') {
-      drop('no_server');
-    }
     if (phase === 'elsewhere') {
       show(phase, 'wait', 'Another tab of this browser is the node', text, 'train there, or close that tab and press Train here.');
     } else if (phase === 'finished') {

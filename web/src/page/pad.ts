@@ -1,7 +1,7 @@
 /** The drawing pad: strokes by mouse, pen, finger or keys become labelled examples of the task's size. */
 import { box, button, found, make, say } from './element';
 import { PEN, raster, type Point, type Stroke } from './raster';
-import type { Choice } from './choice';
+import { namesOf, type Choice } from './choice';
 import markup from './pad.html?raw';
 import { counted } from './words';
 
@@ -175,7 +175,7 @@ export function pad(choice: Choice): () => void {
     const image = next.length === 3 && (next[0] === 1 || next[0] === 3);
     box('pad-box').hidden = !image;
     box('no-pad').hidden = image;
-    const nextNames = choice.task?.classNames ?? [...'0123456789'];
+    const nextNames = namesOf(choice.task);
     if (!image || String([next, nextNames]) === String([shape, names])) {
       return;
     }

@@ -3,12 +3,10 @@ import type { Channel } from './channel';
 import { byRound, rowOf } from './charts';
 import type { Choice } from './choice';
 import { box, button, found, input, make, say, table } from './element';
+import { proposal } from './proposal';
 import { count, counted, figure, percent } from './words';
 
 export { default as sheet } from './rehearsal.css?url';
-
-/** Steps that suit each model, at batches of 16. */
-const RATES: Readonly<Record<string, number>> = { logistic: 0.2, mlp: 0.1, mcmahan_2nn: 0.1, mnist_cnn: 0.05 };
 
 export function rehearsal(channel: Channel, choice: Choice): void {
   const form = found('rehearsal', HTMLFormElement);
@@ -35,29 +33,20 @@ export function rehearsal(channel: Channel, choice: Choice): void {
     if (running) {
       return;
     }
-    const model = found('model', HTMLSelectElement).value;
-    const source = choice.source ?? { kind: 'digits' };
+    const asked = {
+      nodes: input('nodes').valueAsNumber,
+      alpha: alpha(),
+      rounds: input('rounds').valueAsNumber,
+      epochs: input('epochs').valueAsNumber,
+      model: found('model', HTMLSelectElement).value,
+    };
     curve.curve.replace([]);
     curve.draw();
     box('shares').replaceChildren();
     say(box('rehearsed'), 'Cutting the data into shares …');
     running = true;
     render();
-    channel.send({
-      type: 'rehearse',
-      rehearsal: {
-        nodes: input('nodes').valueAsNumber,
-        alpha: alpha(),
-        rounds: input('rounds').valueAsNumber,
-        model,
-        options: {},
-        epochs: input('epochs').valueAsNumber,
-        batchSize: 16,
-        learningRate: RATES[model] ?? 0.05,
-        seed: 0,
-        source,
-      },
-    });
+    channel.send({ type: 'rehearse', rehearsal: proposal(asked, choice.task, choice.source ?? { kind: 'digits' }) });
   });
   button('stop').addEventListener('click', () => channel.send({ type: 'end_rehearsal' }));
   channel.on('shares', ({ perClass }) => box('shares').replaceChildren(...stacks(perClass)));
@@ -70,7 +59,7 @@ export function rehearsal(channel: Channel, choice: Choice): void {
   });
   channel.on('rehearsal_over', ({ reason }) => {
     running = false;
-    say(box('rehearsed'), reason);
+    say(box('rehearsed'), `Rehearsal ${reason}.`);
     render();
   });
   render();

@@ -1,5 +1,5 @@
 /** "Train": start, pause, go on, leave; where the node stands, how long the round lasts, and what left the tab. */
-import type { NodeStatus, Phase, StepReport } from '../messages';
+import type { NodeStatus, Phase, StepReport, TaskCard } from '../messages';
 import type { Channel } from './channel';
 import type { Choice } from './choice';
 import { box, button, found, input, make, say } from './element';
@@ -30,6 +30,7 @@ export function train(channel: Channel, choice: Choice): void {
   let phase: Phase = 'idle';
   let status: NodeStatus | null = null;
   let step: StepReport | null = null;
+  let cards: readonly TaskCard[] = [];
 
   function controls(): void {
     const idle = IDLE.includes(phase);
@@ -60,7 +61,8 @@ export function train(channel: Channel, choice: Choice): void {
     bar.value = step?.step ?? 0;
     tiles(status, step);
     box('sent').hidden = status.bytesUp === 0;
-    say(box('sent'), sentence(status, choice.task?.parameters ?? null));
+    const { taskId } = status;
+    say(box('sent'), sentence(status, cards.find((card) => card.taskId === taskId)?.parameters ?? null));
     say(box('last-update'), status.lastUpdate);
   }
 
@@ -83,6 +85,10 @@ export function train(channel: Channel, choice: Choice): void {
     ({ status } = report);
     ({ phase } = status);
     controls();
+    render();
+  });
+  channel.on('tasks', ({ tasks }) => {
+    cards = tasks;
     render();
   });
   channel.on('step', (report) => {
@@ -124,8 +130,8 @@ function tiles(status: NodeStatus, step: StepReport | null): void {
     ['Examples used', count(status.examples)],
     ['Held out', count(status.heldOut)],
     ['Rounds given', count(status.roundsGiven)],
-    ['Sent', bytes(status.bytesUp)],
-    ['Received', bytes(status.bytesDown)],
+    ['Updates sent', bytes(status.bytesUp)],
+    ['Models received', bytes(status.bytesDown)],
     ['Memory', step === null ? '–' : bytes(step.memoryBytes)],
   ];
   const list = box('figures');

@@ -43,10 +43,17 @@ export function duration(seconds: number): string {
   return h > 0 ? `${h} h ${min} min` : min > 0 ? `${min} min ${s} s` : `${s} s`;
 }
 
+/** The `most` largest values with their places, in the order of their places. */
+export function largest(values: readonly number[], most: number): [place: number, value: number][] {
+  const all = values.map((value, place): [number, number] => [place, value]);
+  return all.length <= most ? all : all.sort((a, b) => b[1] - a[1]).slice(0, most).sort((a, b) => a[0] - b[0]);
+}
+
 /** What left this tab, in bytes and in words. `parameters`: of the model, where known. */
 export function sentence(status: NodeStatus, parameters: number | null): string {
   const weights = parameters === null ? 'the model’s weights' : `the ${count(parameters)} weights`;
-  const times = status.roundsGiven > 1 ? ` in ${count(status.roundsGiven)} updates` : '';
+  const times = status.roundsGiven > 1 ? ` in ${count(status.roundsGiven)} rounds` : '';
   const own = counted(status.examples + status.heldOut, 'example');
-  return `Sent ${bytes(status.bytesUp)}${times}: how ${weights} moved, with counts and scores; nothing of your ${own}.`;
+  const stay = `Your ${own} stayed here; what moved can still tell something about them.`;
+  return `Sent ${bytes(status.bytesUp)} of updates${times}: how ${weights} moved, with counts and scores. ${stay}`;
 }

@@ -30,7 +30,7 @@ export async function rehearse(
   signal: AbortSignal,
 ): Promise<void> {
   let rounds = 0;
-  let how = 'stopped';
+  let how = 'broken off';
   const count: Tell = (report) => {
     if (report.type === 'rehearsed') rounds = report.round.round;
     tell(report);
@@ -40,7 +40,7 @@ export async function rehearse(
     how = 'finished';
   } catch (error) {
     if (error !== signal.reason && !(error instanceof Stopped)) throw error;
-    how = 'ended';
+    how = 'stopped';
   } finally {
     tell({ type: 'rehearsal_over', reason: `${how} after ${rounds} of ${rehearsal.rounds} rounds` });
   }
@@ -62,8 +62,8 @@ async function federation(
   const shares = dirichletShares(train.y, nodes, alpha, Random.seeded(`shares/${seed}`));
   tell({ type: 'shares', perClass: labelCounts(train.y, shares, classes) });
 
-  const descent = { optimizer: 'sgd', momentum: 0, weightDecay: 0, proximal: 0 } as const;
-  const plan: Plan = { ...descent, learningRate, batchSize, epochs, maxSteps: null };
+  const { optimizer = 'sgd', momentum = 0, weightDecay = 0 } = rehearsal;
+  const plan: Plan = { optimizer, momentum, weightDecay, proximal: 0, learningRate, batchSize, epochs, maxSteps: null };
   let weights = initialWeights(model, chain, seed);
   for (let round = 1; round <= rehearsal.rounds; round++) {
     const started = performance.now();

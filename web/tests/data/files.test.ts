@@ -1,7 +1,5 @@
 import { expect, it } from 'vitest';
 import { readSource } from '../../src/data/read';
-import { schemaOf } from '../../src/data/schema';
-import { Refused } from '../../src/refused';
 import { dropped, refusal } from './given';
 
 const read = (...paths: string[]) =>
@@ -30,14 +28,4 @@ it('drawings of another shape, none, or wrong ones are refused', async () => {
   await refusal(() => drawn([0, 1, 1], [2]), '3 values for 1 examples', 'draw');
   await refusal(() => drawn([0, 1, 0, 2], [0, 1]), 'the drawing pad, example 2 has values from 0 to 2', '0..1');
   await refusal(() => drawn([0, 1], [3]), 'example 1 has label 3', '0 to 2');
-});
-
-it("a task's schema is what its spec says of own data, else what the catalogue says", () => {
-  const card = { input_shape: [1, 8, 8], class_names: [...'0123456789'] };
-  expect(schemaOf({ id: 'own', input_shape: [4], num_classes: 2 }, card)).toEqual({ inputShape: [4], classes: 2 });
-  expect(schemaOf({ id: 'digits', input_shape: null, num_classes: null }, card)).toEqual({
-    inputShape: [1, 8, 8],
-    classes: 10,
-  });
-  expect(() => schemaOf({ id: 'digits' })).toThrow(Refused);
 });

@@ -38,3 +38,10 @@ it('puts the steps of later rounds behind those of earlier ones', () => {
   const way = new Odometer();
   expect([way.at(1, 10), way.at(1, 20), way.at(2, 5), way.at(2, 10), way.at(4, 1)]).toEqual([10, 20, 25, 30, 31]);
 });
+
+it('begins the way of another task at zero, and goes on with that of the same one', () => {
+  const way = new Odometer();
+  expect([way.begins('a'), way.at(1, 10), way.at(2, 5)]).toEqual([false, 10, 15]);
+  expect([way.begins('a'), way.at(3, 1)]).toEqual([false, 16]);
+  expect([way.begins('b'), way.at(3, 1), way.at(4, 2)]).toEqual([true, 1, 3]);
+});

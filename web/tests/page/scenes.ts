@@ -39,6 +39,8 @@ const digits: TaskCard = {
   requirements: ['19.2 kB down and up a round', 'about 2 MB of memory'],
   inputShape: [1, 8, 8],
   classNames: [...'0123456789'],
+  classes: 10,
+  recipe: { options: {}, batchSize: 32, learningRate: 0.05, optimizer: 'sgd', momentum: 0, weightDecay: 0 },
   parameters: 4810,
 };
 
@@ -163,6 +165,11 @@ export const scenes: Readonly<Record<string, Scene>> = {
     leave: [status({ phase: 'left', text: 'Left the federation. What was accepted stays with the server.' })],
   },
   waiting: { ...usual, train: [status({ phase: 'waiting', text: 'Waiting for two more nodes before round 3 can begin.', deadlineAt: null }), rounds(2)] },
+  unanswered: {
+    open: [ready, trouble('no_server', 'No answer from the server.', 'check that it runs.'), status({ phase: 'training', text: 'Going on where it was.' })],
+  },
+  classes: { ...usual, examine: [{ type: 'examined', examples: 200_000, perClass: Array.from({ length: 200_000 }, () => 1) }] },
+  first: { ...usual, train: [status({ phase: 'training', text: 'Training round 1 of 10.' }), { type: 'rounds', taskId: digits.taskId, rounds: [{ round: 1, accuracy: null, loss: null, seconds: null, updates: 0 }] }, ...steps] },
   finished: {
     ...usual,
     train: [
@@ -193,6 +200,6 @@ export const scenes: Readonly<Record<string, Scene>> = {
         nodes: shares.map((share, node) => ({ loss: 0.1 + 0.05 * node, examples: share.reduce((a, b) => a + b) })),
       })),
     ],
-    end_rehearsal: [{ type: 'rehearsal_over', reason: 'Stopped after 8 rounds.' }],
+    end_rehearsal: [{ type: 'rehearsal_over', reason: 'stopped after 8 of 10 rounds' }],
   },
 };

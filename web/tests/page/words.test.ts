@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import type { NodeStatus } from '../../src/messages';
-import { bytes, count, counted, duration, figure, percent, sentence } from '../../src/page/words';
+import { bytes, count, counted, duration, figure, largest, percent, sentence } from '../../src/page/words';
 
 const status: NodeStatus = {
   phase: 'waiting',
@@ -43,7 +43,16 @@ it('counts a deadline down in hours, minutes and seconds, and stops at zero', ()
 
 it('says in words what was sent and what was not', () => {
   expect(sentence(status, 421_642)).toBe(
-    'Sent 1.7 MB: how the 421,642 weights moved, with counts and scores; nothing of your 600 examples.',
+    'Sent 1.7 MB of updates: how the 421,642 weights moved, with counts and scores. ' +
+      'Your 600 examples stayed here; what moved can still tell something about them.',
   );
-  expect(sentence({ ...status, roundsGiven: 3 }, null)).toContain('in 3 updates: how the model’s weights moved');
+  expect(sentence({ ...status, roundsGiven: 3 }, null)).toContain('in 3 rounds: how the model’s weights moved');
+});
+
+it('finds the largest of very many values, in their order', () => {
+  const values = Array.from({ length: 200_000 }, (_, at) => at % 1000);
+  values[7] = 5000;
+  values[150_000] = 4000;
+  expect(largest(values, 2)).toEqual([[7, 5000], [150_000, 4000]]);
+  expect(largest([3, 1], 40)).toEqual([[0, 3], [1, 1]]);
 });

@@ -129,14 +129,14 @@ describe('a rehearsal on the digits', () => {
 describe('a rehearsal that is ended', () => {
   it('before it began tells nothing else', async () => {
     const { reports } = await told({}, cpu, AbortSignal.abort());
-    expect(reports).toEqual([{ type: 'rehearsal_over', reason: 'ended after 0 of 3 rounds' }]);
+    expect(reports).toEqual([{ type: 'rehearsal_over', reason: 'stopped after 0 of 3 rounds' }]);
   });
 
   it('while data is loaded does not wait for it', async () => {
     const controller = new AbortController();
     vi.stubGlobal('fetch', () => (controller.abort(), new Promise(() => {})));
     const { over } = await told({}, cpu, controller.signal);
-    expect(over[0].reason).toBe('ended after 0 of 3 rounds');
+    expect(over[0].reason).toBe('stopped after 0 of 3 rounds');
   });
 
   it.each(['trainer', 'score'] as const)(
@@ -152,7 +152,7 @@ describe('a rehearsal that is ended', () => {
       };
       const { rounds, over } = await told({}, ending, controller.signal);
       expect(rounds.length).toBe(1);
-      expect(over).toEqual([{ type: 'rehearsal_over', reason: 'ended after 1 of 3 rounds' }]);
+      expect(over).toEqual([{ type: 'rehearsal_over', reason: 'stopped after 1 of 3 rounds' }]);
       expect(left()).toBe(0);
     },
   );
@@ -185,7 +185,7 @@ describe('a rehearsal that cannot be', () => {
     expect(error).toBeInstanceOf(Refused);
     expect((error as Refused).problem).toContain(problem);
     expect((error as Refused).mend).toContain(mend);
-    expect(reports).toEqual([{ type: 'rehearsal_over', reason: expect.stringContaining('stopped after 0') as string }]);
+    expect(reports).toEqual([{ type: 'rehearsal_over', reason: expect.stringContaining('broken off after 0') as string }]);
   });
 
   it('diverged, says so, and leaves no trainer behind', async () => {
@@ -200,6 +200,21 @@ describe('a rehearsal that cannot be', () => {
     };
     await expect(told({}, diverging)).rejects.toMatchObject({ code: 'diverged' });
     expect(left()).toBe(0);
+  });
+});
+
+describe('a rehearsal of a task', () => {
+  it('trains as the task does', async () => {
+    const seen: unknown[] = [];
+    const engine: Engine = {
+      ...cpu,
+      trainer: (chain, weights, examples, descent) => (
+        seen.push(descent), cpu.trainer(chain, weights, examples, descent)
+      ),
+    };
+    const recipe = { optimizer: 'adam', learningRate: 0.003, momentum: 0.5, weightDecay: 0.01, batchSize: 20 } as const;
+    await told({ ...recipe, nodes: 1, rounds: 1, epochs: 1 }, engine);
+    expect(seen).toMatchObject([recipe]);
   });
 });
 
