@@ -52,6 +52,6 @@ BARS: dict[str, Bar] = {
     "web_cnn_tfjs": Bar("CPU a step, mnist_cnn: tfjs on WebGPU of ours on WebGPU", "ratio", 8, 8, more_is_better=True),
     "web_mlp_cpu": Bar("CPU a step, MLP: tfjs on wasm of our CPU engine", "ratio", 1, 1, more_is_better=True),
     "web_cnn_cpu": Bar("CPU a step, mnist_cnn: tfjs on cpu of our CPU engine", "ratio", 1, 1, more_is_better=True),
-    "web_own": Bar("our code in the browser, compressed", "kB", 40, 40),
-    "web_page": Bar("the whole page's code, compressed", "kB", 160, 160),
+    "web_own": Bar("our own code of a visit, on WebGPU, gzipped", "KB", 40, 40),
+    "web_page": Bar("the whole page until it trains on WebGPU, gzipped", "KB", 160, 160),
 }

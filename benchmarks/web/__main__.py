@@ -26,6 +26,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.bars import BARS
 from benchmarks.report import NotMeasured, Report, command, number, spread
 from benchmarks.web.browser import PROGRAM
 from benchmarks.web.bundle import WEB, bundle, served
@@ -157,10 +158,10 @@ def _weigh(report: Report) -> None:
     if not _SIZES.is_file():
         report.remark("The page was not weighed: it is not built here (`make web`).")
         return
-    files = [file for file in json.loads(_SIZES.read_text()) if file["kind"] == "code"]
-    own = report.add("our code, compressed", sum(file["gzip"] for file in files if file["owner"] == "own") / 1e3, "kB")
-    report.judge("web_own", own)
-    report.judge("web_page", report.add("the page's code, compressed", sum(file["gzip"] for file in files) / 1e3, "kB"))
+    files = [file for file in json.loads(_SIZES.read_text()) if "webgpu" in file["tabs"]]
+    ours = [file for file in files if "webgpu" in file["first"] and (file["owner"], file["kind"]) == ("own", "code")]
+    for bar, counted in (("web_own", ours), ("web_page", files)):
+        report.judge(bar, report.add(BARS[bar].what, sum(file["gzip"] for file in counted) / 1024, "KB"))
 
 
 def _median(runs: Sequence[Outcome]) -> float:

@@ -17,19 +17,25 @@ export interface FileSize {
   readonly kind: 'code' | 'picture' | 'data';
   /** The tabs that fetch it to show the page and to train a task, by their engine; none: it comes when it is asked for. */
   readonly tabs: readonly Engine[];
+  /** Those of them that fetch it before anybody has pressed anything. */
+  readonly first: readonly Engine[];
 }
 
 type Engine = 'webgpu' | 'cpu';
-type Noted = Pick<FileSize, 'owner' | 'tabs'>;
+type Noted = Pick<FileSize, 'owner' | 'tabs' | 'first'>;
 
 export const vendorApart = { groups: [{ name: 'vendor', test: /[\\/]node_modules[\\/]/ }] };
 
-/** Chunks that no page imports statically, though none trains without them. */
-const TRAINING: readonly (readonly [module: RegExp, tabs: readonly Engine[]])[] = [
-  [/src[\\/]data[\\/]read\.ts$/, ['webgpu', 'cpu']],
-  [/src[\\/]engine[\\/]gpu[\\/]engine\.ts$/, ['webgpu']],
-  [/src[\\/]engine[\\/]cpu[\\/]engine\.ts$/, ['cpu']],
-  [/node_modules[\\/]uplot[\\/]/, ['webgpu', 'cpu']], // the curves begin with the first steps
+const BOTH: readonly Engine[] = ['webgpu', 'cpu'];
+
+/** Chunks that no page imports statically, though none trains without them; `first`: fetched with the page. */
+const TRAINING: readonly (readonly [module: RegExp, tabs: readonly Engine[], first: boolean])[] = [
+  [/src[\\/]engine[\\/]gpu[\\/]engine\.ts$/, ['webgpu'], true],
+  [/src[\\/]engine[\\/]cpu[\\/]engine\.ts$/, ['cpu'], true],
+  [/src[\\/](?:node[\\/])?craft\.ts$/, BOTH, false],
+  [/src[\\/]data[\\/]read\.ts$/, BOTH, false],
+  [/src[\\/]page[\\/]charts\.ts$/, BOTH, false], // the curves begin with the first steps
+  [/node_modules[\\/]uplot[\\/]/, BOTH, false],
 ];
 
 /** Two plugins that share what they see: the worker is a build of its own, whose files reach the page's as mere assets. */
@@ -37,10 +43,16 @@ export function sizes(): { readonly page: Plugin; readonly worker: Plugin } {
   const noted = new Map<string, Noted>();
   const note = (bundle: Rolldown.OutputBundle): void => {
     const chunks = Object.values(bundle).filter((item) => item.type === 'chunk');
-    for (const chunk of chunks) noted.set(chunk.fileName, { owner: owner(chunk.fileName, chunk.moduleIds), tabs: [] });
+    for (const chunk of chunks) {
+      noted.set(chunk.fileName, { owner: owner(chunk.fileName, chunk.moduleIds), tabs: [], first: [] });
+    }
     for (const { fileName, isEntry, moduleIds } of chunks) {
-      const training = TRAINING.find(([module]) => moduleIds.some((id) => module.test(id)))?.[1];
-      for (const tab of training ?? (isEntry ? (['webgpu', 'cpu'] as const) : [])) visit(bundle, fileName, tab, noted);
+      const training = TRAINING.find(([module]) => moduleIds.some((id) => module.test(id)));
+      const [, tabs, first] = training ?? [null, isEntry ? BOTH : [], true];
+      for (const tab of tabs) {
+        visit(bundle, fileName, tab, 'tabs', noted);
+        if (first) visit(bundle, fileName, tab, 'first', noted);
+      }
     }
   };
   return {
@@ -64,7 +76,8 @@ export function sizes(): { readonly page: Plugin; readonly worker: Plugin } {
               kind: kindOf(item.fileName),
               ...(noted.get(item.fileName) ?? {
                 owner: owner(item.fileName, from),
-                tabs: linked || from.some((id) => /[\\/]uplot[\\/]/.test(id)) ? ['webgpu', 'cpu'] : [],
+                tabs: linked || from.some((id) => /[\\/]uplot[\\/]/.test(id)) ? BOTH : [],
+                first: linked ? BOTH : [],
               }),
             };
           });
@@ -91,9 +104,15 @@ function owner(file: string, modules: readonly string[]): FileSize['owner'] {
 }
 
 /** Notes that a tab fetches a chunk, and with it what that imports statically. */
-function visit(bundle: Rolldown.OutputBundle, file: string, tab: Engine, noted: Map<string, Noted>): void {
+function visit(
+  bundle: Rolldown.OutputBundle,
+  file: string,
+  tab: Engine,
+  when: 'tabs' | 'first',
+  noted: Map<string, Noted>,
+): void {
   const [item, before] = [bundle[file], noted.get(file)];
-  if (item?.type !== 'chunk' || before === undefined || before.tabs.includes(tab)) return;
-  noted.set(file, { ...before, tabs: [...before.tabs, tab] });
-  item.imports.forEach((imported) => visit(bundle, imported, tab, noted));
+  if (item?.type !== 'chunk' || before === undefined || before[when].includes(tab)) return;
+  noted.set(file, { ...before, [when]: [...before[when], tab] });
+  item.imports.forEach((imported) => visit(bundle, imported, tab, when, noted));
 }

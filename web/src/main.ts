@@ -2,10 +2,10 @@
 import type { Report } from './messages';
 import { readAddress } from './page/address';
 import { Channel } from './page/channel';
-import { charts } from './page/charts';
 import { Choice } from './page/choice';
 import { data } from './page/data';
 import { device } from './page/device';
+import { drawn } from './page/drawn';
 import { found } from './page/element';
 import { going } from './page/going';
 import { colours, header } from './page/header';
@@ -33,7 +33,7 @@ function open(invited: string | null = null): void {
 colours();
 header(channel, location.host);
 const trouble = notices(channel);
-charts(channel);
+drawn(channel, () => import('./page/charts'), trouble);
 device(channel);
 tasks(channel, choice, open);
 train(channel, choice);

@@ -5,27 +5,17 @@ import type { Command, Report } from './messages';
 import { Desk, type Browser, type Rehearse } from './node/desk';
 import type { Folder } from './node/folder';
 import { openKeyring } from './node/keyring';
-import type { Parts, Training } from './node/parts';
+import type { Parts } from './node/parts';
 import { troubleOf } from './node/teller';
 import { part } from './part';
-import { deltaOf, normOf } from './tensors/delta';
-import { parseSafetensors, writeSafetensors } from './tensors/safetensors';
-import { splitHoldout } from './training/holdout';
-import { LocalTraining } from './training/local';
 
 const parts: Parts = {
   openEngine,
   models: MODELS,
   chainOf,
   layoutOf,
-  parseSafetensors,
-  writeSafetensors,
-  deltaOf,
-  normOf,
   readSource: async (...asked) => (await part(import('./data/read'))).readSource(...asked),
-  splitHoldout,
-  // A checkpoint's position has been through JSON; `restore` checks it.
-  openTraining: async (...asked) => (await LocalTraining.open(...asked)) as Training,
+  craft: async () => (await part(import('./craft'))).craft,
 };
 
 const rehearse: Rehearse = async (...asked) => (await part(import('./rehearsal/rehearse'))).rehearse(...asked);

@@ -1,5 +1,5 @@
 /** Checkpoints of a round's training: seldom enough to cost little, and used for nothing but what they are of. */
-import type { Checkpoint, Parts, Progress, Training } from './parts';
+import type { Checkpoint, Craft, Progress, Training } from './parts';
 import type { Fields } from './protocol';
 import type { Store } from './store';
 
@@ -20,7 +20,7 @@ export class Checkpoints {
 
   /** `work`: what they are of. `modelBytes`: the model file's. */
   constructor(
-    private readonly parts: Pick<Parts, 'parseSafetensors' | 'writeSafetensors'>,
+    private readonly craft: Pick<Craft, 'parseSafetensors' | 'writeSafetensors'>,
     private readonly store: Store,
     private readonly task: string,
     private readonly work: Fields,
@@ -38,7 +38,7 @@ export class Checkpoints {
       return false;
     }
     try {
-      await training.restore({ tensors: this.parts.parseSafetensors(found.payload), position: found.facts.position });
+      await training.restore({ tensors: this.craft.parseSafetensors(found.payload), position: found.facts.position });
       return true;
     } catch {
       await this.store.remove(this.task, 'training'); // of another release, say
@@ -60,7 +60,7 @@ export class Checkpoints {
   /** Writes one; storage that does not take it is the store's to tell, and training goes on. */
   async keep({ tensors, position }: Checkpoint): Promise<void> {
     const started = this.now();
-    await this.store.write(this.task, 'training', { ...this.work, position }, this.parts.writeSafetensors(tensors));
+    await this.store.write(this.task, 'training', { ...this.work, position }, this.craft.writeSafetensors(tensors));
     this.since = this.now();
     this.costS = this.since - started;
   }

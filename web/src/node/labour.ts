@@ -9,7 +9,7 @@ import type { Device } from './device';
 import { Heartbeat } from './heartbeat';
 import type { Lanes } from './lanes';
 import type { Membership } from './membership';
-import type { Parts, Progress, Trained } from './parts';
+import type { Craft, Parts, Progress, Trained } from './parts';
 import { atLeast, unless } from './patience';
 import { canonical, planOf } from './plan';
 import type { Assignment, Fields, Work } from './protocol';
@@ -23,7 +23,8 @@ const TELL_MS = 100;
 
 /** What a node's work in one task is done with. */
 export interface Workshop {
-  readonly parts: Parts;
+  readonly parts: Pick<Parts, 'chainOf' | 'layoutOf'>;
+  readonly craft: Craft;
   readonly device: Device;
   readonly member: Membership;
   readonly lanes: Lanes;
@@ -135,7 +136,7 @@ export class Labour {
     signal: AbortSignal,
     onProgress: (progress: Progress) => void,
   ): Promise<Update> {
-    const { parts, device, store, tell } = this.shop;
+    const { craft, device, store, tell } = this.shop;
     const { spec, round } = work;
     const { chain, weights, bytes } = await this.received(work, signal);
     const scores = spec.evaluation.nodes && share.heldOut.y.length > 0;
@@ -143,9 +144,9 @@ export class Labour {
     const { engine, lost } = device;
     const plan = planOf(spec, share.train.y.length);
     const seed = String(mine.seed);
-    const training = await unless(lost, parts.openTraining(engine, chain, weights, share.train, plan, seed));
+    const training = await unless(lost, craft.openTraining(engine, chain, weights, share.train, plan, seed));
     try {
-      const checkpoints = new Checkpoints(parts, store, work.task_id, mine, bytes);
+      const checkpoints = new Checkpoints(craft, store, work.task_id, mine, bytes);
       if (await checkpoints.resume(training)) {
         const { step, totalSteps } = training.progress();
         tell.log(`Round ${round}: going on after step ${step} of ${totalSteps}.`);
@@ -180,10 +181,10 @@ export class Labour {
     trained: Trained,
     scored: Score | null,
   ): Promise<Update> {
-    const { parts } = this.shop;
-    const delta = parts.deltaOf(trained.weights, given);
-    const norm = parts.normOf(delta);
-    const payload = parts.writeSafetensors(delta);
+    const { craft } = this.shop;
+    const delta = craft.deltaOf(trained.weights, given);
+    const norm = craft.normOf(delta);
+    const payload = craft.writeSafetensors(delta);
     const metrics = {
       train_loss: trained.loss,
       train_accuracy: trained.accuracy,
@@ -210,11 +211,11 @@ export class Labour {
     work: Work,
     signal: AbortSignal,
   ): Promise<{ chain: Chain; weights: Weights; bytes: number }> {
-    const { parts, lanes, tell } = this.shop;
+    const { parts, craft, lanes, tell } = this.shop;
     tell.status({ phase: 'downloading', text: `Round ${work.round}: fetching model version ${work.model.version}.` });
     const bytes = await lanes.download(work.model, signal);
     tell.status({ bytesDown: lanes.bytesDown });
-    const weights = parts.parseSafetensors(bytes);
+    const weights = craft.parseSafetensors(bytes);
     const chain = parts.chainOf(work.spec.model.id, work.spec.model.options, work.input_shape, work.num_classes);
     const layout = parts.layoutOf(chain);
     const fits = [...layout].every(([name, shape]) => String(weights.get(name)?.shape) === String(shape));
@@ -238,13 +239,13 @@ export class Labour {
   }
 
   private async shareFor(work: Work, signal: AbortSignal): Promise<Share> {
-    const { parts, member, tell, examples, shared } = this.shop;
+    const { craft, member, tell, examples, shared } = this.shop;
     const index = shared ? (work.partition_index ?? this.index) : null;
     if (shared && index === null) {
       throw new Refused('data_unavailable', 'The server has given this node no part of the data set.', 'join again');
     }
     if (this.share === null || this.share.of !== index) {
-      const share = await shareOf(parts, member.connection, work.task_id, work.spec, examples, index, signal);
+      const share = await shareOf(craft, member.connection, work.task_id, work.spec, examples, index, signal);
       this.share = { of: index, share };
     }
     const { share } = this.share;

@@ -1,15 +1,14 @@
 /** A node's life: shake hands, ask for work, train, send what changed, ask again. The data stays where it is. */
+import { part } from '../part';
 import { Refused } from '../refused';
 import { MISSED } from './answers';
-import { Asking } from './asking';
+import type { Asking } from './asking';
 import { capabilitiesOf } from './capabilities';
 import { Connection, type Address } from './connection';
-import { Delivery } from './delivery';
 import type { Device } from './device';
 import { openIdentity } from './identity';
 import type { Keyring } from './keyring';
-import { Labour } from './labour';
-import { Lanes } from './lanes';
+import type { Labour } from './labour';
 import { Membership } from './membership';
 import { keepOrder, orderKey, readOrder, type KeptOrder, type Order } from './order';
 import { obstaclesOf } from './picker';
@@ -159,11 +158,13 @@ export class Node {
       const examples = await unless(signal, readOrder(parts, source, task, address.base));
       await store.sweep();
       signal.throwIfAborted();
+      const loading = Promise.all([part(import('./craft')), parts.craft()]);
+      const [{ Asking, Delivery, Labour, Lanes }, craft] = await unless(signal, loading);
       const lanes = new Lanes(address.base, connection, member, store, terms.lanes, onWait);
       const delivery = new Delivery(member, lanes, store, taskId, terms.lanes.inline_max_bytes);
       const shared = takesShare(task.spec, source);
       const heartbeatS = terms.heartbeat_s;
-      const shop = { parts, device, member, lanes, delivery, store, tell, examples, shared, heartbeatS };
+      const shop = { parts, craft, device, member, lanes, delivery, store, tell, examples, shared, heartbeatS };
       const labour = new Labour(shop);
       const asking = new Asking(member, taskId, !shared, terms.limits.max_wait_s, tell);
       this.farewell = () => member.call('report_progress', leaving, { once: true });

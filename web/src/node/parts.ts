@@ -13,12 +13,18 @@ export interface Parts {
     classes: number,
   ): Chain;
   layoutOf(chain: Chain): ReadonlyMap<string, readonly number[]>;
+  readSource(source: Source, inputShape: readonly number[], classes: number, base: string): Promise<Examples>;
+  /** Comes with the first task, and not with the page. */
+  craft(): Promise<Craft>;
+}
+
+/** What training takes. */
+export interface Craft {
   parseSafetensors(bytes: Uint8Array): Weights;
   writeSafetensors(weights: Weights): Uint8Array<ArrayBuffer>;
   deltaOf(trained: Weights, given: Weights): Weights;
   /** L2, of all tensors as one vector; refuses (`diverged`) what is not finite. */
   normOf(weights: Weights): number;
-  readSource(source: Source, inputShape: readonly number[], classes: number, base: string): Promise<Examples>;
   /** `inputSize`: values in one example. */
   splitHoldout(examples: Examples, inputSize: number, share: number, seed: string): Split;
   openTraining(

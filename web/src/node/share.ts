@@ -5,7 +5,7 @@ import { Refused } from '../refused';
 import { taken } from '../training/holdout';
 import { sha256 } from './bytes';
 import type { Connection } from './connection';
-import type { Parts } from './parts';
+import type { Craft } from './parts';
 import type { TaskSpec } from './protocol';
 
 export interface Share {
@@ -22,7 +22,7 @@ export function takesShare(spec: TaskSpec, source: Source): boolean {
 
 /** The node's share. `all`: what its source holds; `index`: which part of it the server gave to the node, if it did. */
 export async function shareOf(
-  parts: Pick<Parts, 'splitHoldout'>,
+  craft: Pick<Craft, 'splitHoldout'>,
   connection: Pick<Connection, 'readJson'>,
   taskId: string,
   spec: TaskSpec,
@@ -34,7 +34,7 @@ export async function shareOf(
   const partition = spec.data.partition.seed ?? spec.seed;
   const size = examples.x.length / Math.max(examples.y.length, 1);
   const seed = seedOf(partition, 'holdout', index ?? 'own');
-  const { train, heldOut } = parts.splitHoldout(examples, size, spec.data.holdout, seed);
+  const { train, heldOut } = craft.splitHoldout(examples, size, spec.data.holdout, seed);
   if (train.y.length === 0) {
     throw new Refused('bad_data', 'There are no examples to train on.', 'give more examples');
   }

@@ -2,7 +2,7 @@
 import type { Engine, Examples, Tensor, Weights } from '../../src/engine/types';
 import type { Report } from '../../src/messages';
 import type { Keyring } from '../../src/node/keyring';
-import type { Checkpoint, Listening, Parts, Plan, Progress, Trained, Training } from '../../src/node/parts';
+import type { Checkpoint, Craft, Listening, Parts, Plan, Progress, Trained, Training } from '../../src/node/parts';
 
 export function keyringInMemory(kept = new Map<string, unknown>()): Keyring {
   const get = async <T>(name: string): Promise<T | undefined> => kept.get(name) as T | undefined;
@@ -108,7 +108,7 @@ class Steps implements Training {
   destroy(): void {}
 }
 
-export class StandIns implements Parts {
+export class StandIns implements Parts, Craft {
   /** Waited for before every step of training. */
   between: (step: number) => Promise<void> = () => new Promise((resolve) => setImmediate(resolve));
   /** Loses the device. */
@@ -147,6 +147,10 @@ export class StandIns implements Parts {
 
   normOf(weights: Weights): number {
     return Math.hypot(...[...weights.values()].flatMap(({ data }) => [...data]));
+  }
+
+  async craft(): Promise<Craft> {
+    return this;
   }
 
   /** Twenty examples of three classes. */
