@@ -226,7 +226,10 @@ def main(steps: list[str]) -> None:
 
     for step in steps:
         if step == "build":
+            stale = web.stale()
             build(web, warn)
+            if mode() != "skip" and not web.stale():
+                warn(f"the browser node's page is {'built' if stale else 'up to date'}")
         elif mode() != "skip":
             _attempt(getattr(web, step), wheel_node() or system_node(), warn)
 

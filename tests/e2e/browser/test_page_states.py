@@ -29,7 +29,7 @@ SCENES = {
     "no-server": (None, "The server is away; trying again"),
     "cpu": (None, "Training runs on the CPU"),
     "unauthorized": (None, "This server wants an invitation"),
-    "training": ("Train", "Sent 39 kB of updates in 2 rounds: how the 4,810 weights moved"),
+    "training": ("Train", "Sent 39 kB of updates in 2 rounds since this page was opened: how the 4,810 weights moved"),
     "waiting": ("Train", "Waiting for two more nodes"),
     "first": ("Train", "Nothing has been scored yet."),
     "finished": ("Train", "The task is over"),

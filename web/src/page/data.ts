@@ -76,6 +76,8 @@ export function data(channel: Channel, choice: Choice): void {
     box('examined').replaceChildren();
     if (task !== null && source !== null) {
       channel.send({ type: 'examine', taskId: task.taskId, source });
+    } else if (source !== null) {
+      box('examined').replaceChildren(make('p', { class: 'small' }, 'It is read when you choose a task, which says of what shape examples are.'));
     }
   }
   choice.onChange(examine);

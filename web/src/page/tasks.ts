@@ -54,7 +54,7 @@ function fieldset(all: readonly TaskCard[], chosen: TaskCard | null): HTMLElemen
   const [fit, unfit] = [all.filter(qualifies), all.filter((task) => !qualifies(task))].map((some) => some.map((task) => card(task, task === chosen)));
   const cards = make('fieldset', { class: 'cards' }, legend, ...(fit ?? []));
   if (unfit !== undefined && unfit.length > 0) {
-    const title = make('summary', {}, `${counted(unfit.length, 'task')} not for this device, and why`);
+    const title = make('summary', {}, `${counted(unfit.length, 'task')} not open to this tab, and why`);
     cards.append(make('details', { open: fit?.length === 0 }, title, make('div', { class: 'cards' }, ...unfit)));
   }
   return cards;
@@ -73,7 +73,7 @@ function card(task: TaskCard, chosen: boolean): HTMLElement {
   });
   const verdict = qualifies(task)
     ? make('p', { class: 'verdict', 'data-tone': 'good' }, 'This device qualifies.')
-    : make('div', { class: 'verdict', 'data-tone': 'bad' }, 'Not for this device:', items(task.obstacles));
+    : make('div', { class: 'verdict', 'data-tone': 'bad' }, 'Not open to this tab:', items(task.obstacles));
   const facts = `${task.model} on ${task.data} · round ${task.round} of ${task.numRounds}`;
   const score = task.accuracy === null && task.loss === null ? 'not scored yet' : `accuracy ${percent(task.accuracy)}, loss ${figure(task.loss)}`;
   const title = make('span', { class: 'title' }, make('strong', {}, task.name), make('span', { class: 'chip' }, task.state));

@@ -55,5 +55,5 @@ export function sentence(status: NodeStatus, parameters: number | null): string 
   const times = status.roundsGiven > 1 ? ` in ${count(status.roundsGiven)} rounds` : '';
   const own = counted(status.examples + status.heldOut, 'example');
   const stay = `Your ${own} stayed here; what moved can still tell something about them.`;
-  return `Sent ${bytes(status.bytesUp)} of updates${times}: how ${weights} moved, with counts and scores. ${stay}`;
+  return `Sent ${bytes(status.bytesUp)} of updates${times} since this page was opened: how ${weights} moved, with counts and scores. ${stay}`;
 }

@@ -43,10 +43,10 @@ it('counts a deadline down in hours, minutes and seconds, and stops at zero', ()
 
 it('says in words what was sent and what was not', () => {
   expect(sentence(status, 421_642)).toBe(
-    'Sent 1.7 MB of updates: how the 421,642 weights moved, with counts and scores. ' +
+    'Sent 1.7 MB of updates since this page was opened: how the 421,642 weights moved, with counts and scores. ' +
       'Your 600 examples stayed here; what moved can still tell something about them.',
   );
-  expect(sentence({ ...status, roundsGiven: 3 }, null)).toContain('in 3 rounds: how the model’s weights moved');
+  expect(sentence({ ...status, roundsGiven: 3 }, null)).toContain('in 3 rounds since this page was opened: how the model’s weights moved');
 });
 
 it('finds the largest of very many values, in their order', () => {
