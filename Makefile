@@ -31,7 +31,7 @@ test: .venv/installed-dev  ## Run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not e2e"
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m e2e
 
-test-fast: .venv/installed-dev  ## Run the tests that start no processes of their own
+test-fast: .venv/installed-dev  ## Run the tests that start no processes and take no time
 	$(WEB) check
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not e2e"
 

@@ -12,7 +12,7 @@ from tests.fuzz.tensor_files import TensorFiles
 from tests.fuzz.wire_calls import framing, older_transport, raw_lane
 from tests.mcp_server.running import Served, serving
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.e2e]  # a thousand requests each
 
 
 @pytest.fixture(scope="module")

@@ -63,6 +63,7 @@ async def test_a_download_that_nobody_reads_holds_nobody_up_and_is_dropped(impat
     assert BIG <= sent < 2 * BIG, "what did not go out is not counted"
 
 
+@pytest.mark.e2e  # eight seconds of reading slowly
 async def test_a_download_that_is_read_too_slowly_is_dropped(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(raw_lane, "_PIECE_S", 0.3)
     task_id = await served.task()

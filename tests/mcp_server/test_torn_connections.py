@@ -92,6 +92,7 @@ async def test_an_answer_that_is_dropped_after_the_commit_is_given_again_and_cou
     assert await accepted(served, node.task_id) == before
 
 
+@pytest.mark.e2e  # two hundred connections
 async def test_two_hundred_nodes_that_hang_up_while_they_submit_cost_nothing(served: Served) -> None:
     chance = random.Random(7)
     task_id = await served.task(cohort={"size": MANY}, data={"id": "digits", "partition": {"parts": 8}})
