@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> Report:
         folder = Path(name)
         chosen = _bundled(folder, arguments, report)
         pairs = [(each, contender) for each in WORKLOADS for contender in chosen if each.model in contender.models]
-        slow = sum(each.model == "mnist_cnn" and contender.library == "tfjs" for each, contender in pairs)
+        slow = sum(each.model == "mnist_cnn" and contender.peer == "tfjs" for each, contender in pairs)
         each_turn = len(pairs) * (_OVERHEAD_S + arguments.window) + slow * _SLOW_S
         minutes = min(arguments.minutes, each_turn * arguments.repeats / 60)
         print(
@@ -73,18 +73,18 @@ def _bundled(folder: Path, arguments: argparse.Namespace, report: Report) -> lis
     """Those whose page could be made; of the others the report says why not."""
     found: list[Contender] = []
     asked = ["potluck", *(each for each in arguments.peers.split(",") if each != "none")]
-    for library in dict.fromkeys(each.library for each in CONTENDERS):
-        if library not in asked:
-            report.remark(f"{library} was left out, as asked")
+    for peer in dict.fromkeys(each.peer for each in CONTENDERS):
+        if peer not in asked:
+            report.remark(f"{peer} was left out, as asked")
             continue
         try:
-            bundle(library, folder)
+            bundle(peer, folder)
         except NotMeasured as problem:
-            if library == "potluck":
+            if peer == "potluck":
                 raise
             report.remark(f"not measured: {problem}")
             continue
-        found += [each for each in CONTENDERS if each.library == library]
+        found += [each for each in CONTENDERS if each.peer == peer]
     return found
 
 
@@ -124,7 +124,7 @@ async def _measure(
 
 
 def _tell(report: Report, seen: Seen) -> None:
-    cost = {(workload.model, each.library, each.backend): _median(runs) for (workload, each), runs in seen.items()}
+    cost = {(workload.model, each.peer, each.backend): _median(runs) for (workload, each), runs in seen.items()}
     rows = []
     for (workload, contender), runs in seen.items():
         name = f"{workload.name}, {contender.name}"
@@ -146,9 +146,9 @@ def _tell(report: Report, seen: Seen) -> None:
         "CPU ×: of our WebGPU for webgpu and webgl, of our CPU engine for the others. Off PyTorch: the largest"
     )
     report.remark("relative difference of a loss, and over how many of the first steps.")
-    for bar, model, ours, (library, backend) in RATIOS:
-        if (model, "potluck", ours) in cost and (model, library, backend) in cost:
-            report.judge(bar, cost[model, library, backend] / cost[model, "potluck", ours])
+    for bar, model, ours, (peer, backend) in RATIOS:
+        if (model, "potluck", ours) in cost and (model, peer, backend) in cost:
+            report.judge(bar, cost[model, peer, backend] / cost[model, "potluck", ours])
     adapters = {each.about for (_, contender), runs in seen.items() if contender.title == OURS for each in runs[:1]}
     report.remark("Ours says it runs on: " + "; ".join(sorted(adapters)))
 

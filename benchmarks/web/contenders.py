@@ -9,10 +9,10 @@ OURS = "Potluck"
 
 @dataclass(frozen=True)
 class Contender:
-    """A library (of `bundle.ENTRIES`) on one of its backends, the browser's further flags, and what it can train."""
+    """A library (`peer`, of `bundle.ENTRIES`) on one backend, the browser's further flags, and what it can train."""
 
     title: str
-    library: str
+    peer: str
     backend: str
     flags: tuple[str, ...] = ()
     models: tuple[str, ...] = ("mlp", "mnist_cnn")

@@ -54,7 +54,7 @@ async def measure(
     Raises:
         NotMeasured: it fails, takes too long, or trains something else than PyTorch does.
     """
-    async with browser(f"{url}/{contender.library}.html", contender.flags) as tab:
+    async with browser(f"{url}/{contender.peer}.html", contender.flags) as tab:
         begun = tab.cpu()
         opened = await tab.call(_OPEN, _PATIENCE_S, [workload.model, contender.backend])
         step = await tab.call(_STEPS, _PATIENCE_S, [0, 1])

@@ -8,18 +8,17 @@ from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.engine import RowMapping
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from federation.convergence import best
 from federation.coordinator.board import Board
 from federation.coordinator.control import losses
 from federation.coordinator.ports import Shared
 from federation.coordinator.records import Round, Task, get_round, get_task, get_version
-from federation.coordinator.scores import BY_CLASS
 from federation.coordinator.trend import NO_PART, participation, points
+from federation.coordinator.view_rows import Scores, cohorts_of, counts_of, hashes_of, latest_scores, scores_of
 from federation.rounds import RoundState
 from federation.spec import TaskSpec
-from federation.store.tables import assignments, members, metrics, model_versions, nodes, rounds, tasks, updates
+from federation.store.tables import members, metrics, nodes, rounds, tasks, updates
 
 FEWEST_IN_A_MEAN = 3
 """Of two nodes' mean, each could tell the other's score."""
@@ -41,7 +40,7 @@ class Views:
             latest = select(tasks).order_by(tasks.c.created_at.desc(), tasks.c.task_id).limit(MOST_TASKS)
             rows = await connection.execute(latest if simulated else latest.where(tasks.c.simulation.is_(None)))
             found = [Task.of(row) for row in rows.mappings()]
-            best = await _latest_scores(connection)
+            best = await latest_scores(connection)
         return [_summary(task) | best.get(task.task_id, {}) for task in found]
 
     async def task(self, task_id: str, *, private: bool) -> dict[str, Any]:
@@ -53,11 +52,11 @@ class Views:
             rows = await connection.execute(newest.order_by(rounds.c.round))
             history = [Round.of(row) for row in rows.mappings()]
             simulated = task.simulation is not None  # nobody's numbers; and too many clients to list in every answer
-            cohort = {} if simulated else await _cohorts(connection, task_id)
-            counts = await _counts(connection, task_id, task.round - MOST_ROUNDS)
+            cohort = {} if simulated else await cohorts_of(connection, task_id)
+            counts = await counts_of(connection, task_id, task.round - MOST_ROUNDS)
             fewest = 0 if private or simulated else FEWEST_IN_A_MEAN
-            scores = await _scores(connection, task_id, fewest=fewest, by_class=False)
-            hashes = await _hashes(connection, task_id)
+            scores = await scores_of(connection, task_id, fewest=fewest, by_class=False)
+            hashes = await hashes_of(connection, task_id)
             joined = (
                 await connection.execute(
                     select(members, nodes.c.name)
@@ -103,8 +102,8 @@ class Views:
         """One round with its cohort, its updates and what became of them."""
         async with self._shared.database.read() as connection:
             current = await get_round(connection, task_id, number)
-            cohort = await _cohorts(connection, task_id, number)
-            scores, hashes = await _scores(connection, task_id), await _hashes(connection, task_id)
+            cohort = await cohorts_of(connection, task_id, number)
+            scores, hashes = await scores_of(connection, task_id), await hashes_of(connection, task_id)
             rows = await connection.execute(
                 select(updates)
                 .where(updates.c.task_id == task_id, updates.c.round == number)
@@ -137,7 +136,7 @@ class Views:
                 .order_by(updates.c.node_id)
             )
             made_of = [_update(row, True) for row in rows.mappings()]
-            scores = await _scores(connection, task_id)
+            scores = await scores_of(connection, task_id)
         return {
             "task_id": task_id,
             "version": model.version,
@@ -232,9 +231,6 @@ class Views:
         }
 
 
-Scores = dict[tuple[str, int], dict[str, float]]
-
-
 def _summary(task: Task) -> dict[str, Any]:
     return {
         "task_id": task.task_id,
@@ -285,29 +281,6 @@ def _update(row: RowMapping, over: bool) -> dict[str, Any]:
     return found
 
 
-async def _cohorts(connection: AsyncConnection, task_id: str, number: int | None = None) -> dict[int, list[RowMapping]]:
-    query = select(assignments).where(assignments.c.task_id == task_id).order_by(assignments.c.node_id)
-    if number is not None:
-        query = query.where(assignments.c.round == number)
-    found: dict[int, list[RowMapping]] = defaultdict(list)
-    for row in (await connection.execute(query)).mappings():
-        found[row["round"]].append(row)
-    return found
-
-
-async def _counts(connection: AsyncConnection, task_id: str, after: int) -> dict[int, tuple[int, int]]:
-    """Of each later round: how many were selected, and how many submitted."""
-    counted = select(assignments.c.round, func.count(), func.count(assignments.c.submitted_at))
-    mine = (assignments.c.task_id == task_id) & (assignments.c.round > after)
-    rows = await connection.execute(counted.where(mine).group_by(assignments.c.round))
-    return {int(number): (int(selected), int(submitted)) for number, selected, submitted in rows}
-
-
-async def _hashes(connection: AsyncConnection, task_id: str) -> dict[int, str]:
-    query = select(model_versions.c.version, model_versions.c.sha256).where(model_versions.c.task_id == task_id)
-    return {int(version): str(sha256) for version, sha256 in await connection.execute(query)}
-
-
 def _best(task: Task, scores: Scores) -> dict[str, Any]:
     """The best version that anyone has measured, with its scores; empty before that."""
     line = sorted(version for _, version in scores)
@@ -320,35 +293,3 @@ def _best(task: Task, scores: Scores) -> dict[str, Any]:
     }
     top = best(points([(version, version) for version in line], by_source, task, task.round))
     return {} if top is None else {"version": top.version, "accuracy": top.accuracy, "loss": top.loss}
-
-
-async def _scores(connection: AsyncConnection, task_id: str, *, fewest: int = 0, by_class: bool = True) -> Scores:
-    """Scores of each version by the server (accuracy, loss) and by the nodes' mean (eval_accuracy, ...), if at least
-    `fewest` nodes are in it."""
-    reporters = {
-        int(version): int(count)
-        for version, count in await connection.execute(
-            select(metrics.c.version, func.count(metrics.c.node_id.distinct()))
-            .where(metrics.c.task_id == task_id, metrics.c.source == "node")
-            .group_by(metrics.c.version)
-        )
-    }
-    query = select(metrics).where(metrics.c.task_id == task_id, metrics.c.source.in_(["server", "nodes"]))
-    rows = await connection.execute(query if by_class else query.where(metrics.c.name.not_like(f"{BY_CLASS}%")))
-    found: Scores = defaultdict(dict)
-    for row in rows.mappings():
-        if row["source"] == "server" or reporters.get(row["version"], 0) >= fewest:
-            found[task_id, row["version"]][row["name"]] = row["value"]
-    return found
-
-
-async def _latest_scores(connection: AsyncConnection) -> dict[str, dict[str, float]]:
-    rows = await connection.execute(
-        select(metrics.c.task_id, metrics.c.name, metrics.c.value)
-        .where(metrics.c.source == "server", metrics.c.name.in_(["accuracy", "loss"]))
-        .order_by(metrics.c.version)
-    )
-    found: dict[str, dict[str, float]] = defaultdict(dict)
-    for task_id, name, value in rows:
-        found[task_id][name] = value
-    return found

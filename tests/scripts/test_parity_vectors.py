@@ -47,16 +47,16 @@ def test_the_committed_vectors_are_what_the_script_makes(committed, script):
 
     # Other processors round otherwise: the same case is close, not equal.
     assert found["counts"] == committed["counts"]
-    for now, then in zip(found["cases"], committed["cases"], strict=True):
+    for made, kept in zip(found["cases"], committed["cases"], strict=True):
         for name in ("model", "options", "shape", "classes", "descent", "file", "correct"):
-            assert now[name] == then[name], (now["model"], name)
-        assert now["losses"] == pytest.approx(then["losses"], rel=2e-5)
-        assert now["tensors"].keys() == then["tensors"].keys()
-        for name, tensor in now["tensors"].items():
+            assert made[name] == kept[name], (made["model"], name)
+        assert made["losses"] == pytest.approx(kept["losses"], rel=2e-5)
+        assert made["tensors"].keys() == kept["tensors"].keys()
+        for name, tensor in made["tensors"].items():
             moved = tensor["moved"]
-            assert moved == pytest.approx(then["tensors"][name]["moved"], rel=1e-3)
-            assert tensor["norm"] == pytest.approx(then["tensors"][name]["norm"], rel=1e-4)
-            assert tensor["sketch"] == pytest.approx(then["tensors"][name]["sketch"], abs=2e-3 * moved)
+            assert moved == pytest.approx(kept["tensors"][name]["moved"], rel=1e-3)
+            assert tensor["norm"] == pytest.approx(kept["tensors"][name]["norm"], rel=1e-4)
+            assert tensor["sketch"] == pytest.approx(kept["tensors"][name]["sketch"], abs=2e-3 * moved)
     assert {path.name for path in (FOLDER / "files").iterdir()} == files.keys()
     for name, content in files.items():
         stored = load_bytes((FOLDER / "files" / name).read_bytes())

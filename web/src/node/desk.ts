@@ -1,11 +1,11 @@
 /** The worker's desk: takes the page's commands and tells what comes of them. No failure stays silent. */
-import type { Engine, EngineReport } from '../engine/types';
+import type { Engine } from '../engine/types';
 import type { Command, Rehearsal, Report, Trouble } from '../messages';
 import { Refused } from '../refused';
 import { Connection, type Address } from './connection';
 import { Device } from './device';
 import type { Folder } from './folder';
-import { KEY, openIdentity } from './identity';
+import { KEY } from './identity';
 import type { Keyring } from './keyring';
 import { Node } from './node';
 import { orderKey, readOrder, type KeptOrder, type Order } from './order';
@@ -13,6 +13,7 @@ import type { Parts } from './parts';
 import { onWake } from './patience';
 import { cardOf, roundsOf } from './picker';
 import type { TaskView } from './protocol';
+import { mayTrain, offerKey, tokenKey, type Opening, type Site } from './site';
 import { nodeLock, type Locks } from './standing';
 import { Store } from './store';
 import { Teller, troubleOf } from './teller';
@@ -34,27 +35,6 @@ export type Rehearse = (
   tell: (report: Report) => void,
   signal: AbortSignal,
 ) => Promise<void>;
-
-type Opening = Extract<Command, { readonly type: 'open' }>;
-
-/** A server as it was opened, with one token. */
-interface Site {
-  readonly opening: Opening;
-  readonly address: Address;
-  readonly connection: Connection;
-  readonly keyring: Keyring;
-  readonly store: Store;
-  readonly watch: Watch;
-  /** It may take seconds to be measured. */
-  readonly device: Promise<Device>;
-  close(): void;
-  /** Known once the device is there. */
-  engine: EngineReport | null;
-  /** Whether this caller may be a node; null as long as it is not known. */
-  mayTrain: boolean | null;
-  /** Whether the token is an invitation that the server has not taken yet. */
-  offered: boolean;
-}
 
 export class Desk {
   private readonly tell: Teller;
@@ -355,27 +335,5 @@ export class Desk {
       throw new Refused('insecure', 'This page has no secure origin.', 'open it by https://');
     }
     return this.browser;
-  }
-}
-
-/** Under which name the keyring keeps the invitation to a server. */
-const tokenKey = (base: string): string => `token ${base}`;
-/** And one that the server has not taken yet. */
-const offerKey = (base: string): string => `offer ${base}`;
-
-/** Whether this caller may be a node: nobody else is given a challenge. It costs a thirtieth of a list of tools. Null if
- *  that cannot be told now; throws where the server takes no word of this caller. */
-async function mayTrain({ connection, keyring, address }: Site): Promise<boolean | null> {
-  try {
-    const { publicKey } = await openIdentity(keyring);
-    const hello = { public_key: publicKey, capabilities: {}, audience: new URL(address.base).host };
-    await connection.call('handshake', hello, { once: true });
-    return true;
-  } catch (error) {
-    const code = error instanceof Refused ? error.code : null;
-    if (code === 'unauthorized') {
-      throw error;
-    }
-    return code === 'forbidden' ? false : null;
   }
 }

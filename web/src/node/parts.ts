@@ -1,6 +1,9 @@
 /** What the node is built on, handed to it: engine, files, training, data. Tests hand it others. */
-import type { Calibration, Chain, Descent, Engine, Examples, Weights } from '../engine/types';
-import type { Source, StepReport } from '../messages';
+import type { Calibration, Chain, Engine, Examples, Weights } from '../engine/types';
+import type { Source } from '../messages';
+import type { Plan, Progress, Trained } from '../training/local';
+
+export type { Plan, Progress, Trained };
 
 export interface Parts {
   openEngine(force?: 'webgpu' | 'cpu', before?: Calibration): Promise<Engine>;
@@ -42,31 +45,11 @@ export interface Split {
   readonly heldOut: Examples;
 }
 
-/** A task's `training.*` and its proximal term. */
-export interface Plan extends Descent {
-  readonly epochs: number;
-  readonly maxSteps: number | null;
-}
-
 /** Training between two steps: all that the steps to come depend on, beside examples, plan and seed. */
 export interface Checkpoint {
   readonly tensors: Weights;
   /** Goes through JSON unharmed. */
   readonly position: unknown;
-}
-
-/** Where training stands: loss and accuracy are means over the examples of the current epoch so far. */
-export type Progress = Omit<StepReport, 'round'>;
-
-/** A round of local training; loss and accuracy are means over the last epoch. */
-export interface Trained {
-  readonly weights: Weights;
-  /** FedAvg's n_k: the examples trained on at least once, however many epochs passed over them. */
-  readonly numExamples: number;
-  readonly numSteps: number;
-  readonly loss: number;
-  readonly accuracy: number;
-  readonly seconds: number;
 }
 
 export interface Listening {
