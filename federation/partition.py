@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from federation.data_spec import PartitionSpec
 from federation.errors import ErrorCode, Refused
-from federation.spec import PartitionSpec
 
 Indices = NDArray[np.int64]
 

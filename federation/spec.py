@@ -6,19 +6,14 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from federation.aggregation.methods import METHODS, options_of
+from federation.data_spec import DataSpec, TextSpec
 from federation.errors import ErrorCode, Refused
+from federation.model_spec import HF, ModelSpec, OptionValue
+from federation.spec_part import Part
 
-
-class Part(BaseModel):
-    """A section of the spec: immutable, and a misspelt field is an error instead of a silence."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-OptionValue = int | float | bool | Annotated[str, Field(max_length=256)]
 Rule = Literal[
     "fedavg",
     "fedprox",
@@ -36,56 +31,10 @@ Rule = Literal[
     "median",
     "trimmed_mean",
     "bulyan",
+    "lora_exact",
+    "lora_stack",
+    "ffa",
 ]
-Dimension = Annotated[int, Field(ge=1, le=65_536)]
-Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
-
-
-class ModelSpec(Part):
-    """Which model of the catalogue, and its options."""
-
-    id: Identifier = Field(description="A model of the catalogue, e.g. mlp; see search_models.")
-    options: dict[Annotated[str, Field(max_length=64)], OptionValue] = Field(
-        default_factory=dict, max_length=32, description="The model's own options, e.g. {hidden: 64}."
-    )
-
-
-class PartitionSpec(Part):
-    """How the training examples are shared out, so that no two nodes hold the same one."""
-
-    kind: Literal["iid", "dirichlet", "shards", "natural"] = Field(
-        default="iid",
-        description="iid; dirichlet (label skew, Hsu et al. 2019); shards (label shards, McMahan et al. 2017); "
-        "natural (the data set's own users).",
-    )
-    parts: int = Field(default=4, ge=1, le=10_000, description="Into how many shares the training set is cut.")
-    alpha: float = Field(default=0.5, gt=0, le=1e6, description="dirichlet: the smaller, the more skewed.")
-    shards_per_part: int = Field(default=2, ge=1, le=1000, description="shards: label shards that a share holds.")
-    min_examples: int = Field(default=10, ge=1, le=100_000, description="Fewest examples a share may hold.")
-    seed: int | None = Field(default=None, ge=0, lt=2**63, description="Seed of the cut; default: the task's seed.")
-
-
-class DataSpec(Part):
-    """The data set, its partition, and the share that each node holds out."""
-
-    id: Identifier = Field(description="A data set of the catalogue, e.g. digits; `own`: each node brings its own.")
-    partition: PartitionSpec = PartitionSpec()
-    holdout: float = Field(
-        default=0.1, ge=0, le=0.5, description="Share of a node's examples kept from training, for evaluation."
-    )
-    input_shape: Annotated[tuple[Dimension, ...], Field(min_length=1, max_length=4)] | None = Field(
-        default=None, description="own: shape of one example, e.g. [1, 28, 28]; channels first, values 0..1."
-    )
-    num_classes: int | None = Field(default=None, ge=2, le=100_000, description="own: number of classes.")
-
-    @model_validator(mode="after")
-    def _own_data_states_its_shape(self) -> Self:
-        stated = (self.input_shape is not None, self.num_classes is not None)
-        if self.id == "own" and not all(stated):
-            raise ValueError("data.id `own` needs input_shape and num_classes: the server cannot see the data")
-        if self.id != "own" and any(stated):
-            raise ValueError("input_shape and num_classes belong to data.id `own`; a catalogued data set has its own")
-        return self
 
 
 class TrainingSpec(Part):
@@ -98,6 +47,12 @@ class TrainingSpec(Part):
     learning_rate: float = Field(default=0.05, gt=0, le=100)
     momentum: float = Field(default=0.0, ge=0, lt=1)
     weight_decay: float = Field(default=0.0, ge=0, le=1)
+    accumulation: int = Field(
+        default=1, ge=1, le=1024, description="hf: work a batch off in so many pieces, which takes less memory."
+    )
+    gradient_checkpointing: bool = Field(
+        default=False, description="hf: compute activations again in the backward pass, which takes less memory."
+    )
 
 
 class AggregationSpec(Part):
@@ -189,6 +144,9 @@ class EvaluationSpec(Part):
     server: bool = Field(default=True, description="On the data set's own test examples, where it has any.")
     nodes: bool = Field(default=True, description="Each node on its held-out share of the model it received.")
     every: int = Field(default=1, ge=1, description="The server scores every so many rounds, and the last.")
+    examples: int | None = Field(
+        default=None, ge=1, description="The server scores on so many test examples; default: all, for texts 64."
+    )
 
 
 class StoppingSpec(Part):
@@ -228,6 +186,34 @@ class TaskSpec(Part):
     )
     keep_rounds: int = Field(default=2, ge=0, le=1000, description="Closed rounds whose update blobs are kept.")
     seed: int = Field(default=0, ge=0, lt=2**63)
+
+    @property
+    def text(self) -> TextSpec:
+        """How a pretrained model's texts become examples."""
+        return self.data.text or TextSpec()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _adapters_are_merged_exactly(cls, raw: Any) -> Any:
+        """By default: the mean of factors is not the mean of their products."""
+        match raw:
+            case {"model": {"id": str(id)}, **rest} if id.startswith(HF):
+                chosen = rest.get("aggregation", {})
+                if isinstance(chosen, Mapping) and "rule" not in chosen:
+                    return {**raw, "aggregation": {**chosen, "rule": "lora_exact"}}
+        return raw
+
+    @model_validator(mode="after")
+    def _texts_and_pretrained_models_belong_together(self) -> Self:
+        if not self.model.pretrained:
+            if self.data.text is not None:
+                raise ValueError("data.text belongs to pretrained models: a model.id that begins with hf:")
+            for name in ("accumulation", "gradient_checkpointing"):
+                if getattr(self.training, name) != TrainingSpec.model_fields[name].default:
+                    raise ValueError(f"training.{name} belongs to pretrained models: a model.id that begins with hf:")
+        elif self.data.id == "own" and self.model.classifies != (self.data.num_classes is not None):
+            raise ValueError("data.num_classes belongs to model.task sequence_classification, and there it is needed")
+        return self
 
     @property
     def partition_seed(self) -> int:

@@ -17,6 +17,7 @@ class Kind(StrEnum):
     OPTIMIZER = "server optimiser on the weighted mean"
     DISTANCE = "weights from distances"
     COORDINATE = "coordinate by coordinate"
+    ADAPTER = "products of adapters"
 
 
 class Options(BaseModel):
@@ -175,6 +176,14 @@ METHODS: Mapping[str, Method] = {
         Method("median", "Coordinate-wise median", _YIN, Kind.COORDINATE, Byzantine, (2, 1)),
         Method("trimmed_mean", "Coordinate-wise trimmed mean", _YIN, Kind.COORDINATE, TrimmedMeanOptions, (2, 1)),
         Method("bulyan", "Bulyan", "El Mhamdi et al. 2018, arXiv:1802.07927", Kind.COORDINATE, Byzantine, (4, 3)),
+        Method(
+            "lora_exact",
+            "Mean of adapters' products, cut to rank r",
+            "after FlexLoRA, Bai et al. 2024, arXiv:2402.11505",
+            Kind.ADAPTER,
+        ),
+        Method("lora_stack", "Stacked adapters (FLoRA)", "Wang et al. 2024, arXiv:2409.05976", Kind.ADAPTER),
+        Method("ffa", "Frozen A (FFA-LoRA)", "Sun et al. 2024, arXiv:2403.12313", Kind.ADAPTER),
     )
 }
 

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from federation.data_spec import PartitionSpec
 from federation.errors import ErrorCode, Refused
 from federation.partition import label_counts, partition
-from federation.spec import PartitionSpec
 
 LABELS = np.random.RandomState(0).randint(0, 10, 1200)
 USERS = np.arange(1200) % 37

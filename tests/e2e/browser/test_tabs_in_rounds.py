@@ -12,8 +12,8 @@ from playwright.sync_api import BrowserContext, Playwright
 from tab import Tab
 from tab_federation import TabFederation, Tensors
 
+from federation.data_spec import PartitionSpec
 from federation.partition import partition
-from federation.spec import PartitionSpec
 from resources.datasets import catalogue as data
 from resources.models import catalogue as models
 
