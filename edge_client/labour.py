@@ -14,6 +14,7 @@ from edge_client.delivery import ENDING, Delivery
 from edge_client.events import Tell
 from edge_client.heartbeat import Heartbeat
 from edge_client.membership import Membership
+from edge_client.models import Models
 from edge_client.state_folder import TRAINING, StateFolder
 from edge_client.transfer import Lanes
 from edge_client.variates import AtHand, Variates
@@ -34,7 +35,7 @@ class Labour:
     """One node's work in one task.
 
     Args:
-        member, lanes, delivery, state, shares: what it works with.
+        member, lanes, delivery, state, shares, models: what it works with.
         tell: told of everything.
         heartbeat_s: how often the server wants to hear of a node at work, in seconds.
         threads: torch threads.
@@ -48,6 +49,7 @@ class Labour:
         delivery: Delivery,
         state: StateFolder,
         shares: Shares,
+        models: Models,
         tell: Tell,
         *,
         heartbeat_s: float,
@@ -59,6 +61,7 @@ class Labour:
         self._delivery = delivery
         self._state = state
         self._shares = shares
+        self._models = models
         self._tell = tell
         self._heartbeat_s = heartbeat_s
         self._threads = threads
@@ -110,14 +113,19 @@ class Labour:
         if not len(share.held_out):
             return False
         model_file = await self._lanes.download(assignment["model"], self._state.models)
-        result = await asyncio.to_thread(score, spec, assignment, model_file, share, threads=self._threads)
+        result = await asyncio.to_thread(
+            score, spec, assignment, model_file, share, threads=self._threads, models=self._models
+        )
         reach("node_evaluated")
         version = assignment["model"]["version"]
         report = {"task_id": assignment["task_id"], "round": assignment["round"], "version": version}
         report |= {"phase": "evaluation", "step": 1, "total_steps": 1}
-        report |= {"loss": result.loss, "accuracy": result.accuracy, "num_examples": result.num_examples}
+        report |= {"loss": result.loss, "num_examples": result.num_examples}
+        if result.accuracy is not None:
+            report["accuracy"] = result.accuracy
         await self._member.call("report_progress", report)
-        text = f"model version {version}: accuracy {result.accuracy:.3f} on held-out examples of its own"
+        found = f"loss {result.loss:.4f}" if result.accuracy is None else f"accuracy {result.accuracy:.3f}"
+        text = f"model version {version}: {found} on held-out examples of its own"
         self._tell("evaluated", text)
         return True
 
@@ -148,6 +156,7 @@ class Labour:
                 share,
                 seed=seed,
                 threads=self._threads,
+                models=self._models,
                 variates=variates,
                 checkpoints=Checkpoints(self._state, mine, self._checkpoint_s),
                 on_resumed=on_resumed,

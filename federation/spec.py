@@ -211,6 +211,8 @@ class TaskSpec(Part):
             for name in ("accumulation", "gradient_checkpointing"):
                 if getattr(self.training, name) != TrainingSpec.model_fields[name].default:
                     raise ValueError(f"training.{name} belongs to pretrained models: a model.id that begins with hf:")
+        elif not self.model.classifies and self.stopping.target_accuracy is not None:
+            raise ValueError("a model that writes has a loss and no accuracy: leave stopping.target_accuracy out")
         elif self.data.id == "own" and self.model.classifies != (self.data.num_classes is not None):
             raise ValueError("data.num_classes belongs to model.task sequence_classification, and there it is needed")
         return self

@@ -25,6 +25,7 @@ class Budget:
             node's own, their difference and their change; not the some 200 MB of PyTorch itself.
         flops_per_round_per_node: three forward passes a training step (Kaplan et al. 2020, arXiv:2001.08361, §2.1);
             None where a node brings its own examples, whose number nobody knows.
+        base_parameters, base_bytes: of a base model, which the nodes have and nobody sends.
     """
 
     parameters: int
@@ -32,6 +33,8 @@ class Budget:
     bytes_per_round_per_node: int
     memory_bytes: int
     flops_per_round_per_node: int | None
+    base_parameters: int | None = None
+    base_bytes: int | None = None
 
 
 def estimate(spec: TaskSpec) -> Budget:

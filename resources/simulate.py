@@ -49,7 +49,9 @@ def population_of(spec: TaskSpec, *, folder: Path | None = None) -> Population:
         options=dict(spec.model.options),
         seed=spec.seed,
     )
-    test = datasets.load(spec.data.id, "test", folder=folder) if spec.evaluation.server else None
+    test = None
+    if spec.evaluation.server:
+        test = datasets.load(spec.data.id, "test", folder=folder).first(spec.evaluation.examples)
     return Population(clients_of(shares), pool, test, factory, held)
 
 
