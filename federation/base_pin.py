@@ -11,9 +11,10 @@ class BasePin:
     """A base model, so far as others can check theirs against it.
 
     Attributes:
-        revision: the commit on the Hub; None for a folder.
-        sha256: over the names and hashes of the files of weights.
-        tokenizer_sha256: the same of the tokenizer's files.
+        revision: the commit on the Hub; of a folder, what the spec states: there the hashes alone decide.
+        sha256: one hash over names and hashes of the weight files.
+        tokenizer_sha256: one over the tokenizer's files and the chat template. Of a GGUF file, which holds both, the
+            same as `sha256`.
         memory_bytes: what training on it takes, an estimate.
     """
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from federation.base_pin import BasePin
 from federation.errors import ErrorCode, Refused
 from federation.model_spec import HF, ModelSpec
 from resources.models.card import Unbuildable
@@ -22,22 +23,6 @@ class Base:
 
     name: str
     folder: Path | None
-
-
-@dataclass(frozen=True)
-class Pin:
-    """Which base model it is.
-
-    Attributes:
-        revision: the commit on the Hub; of a folder, what the spec states: there the hashes alone decide.
-        sha256: one hash over names and hashes of the weight files.
-        tokenizer_sha256: one over the tokenizer's files and the chat template. Of a GGUF file, which holds both, the
-            same as `sha256`.
-    """
-
-    revision: str | None
-    sha256: str
-    tokenizer_sha256: str
 
 
 def resolve(model: ModelSpec, root: Path | None) -> Base:
@@ -67,7 +52,7 @@ def resolve(model: ModelSpec, root: Path | None) -> Base:
     return Base(name, None)
 
 
-def pin(model: ModelSpec, root: Path | None) -> Pin:
+def pin(model: ModelSpec, root: Path | None) -> BasePin:
     """The base model to the bit. Weights on the Hub are not downloaded: it knows their hashes.
 
     Raises:
@@ -79,7 +64,7 @@ def pin(model: ModelSpec, root: Path | None) -> Pin:
     return _pin_of(source, model, {name: source.sha256(name) for name in parts.weight_files(source, model.gguf)})
 
 
-def describe(model: ModelSpec, root: Path | None, pin: Pin | None = None) -> Path:
+def describe(model: ModelSpec, root: Path | None, pin: BasePin | None = None) -> Path:
     """A folder with the model's configuration and tokenizer, for whoever needs shapes alone.
 
     From the Hub no weights are downloaded, but for a GGUF file, which is its own configuration. Refusals as for `pin`.
@@ -90,7 +75,7 @@ def describe(model: ModelSpec, root: Path | None, pin: Pin | None = None) -> Pat
     return next(source.path(name) for name in wanted).parent
 
 
-def fetch(model: ModelSpec, root: Path | None, pin: Pin | None) -> Path:
+def fetch(model: ModelSpec, root: Path | None, pin: BasePin | None) -> Path:
     """A folder with configuration, tokenizer and weights, downloaded if need be, that is what `pin` says.
 
     Args:
@@ -147,20 +132,20 @@ def _complete(source: Source, model: ModelSpec) -> bool:
         return False
 
 
-def _revision(model: ModelSpec, pin: Pin | None) -> str | None:
+def _revision(model: ModelSpec, pin: BasePin | None) -> str | None:
     return pin.revision if pin is not None else model.revision
 
 
-def _pin_of(source: Source, model: ModelSpec, weights: dict[str, str]) -> Pin:
+def _pin_of(source: Source, model: ModelSpec, weights: dict[str, str]) -> BasePin:
     sha256 = parts.combined(weights.items())
     if model.gguf is not None:
-        return Pin(source.revision, sha256, sha256)
+        return BasePin(source.revision, sha256, sha256)
     files = [(name, source.sha256(name)) for name in parts.tokenizer_files(source)]
     template = parts.text_sha256(parts.chat_template(source))
-    return Pin(source.revision, sha256, parts.combined([*files, (parts.TEMPLATE, template)]))
+    return BasePin(source.revision, sha256, parts.combined([*files, (parts.TEMPLATE, template)]))
 
 
-def _compare(wanted: Pin, found: Pin, source: Source) -> None:
+def _compare(wanted: BasePin, found: BasePin, source: Source) -> None:
     at = f" at revision {found.revision[:12]}" if found.revision else ""
     from_hub = f"revision {wanted.revision[:12]} of the Hub's" if wanted.revision else "the one the task's owner has"
     for what, theirs, ours in (
