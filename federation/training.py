@@ -305,6 +305,7 @@ def train(
     seed: int,
     proximal: float = 0.0,
     correction: Mapping[str, Tensor] | None = None,
+    objective: Objective = CLASSIFICATION,
     on_progress: Callable[[Progress], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Trained:
@@ -318,7 +319,7 @@ def train(
         Stopped: `should_stop` answered true.
         Refused: BAD_DATA without examples; BAD_UPDATE when the loss or the weights are no longer finite.
     """
-    training = Training(model, examples, spec, seed=seed, proximal=proximal, correction=correction)
+    training = Training(model, examples, spec, seed=seed, proximal=proximal, correction=correction, objective=objective)
     return run(training, on_progress=on_progress, should_stop=should_stop)
 
 
