@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from federation.errors import Refused
 from resources import hub as hub_search
 from resources.datasets import catalogue as datasets
-from resources.datasets.card import DatasetCard
+from resources.datasets.card import DatasetCard, ImageCard, TextCard
 from resources.hub import HubAnswer, HubEntry
 from resources.models import catalogue as models
 from resources.models.card import ModelCard
@@ -78,7 +78,9 @@ def _ranked(hits: list[Hit], limit: int) -> tuple[Hit, ...]:
 
 def _model_hit(card: ModelCard, query: str, data: DatasetCard | None) -> Hit:
     parameters, trainable, reason = None, True, "in the catalogue"
-    if data is not None:
+    if isinstance(data, TextCard):
+        trainable, reason = False, f"takes numbers, and {data.id} holds texts, for language models hf:..."
+    if isinstance(data, ImageCard):
         try:
             parameters = models.parameter_count(card.id, input_shape=data.input_shape, num_classes=data.num_classes)
             reason = f"takes {data.id}: {list(data.input_shape)}, {data.num_classes} classes"
@@ -91,9 +93,14 @@ def _model_hit(card: ModelCard, query: str, data: DatasetCard | None) -> Hit:
 
 
 def _dataset_hit(card: DatasetCard, query: str) -> Hit:
-    words = _match(query, f"{card.id} {card.title}", f"{card.description} {' '.join(card.class_names)} {card.source}")
-    size = f"{card.num_train:,} + {card.num_test:,} examples"
-    reason = f"in the catalogue: {list(card.input_shape)}, {card.num_classes} classes"
+    size, about, more = f"{card.num_train:,} + {card.num_test:,} examples", "", ""
+    if isinstance(card, ImageCard):
+        about, more = f"{list(card.input_shape)}, {card.num_classes} classes", " ".join(card.class_names)
+    if isinstance(card, TextCard):
+        size = f"{card.num_train:,} + {card.num_test:,} texts"
+        about, more = f"texts of {card.num_users:,} users, for language models hf:...", "language"
+    reason = f"in the catalogue: {about}"
+    words = _match(query, f"{card.id} {card.title}", f"{card.description} {more} {card.source}")
     return Hit(card.id, card.title, "catalogue", card.licence, size, None, True, reason, _score(words, True))
 
 

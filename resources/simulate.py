@@ -33,7 +33,7 @@ def population_of(spec: TaskSpec, *, folder: Path | None = None) -> Population:
         Refused: INVALID_SPEC for `own` data; NOT_FOUND, INVALID_SPEC, DATA_UNAVAILABLE as models and data sets refuse.
     """
     _check_data(spec)
-    card = datasets.card(spec.data.id)
+    card = datasets.image_card(spec.data.id)
     cost(spec.model.id, input_shape=card.input_shape, num_classes=card.num_classes, options=spec.model.options)
     pool = datasets.load(spec.data.id, "train", folder=folder)
     seed, shares, held = spec.partition_seed, [], []
@@ -65,7 +65,7 @@ class Simulator:
             mend = "give engine=processes as well, or leave workers out"
             raise Refused(ErrorCode.INVALID_ARGUMENT, "workers belong to the engine processes.", mend)
         check_simulation(spec, spec.data.partition.parts, attack=wish.attack, attackers=wish.attackers)
-        card = datasets.card(spec.data.id)
+        card = datasets.image_card(spec.data.id)
         if wish.attack == "backdoor":
             check_patchable(card.input_shape)
         datasets.labels(spec.data.id, "train")  # a task is not to find out that there are none
@@ -82,6 +82,10 @@ class Simulator:
 
 
 def _check_data(spec: TaskSpec) -> None:
+    if spec.model.pretrained:
+        problem = "model.id: simulations train models of the catalogue, not pretrained language models."
+        mend = "create a task and let nodes join it, or simulate with a model of the catalogue"
+        raise Refused(ErrorCode.INVALID_SPEC, problem, mend)
     if spec.data.id == "own":
         raise Refused(
             ErrorCode.INVALID_SPEC, "own data is on its nodes, not here.", "simulate with a data set of the catalogue"

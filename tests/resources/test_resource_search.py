@@ -56,7 +56,7 @@ def test_a_paper_finds_its_models() -> None:
 
 def test_an_empty_query_lists_the_catalogue() -> None:
     assert len(search_models("").hits) == 6
-    assert len(search_datasets("").hits) == 4
+    assert len(search_datasets("").hits) == 5
 
 
 def test_the_limit_is_kept_and_scores_descend() -> None:
