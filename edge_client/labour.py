@@ -96,7 +96,7 @@ class Labour:
         update, self._finished = self._finished, None
         spec = parse_spec(assignment["spec"])
         async with self._heartbeat(assignment, spec) as heartbeat:
-            share = await self._shares.of(spec, assignment.get("partition_index"))
+            share = await self._share(spec, assignment)
             seed = self._seed(assignment, spec)
             # Every example is hashed for it.
             mine = await asyncio.to_thread(work_of, assignment, share, node_id=self._member.node_id, seed=seed)
@@ -109,7 +109,7 @@ class Labour:
     async def evaluate(self, assignment: dict[str, Any]) -> bool:
         """Score the final model on the held-out examples, and report it; False where there are none."""
         spec = parse_spec(assignment["spec"])
-        share = await self._shares.of(spec, assignment.get("partition_index"))
+        share = await self._share(spec, assignment)
         if not len(share.held_out):
             return False
         model_file = await self._lanes.download(assignment["model"], self._state.models)
@@ -136,6 +136,11 @@ class Labour:
     def _seed(self, assignment: dict[str, Any], spec: TaskSpec) -> int:
         index = assignment.get("partition_index")
         return derive_seed(spec.seed, "train", self.round, self._member.node_id if index is None else index)
+
+    async def _share(self, spec: TaskSpec, assignment: dict[str, Any]) -> Share:
+        """This node's examples; texts become some by the tokenizer of the task's base model."""
+        index = assignment.get("partition_index")
+        return await self._shares.of(spec, index, lambda: self._models.tokenizer(spec, assignment))
 
     async def _trained(self, assignment: dict[str, Any], spec: TaskSpec, share: Share, heartbeat: Heartbeat) -> Update:
         model_file = await heartbeat.unless_stopped(self._lanes.download(assignment["model"], self._state.models))

@@ -16,6 +16,7 @@ from federation.errors import ErrorCode, Refused
 from federation.model_spec import HF
 from federation.spec import TaskSpec
 from federation.weights import Tensors, load
+from resources.datasets.text.tokens import Tokenizer
 from resources.models.catalogue import create_model, models
 
 ANY_PRETRAINED = f"{HF}*"
@@ -60,6 +61,13 @@ class Models:
         )
         model.load_state_dict(load(file))
         return Received(model, load(file))
+
+    def tokenizer(self, spec: TaskSpec, assignment: Mapping[str, Any]) -> Tokenizer:
+        """The base model's own, the very one that was pinned."""
+        from resources.models.language.tokenizers import load_tokenizer
+
+        tokenizer: Tokenizer = load_tokenizer(self.base_folder(spec, assignment), spec.model.gguf)
+        return tokenizer
 
     def base_folder(self, spec: TaskSpec, assignment: Mapping[str, Any]) -> Path:
         """The base model of the task, the very one that was pinned; fetched from the Hub where it is not here."""
