@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from federation.base_pin import BasePin
 from federation.coordinator.assignments import Assignment
 from federation.coordinator.federation import Federation, open_federation
-from federation.coordinator.ports import Bounds, Written
+from federation.coordinator.ports import Bounds, Workload, Written
 from federation.coordinator.standing import now_standing
 from federation.coordinator.submissions import Receipt, Submission
 from federation.evaluation import Evaluation
@@ -215,10 +215,15 @@ class Node:
 
 @asynccontextmanager
 async def open_world(
-    data_dir: Path, clock: Clock | None = None, monotonic: Clock | None = None, *, clockwork: bool = False
+    data_dir: Path,
+    clock: Clock | None = None,
+    monotonic: Clock | None = None,
+    *,
+    clockwork: bool = False,
+    workload: Workload | None = None,
 ) -> AsyncIterator[World]:
     """A world on `data_dir`; opened again on the same folder it is a server that restarts."""
     clock = clock or Clock()
     time = {} if clockwork else {"clock": clock, "monotonic": monotonic or clock}
-    async with open_federation(data_dir, ThreeNumbers(), clockwork=clockwork, **time) as federation:
+    async with open_federation(data_dir, workload or ThreeNumbers(), clockwork=clockwork, **time) as federation:
         yield World(federation, clock)
