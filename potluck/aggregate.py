@@ -15,7 +15,8 @@ from federation.aggregation.contributions import Claim
 from federation.aggregation.files import FileUpdates
 from federation.aggregation.fold import zeros
 from federation.aggregation.methods import METHODS, Kind, options_of
-from federation.aggregation.rules import Aggregate, aggregate_updates
+from federation.aggregation.outcome import Aggregate
+from federation.aggregation.rules import aggregate_updates
 from federation.aggregation.scaffold import CONTROL, two_sets
 from federation.errors import ErrorCode, Refused
 from federation.layout import DTYPES, Layout, read_layout, shown

@@ -15,7 +15,8 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from federation.aggregation.contributions import Contribution
-from federation.aggregation.rules import Diagnosis, aggregate
+from federation.aggregation.outcome import Diagnosis
+from federation.aggregation.rules import aggregate
 from federation.coordinator.ports import Shared
 from federation.coordinator.records import ModelVersion, Round, Task, get_round, get_task, get_version
 from federation.coordinator.scores import movement, node_means, server_scores

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from federation.aggregation.rules import Diagnosis
+from federation.aggregation.outcome import Diagnosis
 from federation.coordinator.ports import Shared
 from federation.coordinator.publishing import Outcome, batches, close_round
 from federation.coordinator.records import Round, Task, find_round, get_task, get_version

@@ -15,7 +15,8 @@ from federation.aggregation.compatibility import Cell, cells, refusals
 from federation.aggregation.contributions import Claim, Contribution
 from federation.aggregation.files import FileUpdates
 from federation.aggregation.memory import MemoryUpdates
-from federation.aggregation.rules import Aggregate, aggregate, aggregate_updates
+from federation.aggregation.outcome import Aggregate
+from federation.aggregation.rules import aggregate, aggregate_updates
 from federation.errors import ErrorCode, Refused
 from federation.spec import AggregationSpec, TrainingSpec
 from federation.weights import layout_of, pack_update, to_bytes
