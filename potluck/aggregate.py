@@ -150,6 +150,10 @@ def _spec(
 ) -> AggregationSpec:
     if rule not in METHODS:
         raise Refused(ErrorCode.INVALID_ARGUMENT, f"there is no rule {rule!r}.", f"use one of {', '.join(METHODS)}")
+    if METHODS[rule].kind is Kind.ADAPTER:
+        problem = f"{rule} asks for the adapter that nodes started from and for its scaling; files do not say them."
+        mend = "let a task with a pretrained model run it, or use fedavg, which takes the mean of each factor"
+        raise Refused(ErrorCode.INVALID_ARGUMENT, problem, mend)
     asked = {"rule": rule, "options": options, "mixing": mixing, "max_examples": MOST_EXAMPLES}
     try:
         spec = AggregationSpec.model_validate(asked | {"weighting": "examples" if weighted else "uniform"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,19 +22,26 @@ from federation.aggregation.fedyogi import FedYogi
 from federation.aggregation.files import FileUpdates
 from federation.aggregation.fold import Alignment, Sum, step_from
 from federation.aggregation.gram import gram
+from federation.aggregation.lora.rounds import aggregate_adapters
 from federation.aggregation.median import median
 from federation.aggregation.methods import METHODS, Kind, Method, options_of
 from federation.aggregation.outcome import Aggregate, diagnoses
 from federation.aggregation.scaffold import Summed
-from federation.aggregation.server_optimizer import State, take_step
+from federation.aggregation.server_optimizer import ServerOptimizer, State, take_step
 from federation.aggregation.trimmed_mean import trimmed_mean
 from federation.aggregation.weighing import Weighing
 from federation.aggregation.weighting import shares
 from federation.layout import read_layout
+from federation.model_spec import LoraSpec
 from federation.spec import AggregationSpec, TrainingSpec
 from federation.weights import Tensors
 
-_OPTIMIZERS = {"fedavgm": FedAvgM, "fedadagrad": FedAdagrad, "fedadam": FedAdam, "fedyogi": FedYogi}
+_OPTIMIZERS: dict[str, Callable[..., ServerOptimizer]] = {
+    "fedavgm": FedAvgM,
+    "fedadagrad": FedAdagrad,
+    "fedadam": FedAdam,
+    "fedyogi": FedYogi,
+}
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,7 @@ def aggregate(
     state: State | None = None,
     seed: int = 0,
     clients: int | None = None,
+    adapters: LoraSpec | None = None,
 ) -> Aggregate:
     """The next global model from the one in `base` and the updates that a round has accepted.
 
@@ -66,13 +74,16 @@ def aggregate(
     Args:
         training: how the nodes trained; FedNova needs it.
         state: the server's, of the version in `base`.
-        seed: of bucketing's groups.
+        seed: of bucketing's groups, and of `lora_stack`'s next A.
         clients: of the whole federation; SCAFFOLD needs it.
+        adapters: of a pretrained model: `base` and updates then hold factors, and count by their products.
 
     Refuses (bad_count) counts above the task's bound, (quorum_missed) fewer updates than the rule needs, (bad_update)
     a result that is not finite.
     """
     ordered = in_order(contributions)
+    if adapters is not None:
+        return aggregate_adapters(spec, base, ordered, adapters, optimizer=_optimizer(spec), state=state, seed=seed)
     paths, layout, changes = [each.path for each in ordered], read_layout(base), None
     if spec.control_variates:
         updates, changes = scaffold.two_sets(paths, layout)
@@ -114,6 +125,8 @@ def aggregate_updates(
         raise ValueError("claims are to be in (node_id, upload_id) order, one for each update")
     check_counts(claims, spec)
     method, options = METHODS[spec.rule], options_of(spec.rule, spec.options)
+    if method.kind is Kind.ADAPTER:
+        raise ValueError(f"{spec.rule} asks for the adapters' scaling, and for factors in files")
     if method.kind is Kind.COORDINATE:
         direction = _across(method, options, updates, spec, seed)
     elif method.kind is Kind.DISTANCE:
@@ -124,8 +137,8 @@ def aggregate_updates(
         total = sum_across(updates, weights)
         direction = _Direction(total.delta, total.alignments, np.array(weights))
     delta, moved = direction.delta, State()
-    if method.kind is Kind.OPTIMIZER:
-        delta, moved = take_step(_OPTIMIZERS[spec.rule](**options.model_dump()), delta, state or {})
+    if (optimizer := _optimizer(spec)) is not None:
+        delta, moved = take_step(optimizer, delta, state or {})
     elif spec.control_variates:
         if changes is None or clients is None:
             raise ValueError("SCAFFOLD asks for the control variates' changes, and how many clients there are")
@@ -133,6 +146,12 @@ def aggregate_updates(
         moved = scaffold.next_state(state or {}, changes, len(claims), clients)
     found = diagnoses(claims, direction.alignments, direction.weights, direction.scores, direction.reasons)
     return Aggregate(step_from(base, delta), moved, found)
+
+
+def _optimizer(spec: AggregationSpec) -> ServerOptimizer | None:
+    """The server's, with the task's options, if the rule has one."""
+    made = _OPTIMIZERS.get(spec.rule)
+    return None if made is None else made(**options_of(spec.rule, spec.options).model_dump())
 
 
 def _mean_weights(

@@ -49,7 +49,7 @@ def prepare(shared: Shared, task: Task, files: RoundFiles, base_sha256: str) -> 
     scores = {} if report.evaluation is None else server_scores(report.evaluation)
     if report.backdoor is not None:
         scores["backdoor"] = report.backdoor
-    scores |= movement(task.spec.aggregation, load(files.weights), base, rows)
+    scores |= movement(task.spec, load(files.weights), base, rows)
     sha256 = shared.spool.put(weights)
     state_sha256 = shared.spool.put(files.state.read_bytes()) if files.state.exists() else None
     diagnoses = [
