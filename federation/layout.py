@@ -80,16 +80,18 @@ def read_layout(path: Path, *, max_header: int = MAX_HEADER) -> Layout:
     Refuses (bad_update) a file that is cut short, claims a header of more than `max_header` bytes or than the file
     has, is no strict JSON, names a tensor twice, or whose tensors do not fill the file without overlap or hole.
     """
-    with path.open("rb") as file:
-        layout, _ = _read(file, os.fstat(file.fileno()).st_size, max_header)
-    return layout
+    return read_header(path, max_header=max_header)[0]
 
 
 def read_offsets(path: Path, *, max_header: int = MAX_HEADER) -> dict[str, int]:
     """At which byte of the file each tensor's values begin. Refusals as for `read_layout`."""
+    return read_header(path, max_header=max_header)[1]
+
+
+def read_header(path: Path, *, max_header: int = MAX_HEADER) -> tuple[Layout, dict[str, int]]:
+    """Layout and offsets at once. Refusals as for `read_layout`."""
     with path.open("rb") as file:
-        _, offsets = _read(file, os.fstat(file.fileno()).st_size, max_header)
-    return offsets
+        return _read(file, os.fstat(file.fileno()).st_size, max_header)
 
 
 def layout_in(data: bytes) -> Layout:

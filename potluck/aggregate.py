@@ -15,7 +15,8 @@ from federation.aggregation.contributions import Claim
 from federation.aggregation.files import FileUpdates
 from federation.aggregation.fold import zeros
 from federation.aggregation.methods import METHODS, Kind, options_of
-from federation.aggregation.rules import Aggregate, aggregate_updates
+from federation.aggregation.outcome import Aggregate
+from federation.aggregation.rules import aggregate_updates
 from federation.aggregation.scaffold import CONTROL, two_sets
 from federation.errors import ErrorCode, Refused
 from federation.layout import DTYPES, Layout, read_layout, shown
@@ -149,6 +150,10 @@ def _spec(
 ) -> AggregationSpec:
     if rule not in METHODS:
         raise Refused(ErrorCode.INVALID_ARGUMENT, f"there is no rule {rule!r}.", f"use one of {', '.join(METHODS)}")
+    if METHODS[rule].kind is Kind.ADAPTER:
+        problem = f"{rule} asks for the adapter that nodes started from and for its scaling; files do not say them."
+        mend = "let a task with a pretrained model run it, or use fedavg, which takes the mean of each factor"
+        raise Refused(ErrorCode.INVALID_ARGUMENT, problem, mend)
     asked = {"rule": rule, "options": options, "mixing": mixing, "max_examples": MOST_EXAMPLES}
     try:
         spec = AggregationSpec.model_validate(asked | {"weighting": "examples" if weighted else "uniform"})

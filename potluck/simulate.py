@@ -12,6 +12,7 @@ import typer
 
 from federation.errors import ErrorCode, Refused
 from federation.simulation.engine import EngineName
+from federation.simulation.refusals import check_simulated_model
 from federation.simulation.run import simulate
 from federation.simulation.simulated_round import SimulatedRound
 from federation.spec import TaskSpec, in_a_sentence, parse_spec
@@ -72,6 +73,7 @@ def _spec(raw: Mapping[str, Any]) -> TaskSpec:
     if raw["data"]["id"] == "own":
         mend = "name a data set of the catalogue, or simulate in Python with a Population"
         raise Refused(ErrorCode.INVALID_SPEC, "own data is on its nodes, not here.", mend)
+    check_simulated_model(str(model["id"]))
     spec = parse_spec({**raw, "model": model, "aggregation": aggregation})
     found = Workload().check(spec)
     if found:

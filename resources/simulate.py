@@ -15,7 +15,7 @@ from federation.simulation.backdoor import check_patchable
 from federation.simulation.engine import EngineName, check_float32, suited_to
 from federation.simulation.options import Wish
 from federation.simulation.population import Population, clients_of
-from federation.simulation.refusals import check_simulation
+from federation.simulation.refusals import check_simulated_model, check_simulation
 from federation.simulation.vectorized import check_vectorizes
 from federation.spec import TaskSpec, derive_seed
 from federation.training import held_out_places
@@ -32,7 +32,7 @@ def population_of(spec: TaskSpec, *, folder: Path | None = None) -> Population:
     Raises:
         Refused: INVALID_SPEC for `own` data; NOT_FOUND, INVALID_SPEC, DATA_UNAVAILABLE as models and data sets refuse.
     """
-    _check_data(spec)
+    _check_spec(spec)
     card = datasets.image_card(spec.data.id)
     cost(spec.model.id, input_shape=card.input_shape, num_classes=card.num_classes, options=spec.model.options)
     pool = datasets.load(spec.data.id, "train", folder=folder)
@@ -60,7 +60,7 @@ class Simulator:
 
     def plan(self, spec: TaskSpec, wish: Wish) -> EngineName:
         """The engine that the wish comes to. Refuses what `population_of` and `simulate` would, without the images."""
-        _check_data(spec)
+        _check_spec(spec)
         if wish.workers is not None and wish.engine != "processes":
             mend = "give engine=processes as well, or leave workers out"
             raise Refused(ErrorCode.INVALID_ARGUMENT, "workers belong to the engine processes.", mend)
@@ -81,11 +81,8 @@ class Simulator:
         return (sys.executable, "-m", "resources.simulation_child"), Path(__file__).resolve().parent.parent
 
 
-def _check_data(spec: TaskSpec) -> None:
-    if spec.model.pretrained:
-        problem = "model.id: simulations train models of the catalogue, not pretrained language models."
-        mend = "create a task and let nodes join it, or simulate with a model of the catalogue"
-        raise Refused(ErrorCode.INVALID_SPEC, problem, mend)
+def _check_spec(spec: TaskSpec) -> None:
+    check_simulated_model(spec.model.id)
     if spec.data.id == "own":
         raise Refused(
             ErrorCode.INVALID_SPEC, "own data is on its nodes, not here.", "simulate with a data set of the catalogue"

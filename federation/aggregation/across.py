@@ -41,7 +41,7 @@ def reduce_across(updates: Updates, reduce: Reduce, mixing: Wide | None = None) 
         flat = total[block.name].reshape(-1)
         flat[block.start : block.start + len(answer)] = torch.from_numpy(answer).to(flat.dtype)
         beside.count(block.values, answer)
-    check_finite(beside.squares, updates)
+    check_finite(beside.squares, updates.names)
     return Across(total, beside.alignments())
 
 
@@ -57,7 +57,7 @@ def sum_across(updates: Updates, weights: Sequence[float]) -> Across:
     if not updates.side_by_side:
         delta = updates.weighted_sum(weights)
         found = list(updates.alignments(delta))
-        check_finite(np.square([each.norm for each in found]), updates)
+        check_finite(np.square([each.norm for each in found]), updates.names)
         return Across(delta, found)
     check_weights(weights)
     total, beside = zeros(updates.layout), _Beside(len(updates))
@@ -67,7 +67,7 @@ def sum_across(updates: Updates, weights: Sequence[float]) -> Across:
             if weight:
                 flat.add_(row, alpha=weight)
         beside.count(block.values, flat.numpy())
-    check_finite(beside.squares, updates)
+    check_finite(beside.squares, updates.names)
     return Across(total, beside.alignments())
 
 

@@ -94,9 +94,9 @@ def row_means(values: Values) -> Wide:
     return np.asarray(wide @ np.ones(values.shape[1]) / values.shape[1])
 
 
-def check_finite(squares: Wide, updates: Updates) -> None:
+def check_finite(squares: Wide, names: Sequence[str]) -> None:
     """Refuses (bad_update) updates whose sum of squares is not finite; acceptance should have done so before."""
-    for name, square in zip(updates.names, squares, strict=True):
+    for name, square in zip(names, squares, strict=True):
         if not math.isfinite(square):
             raise Refused(
                 ErrorCode.BAD_UPDATE,

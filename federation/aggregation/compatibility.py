@@ -14,18 +14,18 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from federation.aggregation.methods import METHODS, options_of
+from federation.aggregation.methods import METHODS, Kind, options_of
 from federation.aggregation.trimmed_mean import trimmed
 from federation.rounds import fewest_in_a_round
 from federation.spec import AggregationSpec, Problem, TaskSpec
 
 Mixing = Literal["none", "nnm", "bucketing"]
 Weighting = Literal["examples", "uniform", "capped"]
-ModelKind = Literal["classifier"]
+ModelKind = Literal["classifier", "adapter"]
 
 MIXINGS: tuple[Mixing, ...] = ("none", "nnm", "bucketing")
 WEIGHTINGS: tuple[Weighting, ...] = ("examples", "uniform", "capped")
-MODEL_KINDS: tuple[ModelKind, ...] = ("classifier",)
+MODEL_KINDS: tuple[ModelKind, ...] = ("classifier", "adapter")
 
 _TAKES_CAPPED = frozenset({"norm_clipping"})  # a robust rule whose paper has a weighted mean
 
@@ -48,7 +48,7 @@ def cells() -> Iterator[Cell]:
 
 def refusals(cell: Cell) -> list[Problem]:
     """Why a combination makes no sense; nothing when it does."""
-    found = []
+    found = [] if (unfit := _of_model(cell)) is None else [unfit]
     robust = METHODS[cell.rule].robust
     if cell.mixing != "none" and not robust:
         problem = f"{cell.mixing} prepares updates for a robust rule; {cell.rule} takes the mean of all of them anyway"
@@ -61,6 +61,25 @@ def refusals(cell: Cell) -> list[Problem]:
         problem = f"{cell.rule}{with_mixing} counts heads: it has no place for weights"
         found.append(_problem("weighting", problem, "leave aggregation.weighting out, or set it to uniform"))
     return found
+
+
+def _of_model(cell: Cell) -> Problem | None:
+    """Why the rule makes no sense for models of this kind."""
+    rule, kind = cell.rule, METHODS[cell.rule].kind
+    if cell.model == "classifier":
+        if kind is not Kind.ADAPTER:
+            return None
+        problem = f"{rule} puts the factors of adapters together, and models of the catalogue have none"
+        return _problem("rule", problem, "set aggregation.rule to fedavg, or choose a pretrained model, hf:...")
+    if kind is Kind.COORDINATE:
+        problem = f"{rule} judges coordinate by coordinate, and those of a factor mean nothing by themselves: other "
+        problem += "factors make the same product"
+        mend = "set aggregation.rule to one that goes by distances, such as multi_krum or geometric_median"
+        return _problem("rule", problem, mend)
+    if rule in ("scaffold", "fednova"):
+        problem = f"{rule} reckons with deltas as sums of steps, and the change that two factors make together is none"
+        return _problem("rule", problem, "set aggregation.rule to lora_exact")
+    return None
 
 
 def fewest_updates(aggregation: AggregationSpec, f: int) -> int:
@@ -90,8 +109,8 @@ def option_problems(aggregation: AggregationSpec) -> list[Problem]:
 
 
 def model_kind(spec: TaskSpec) -> ModelKind:
-    """Which column of the matrix a task's model stands in."""
-    return "classifier"
+    """Which kind of model a task's is: of a pretrained one only adapters are trained."""
+    return "adapter" if spec.model.pretrained else "classifier"
 
 
 def _of_cohort(spec: TaskSpec, options: Any) -> Iterator[Problem]:

@@ -59,7 +59,7 @@ class FileUpdates:
 
     def blocks(self, dtype: Float, *, columns: int = COLUMNS) -> Iterator[Block]:
         """See `Updates`."""
-        with _Files(self.paths) as files:
+        with OpenFiles(self.paths) as files:
             for block in empty_blocks(self.layout, len(self), dtype, columns):
                 self._read(files, block)
                 yield block
@@ -85,7 +85,7 @@ class FileUpdates:
             found.append({name: offsets[self._prefix + name] for name in self.layout})
         return found
 
-    def _read(self, files: _Files, block: Block) -> None:
+    def _read(self, files: OpenFiles, block: Block) -> None:
         dtype = DTYPES[self.layout[block.name].dtype]
         rows, skip = torch.from_numpy(block.values), block.start * dtype.itemsize
         if rows.dtype == dtype:
@@ -99,7 +99,7 @@ class FileUpdates:
             rows[row].copy_(narrow)
 
 
-class _Files:
+class OpenFiles:
     """Files to read from: all of them open while they are few, else each only for as long as it is read."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
@@ -107,7 +107,7 @@ class _Files:
         self._stack = ExitStack()
         self._open: list[int] = []
 
-    def __enter__(self) -> _Files:
+    def __enter__(self) -> OpenFiles:
         if len(self._paths) <= _MOST_OPEN:
             with ExitStack() as stack:
                 for path in self._paths:

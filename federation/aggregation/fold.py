@@ -65,7 +65,7 @@ def step_from(base: Tensors | Path, delta: Sum) -> dict[str, torch.Tensor]:
         _beside(delta[name].view(-1), start, values).add_(values)
     for name, dtype in dtypes.items():
         delta[name] = delta[name].to(dtype)
-        _check_finite(name, delta[name])
+        check_sum(name, delta[name])
     return delta
 
 
@@ -114,7 +114,8 @@ def _accumulator(dtype: str) -> torch.dtype:
     return torch.promote_types(DTYPES[dtype], torch.float32)
 
 
-def _check_finite(name: str, tensor: torch.Tensor) -> None:
+def check_sum(name: str, tensor: torch.Tensor) -> None:
+    """Refuses (bad_update) a tensor of the next model that is not finite."""
     if not math.isfinite(squared_norm(tensor)):
         raise Refused(
             ErrorCode.BAD_UPDATE,

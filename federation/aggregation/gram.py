@@ -22,7 +22,7 @@ def gram(updates: Updates) -> Wide:
     with np.errstate(invalid="ignore", over="ignore"):
         for block in updates.blocks(np.float64):
             total += block.values @ block.values.T
-    check_finite(np.diag(total), updates)
+    check_finite(np.diag(total), updates.names)
     return total
 
 

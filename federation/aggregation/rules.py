@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from federation.aggregation import bulyan, fednova, krum, mixing, scaffold
+from federation.aggregation import bulyan, fednova, scaffold
 from federation.aggregation.across import Reduce, reduce_across, sum_across
 from federation.aggregation.blocks import Updates, Wide
-from federation.aggregation.centered_clipping import centered_clipping
+from federation.aggregation.by_distance import alignments, by_distance, mixture, unheard
 from federation.aggregation.contributions import Claimed, Contribution, believed_steps, check_counts, in_order
 from federation.aggregation.fedadagrad import FedAdagrad
 from federation.aggregation.fedadam import FedAdam
@@ -22,52 +21,27 @@ from federation.aggregation.fedavgm import FedAvgM
 from federation.aggregation.fedyogi import FedYogi
 from federation.aggregation.files import FileUpdates
 from federation.aggregation.fold import Alignment, Sum, step_from
-from federation.aggregation.geometric_median import geometric_median
-from federation.aggregation.gram import cosines_to, gram
+from federation.aggregation.gram import gram
+from federation.aggregation.lora.rounds import aggregate_adapters
 from federation.aggregation.median import median
 from federation.aggregation.methods import METHODS, Kind, Method, options_of
-from federation.aggregation.multi_krum import multi_krum
-from federation.aggregation.norm_clipping import norm_clipping
+from federation.aggregation.outcome import Aggregate, diagnoses
 from federation.aggregation.scaffold import Summed
-from federation.aggregation.server_optimizer import State, take_step
+from federation.aggregation.server_optimizer import ServerOptimizer, State, take_step
 from federation.aggregation.trimmed_mean import trimmed_mean
-from federation.aggregation.weighing import Weighing, tolerated
+from federation.aggregation.weighing import Weighing
 from federation.aggregation.weighting import shares
 from federation.layout import read_layout
+from federation.model_spec import LoraSpec
 from federation.spec import AggregationSpec, TrainingSpec
 from federation.weights import Tensors
 
-_OPTIMIZERS = {"fedavgm": FedAvgM, "fedadagrad": FedAdagrad, "fedadam": FedAdam, "fedyogi": FedYogi}
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """What a rule made of one update.
-
-    Attributes:
-        norm: L2 norm of the delta.
-        cosine: to the delta that the rule came to.
-        weight: its factor in that delta; None where coordinates were judged one by one.
-        score: the rule's own number, larger meaning stranger; None where it has none, or judged mixtures.
-        reason: "", "excluded: …" or "clipped: …".
-    """
-
-    upload_id: str
-    norm: float
-    cosine: float
-    weight: float | None
-    score: float | None
-    reason: str
-
-
-@dataclass(frozen=True)
-class Aggregate:
-    """The next model's tensors, the state of the server's that belongs to them (an optimiser's, or SCAFFOLD's c), and
-    a diagnosis of each update."""
-
-    weights: Sum
-    state: State
-    diagnoses: list[Diagnosis]
+_OPTIMIZERS: dict[str, Callable[..., ServerOptimizer]] = {
+    "fedavgm": FedAvgM,
+    "fedadagrad": FedAdagrad,
+    "fedadam": FedAdam,
+    "fedyogi": FedYogi,
+}
 
 
 @dataclass(frozen=True)
@@ -90,6 +64,7 @@ def aggregate(
     state: State | None = None,
     seed: int = 0,
     clients: int | None = None,
+    adapters: LoraSpec | None = None,
 ) -> Aggregate:
     """The next global model from the one in `base` and the updates that a round has accepted.
 
@@ -99,13 +74,16 @@ def aggregate(
     Args:
         training: how the nodes trained; FedNova needs it.
         state: the server's, of the version in `base`.
-        seed: of bucketing's groups.
+        seed: of bucketing's groups, and of `lora_stack`'s next A.
         clients: of the whole federation; SCAFFOLD needs it.
+        adapters: of a pretrained model: `base` and updates then hold factors, and count by their products.
 
     Refuses (bad_count) counts above the task's bound, (quorum_missed) fewer updates than the rule needs, (bad_update)
     a result that is not finite.
     """
     ordered = in_order(contributions)
+    if adapters is not None:
+        return aggregate_adapters(spec, base, ordered, adapters, optimizer=_optimizer(spec), state=state, seed=seed)
     paths, layout, changes = [each.path for each in ordered], read_layout(base), None
     if spec.control_variates:
         updates, changes = scaffold.two_sets(paths, layout)
@@ -147,24 +125,33 @@ def aggregate_updates(
         raise ValueError("claims are to be in (node_id, upload_id) order, one for each update")
     check_counts(claims, spec)
     method, options = METHODS[spec.rule], options_of(spec.rule, spec.options)
+    if method.kind is Kind.ADAPTER:
+        raise ValueError(f"{spec.rule} asks for the adapters' scaling, and for factors in files")
     if method.kind is Kind.COORDINATE:
         direction = _across(method, options, updates, spec, seed)
     elif method.kind is Kind.DISTANCE:
         parts = np.array(shares([each.num_examples for each in claims], spec.weighting_or_default))
-        direction = _by_distance(method, options, updates, spec, seed, parts)
+        direction = _by_distance(updates, spec, seed, parts)
     else:
         weights = _mean_weights(spec, claims, options, training)
         total = sum_across(updates, weights)
         direction = _Direction(total.delta, total.alignments, np.array(weights))
     delta, moved = direction.delta, State()
-    if method.kind is Kind.OPTIMIZER:
-        delta, moved = take_step(_OPTIMIZERS[spec.rule](**options.model_dump()), delta, state or {})
+    if (optimizer := _optimizer(spec)) is not None:
+        delta, moved = take_step(optimizer, delta, state or {})
     elif spec.control_variates:
         if changes is None or clients is None:
             raise ValueError("SCAFFOLD asks for the control variates' changes, and how many clients there are")
         delta = {name: tensor.mul_(options.eta) for name, tensor in delta.items()}
         moved = scaffold.next_state(state or {}, changes, len(claims), clients)
-    return Aggregate(step_from(base, delta), moved, _diagnoses(claims, direction))
+    found = diagnoses(claims, direction.alignments, direction.weights, direction.scores, direction.reasons)
+    return Aggregate(step_from(base, delta), moved, found)
+
+
+def _optimizer(spec: AggregationSpec) -> ServerOptimizer | None:
+    """The server's, with the task's options, if the rule has one."""
+    made = _OPTIMIZERS.get(spec.rule)
+    return None if made is None else made(**options_of(spec.rule, spec.options).model_dump())
 
 
 def _mean_weights(
@@ -183,46 +170,16 @@ def _mean_weights(
     return fednova.weights(parts, ways)
 
 
-def _by_distance(
-    method: Method, options: Any, updates: Updates, spec: AggregationSpec, seed: int, parts: Wide
-) -> _Direction:
+def _by_distance(updates: Updates, spec: AggregationSpec, seed: int, parts: Wide) -> _Direction:
     g = gram(updates)
-    matrix, f = _mixing(method, options, len(updates), spec, seed, g)
-    mixed = g if matrix is None else matrix @ g @ matrix.T
-    weighing = _weigh(method.name, mixed, f, options, parts if matrix is None else None)
-    v = weighing.weights if matrix is None else weighing.weights @ matrix
-    delta = updates.weighted_sum(v.tolist())
-    aligned = [
-        Alignment(float(norm), float(cosine))
-        for norm, cosine in zip(np.sqrt(np.maximum(np.diag(g), 0.0)), cosines_to(g, v), strict=True)
-    ]
-    if matrix is None:
-        return _Direction(delta, aligned, v, weighing.scores, weighing.reasons)
-    return _Direction(delta, aligned, v, reasons=_unheard(v != 0))
-
-
-def _unheard(heard: NDArray[np.bool_]) -> dict[int, str]:
-    """Scores and reasons of mixtures are no single update's; but who is in none that counts can be told."""
-    return {int(row): "excluded: in no mixture that counts" for row in np.flatnonzero(~heard)}
-
-
-def _weigh(name: str, g: Wide, f: int, options: Any, parts: Wide | None) -> Weighing:
-    match name:
-        case "krum":
-            return krum.krum(g, f)
-        case "multi_krum":
-            return multi_krum(g, f, options.m)
-        case "geometric_median":
-            return geometric_median(g, iterations=options.iterations, smoothing=options.smoothing)
-        case "centered_clipping":
-            return centered_clipping(g, tau=options.tau, iterations=options.iterations)
-        case _:
-            return norm_clipping(g, max_norm=options.max_norm, weights=parts)
+    found = by_distance(g, spec, seed, parts)
+    delta = updates.weighted_sum(found.weights.tolist())
+    return _Direction(delta, alignments(g, found.weights), found.weights, found.scores, found.reasons)
 
 
 def _across(method: Method, options: Any, updates: Updates, spec: AggregationSpec, seed: int) -> _Direction:
     g = gram(updates) if method.name == "bulyan" or spec.mixing == "nnm" else None
-    matrix, f = _mixing(method, options, len(updates), spec, seed, g)
+    matrix, f = mixture(method, options, len(updates), spec, seed, g)
     reduce: Reduce
     selected: Weighing | None = None
     match method.name:
@@ -241,40 +198,10 @@ def _across(method: Method, options: Any, updates: Updates, spec: AggregationSpe
     if selected is None or matrix is None:
         return _Direction(across.delta, across.alignments, None)
     if spec.mixing != "none":
-        return _Direction(across.delta, across.alignments, None, reasons=_unheard(np.asarray(matrix.any(axis=0))))
+        return _Direction(across.delta, across.alignments, None, reasons=unheard(np.asarray(matrix.any(axis=0))))
     return _Direction(across.delta, across.alignments, None, selected.scores, selected.reasons)
-
-
-def _mixing(
-    method: Method, options: Any, n: int, spec: AggregationSpec, seed: int, g: Wide | None
-) -> tuple[Wide | None, int]:
-    """The mixing matrix, if there is to be one, and how many Byzantine updates the rule is to withstand."""
-    matrix = mixing.buckets(n, spec.bucket_size, seed) if spec.mixing == "bucketing" else None
-    count = n if matrix is None else len(matrix)
-    f = tolerated(method.name, count, options.f, method.most_byzantine(count), of=n)
-    if matrix is not None and g is not None:  # distances between buckets are to be taken
-        matrix = matrix * mixing.bounded(g)
-    if spec.mixing == "nnm":
-        assert g is not None  # noqa: S101 - whoever mixes neighbours has measured distances
-        matrix = mixing.nearest_neighbours(g, f)
-    return matrix, f
 
 
 def _beta(options: Any, f: int, n: int) -> float:
     """The share to trim: as asked, or just what f Byzantine values need."""
     return f / n if options.beta is None else float(options.beta)
-
-
-def _diagnoses(ordered: Sequence[Claimed], direction: _Direction) -> list[Diagnosis]:
-    reasons = direction.reasons or {}
-    return [
-        Diagnosis(
-            upload_id=each.upload_id,
-            norm=aligned.norm,
-            cosine=aligned.cosine,
-            weight=None if direction.weights is None else float(direction.weights[row]),
-            score=None if direction.scores is None else float(direction.scores[row]),
-            reason=reasons.get(row, ""),
-        )
-        for row, (each, aligned) in enumerate(zip(ordered, direction.alignments, strict=True))
-    ]

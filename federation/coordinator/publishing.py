@@ -15,7 +15,8 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from federation.aggregation.contributions import Contribution
-from federation.aggregation.rules import Diagnosis, aggregate
+from federation.aggregation.outcome import Diagnosis
+from federation.aggregation.rules import aggregate
 from federation.coordinator.ports import Shared
 from federation.coordinator.records import ModelVersion, Round, Task, get_round, get_task, get_version
 from federation.coordinator.scores import movement, node_means, server_scores
@@ -89,11 +90,12 @@ class Publisher:
             state=load(spool.path(base.state_sha256)) if base.state_sha256 else None,
             seed=derive_seed(task.spec.seed, "aggregate", current.round),
             clients=max(current.clients or 0, len(rows)),
+            adapters=task.spec.model.adapters if task.spec.model.pretrained else None,
         )
         weights = made.weights
         reach("round_folded")
         scores, unscored = self._score(task, weights) if _scores_now(task, current.round) else ({}, "")
-        scores |= movement(task.spec.aggregation, weights, spool.path(base.sha256), rows)
+        scores |= movement(task.spec, weights, spool.path(base.sha256), rows) | made.metrics
         sha256 = spool.put(chunks(weights))
         reach("new_model_stored")
         return Outcome(

@@ -9,10 +9,16 @@ from typing import Any
 
 import torch
 
+from federation.aggregation.lora import effective
 from federation.aggregation.weighting import shares
 from federation.convergence import agreement, distance
+<<<<<<< HEAD
 from federation.evaluation import Evaluation, perplexity_of
 from federation.spec import AggregationSpec
+=======
+from federation.evaluation import Evaluation
+from federation.spec import TaskSpec
+>>>>>>> agg
 from federation.weights import load
 
 BY_CLASS = "accuracy.class_"
@@ -20,6 +26,7 @@ MOST_CLASSES = 100
 """A data set with more classes keeps no accuracy for each: they would crowd out every other metric."""
 
 _PLAIN_MEANS = ("fedavg", "fedprox")
+_MEANS_OF_PRODUCTS = ("lora_stack", "ffa")
 _WEIGHTS = {"eval_accuracy": "eval_examples", "eval_loss": "eval_examples", "train_accuracy": None, "train_loss": None}
 
 
@@ -40,17 +47,22 @@ def server_scores(evaluation: Evaluation) -> dict[str, float]:
 
 
 def movement(
-    aggregation: AggregationSpec, new: Mapping[str, torch.Tensor], base: Path, rows: Sequence[Mapping[Any, Any]]
+    spec: TaskSpec, new: Mapping[str, torch.Tensor], base: Path, rows: Sequence[Mapping[Any, Any]]
 ) -> dict[str, float]:
     """How far the round moved the model in `base`, and how far the updates in `rows` did.
 
     `step_norm` is the distance between the two versions, `mean_update_norm` the updates' norms averaged by weight, and
-    `update_agreement`, only where the step is the updates' plain mean, the one over the other: low is drift.
+    `update_agreement`, only where the step is the updates' plain mean, the one over the other: low is drift. Of an
+    adapter all of them are effective: of the layers' changes, never of factors.
     """
-    step, norms = distance(new, load(base)), [float(row["norm"]) for row in rows]
+    aggregation, norms = spec.aggregation, [float(row["norm"]) for row in rows]
+    if spec.model.pretrained:
+        step, means = effective.distance(new, load(base), spec.model.adapters.scaling), _MEANS_OF_PRODUCTS
+    else:
+        step, means = distance(new, load(base)), _PLAIN_MEANS
     weights = shares([row["num_examples"] for row in rows], aggregation.weighting_or_default)
     values = {"step_norm": step, "mean_update_norm": sum(w * norm for w, norm in zip(weights, norms, strict=True))}
-    if aggregation.rule in _PLAIN_MEANS and (agreed := agreement(step, norms, weights)) is not None:
+    if aggregation.rule in means and (agreed := agreement(step, norms, weights)) is not None:
         values["update_agreement"] = agreed
     return {name: value for name, value in values.items() if math.isfinite(value)}
 

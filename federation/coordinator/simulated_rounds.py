@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from federation.aggregation.rules import Diagnosis
+from federation.aggregation.outcome import Diagnosis
 from federation.coordinator.ports import Shared
 from federation.coordinator.publishing import Outcome, batches, close_round
 from federation.coordinator.records import Round, Task, find_round, get_task, get_version
@@ -49,7 +49,7 @@ def prepare(shared: Shared, task: Task, files: RoundFiles, base_sha256: str) -> 
     scores = {} if report.evaluation is None else server_scores(report.evaluation)
     if report.backdoor is not None:
         scores["backdoor"] = report.backdoor
-    scores |= movement(task.spec.aggregation, load(files.weights), base, rows)
+    scores |= movement(task.spec, load(files.weights), base, rows)
     sha256 = shared.spool.put(weights)
     state_sha256 = shared.spool.put(files.state.read_bytes()) if files.state.exists() else None
     diagnoses = [

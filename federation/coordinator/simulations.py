@@ -30,6 +30,7 @@ from federation.fault_points import reach
 from federation.rounds import RoundState, TaskState
 from federation.simulation.child import Child, started
 from federation.simulation.options import Simulation, Wish
+from federation.simulation.refusals import check_simulated_model
 from federation.simulation.report import RoundFiles
 from federation.spec import TaskSpec, parse_spec
 from federation.store.events import record
@@ -73,7 +74,9 @@ class Simulations:
         def planned(spec: TaskSpec) -> Simulation:
             return Simulation(wish, simulator.plan(spec, wish))
 
-        spec = _with_target(parse_spec(raw), target_accuracy).model_dump(mode="json")
+        parsed = parse_spec(raw)
+        check_simulated_model(parsed.model.id)
+        spec = _with_target(parsed, target_accuracy).model_dump(mode="json")
         created = await self._tasks.create(
             spec, request_id=request_id, start=False, actor=actor, simulate=(wish, planned)
         )

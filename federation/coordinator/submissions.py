@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from federation.aggregation.lora.acceptance import check_adapter_update
 from federation.aggregation.scaffold import check_change
 from federation.coordinator.admission import check_open_assignment
 from federation.coordinator.control import LOST
@@ -119,7 +120,11 @@ class Submissions:
 
     def _check_content(self, task: Task, model: ModelVersion, upload: Upload, num_steps: int) -> float:
         spool, aggregation = self._shared.spool, task.spec.aggregation
-        layout, path = read_layout(spool.path(model.sha256)), spool.path(upload.sha256)
+        base, path = spool.path(model.sha256), spool.path(upload.sha256)
+        if task.spec.model.pretrained:
+            bound = aggregation.max_update_norm
+            return check_adapter_update(path, base, task.spec.model.adapters, rule=aggregation.rule, max_norm=bound)
+        layout = read_layout(base)
         second = aggregation.control_variates
         norm = check_update(path, layout, max_norm=aggregation.max_update_norm, aux=second)
         if second:

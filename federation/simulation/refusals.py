@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from federation.aggregation.compatibility import problems
 from federation.errors import ErrorCode, Refused
+from federation.model_spec import HF
 from federation.rounds import nodes_needed, select_cohort
 from federation.simulation.attacks import attackers_in, find_attack
 from federation.spec import CohortSpec, TaskSpec, in_a_sentence
@@ -11,6 +12,7 @@ from federation.spec import CohortSpec, TaskSpec, in_a_sentence
 
 def check_simulation(spec: TaskSpec, clients: int, *, attack: str | None, attackers: float) -> None:
     """Refuses (invalid_argument, invalid_spec) what cannot be simulated with so many clients, whatever their data."""
+    check_simulated_model(spec.model.id)
     chosen = None if attack is None else find_attack(attack)
     if not 0 <= attackers <= 1:
         raise Refused(ErrorCode.INVALID_ARGUMENT, f"attackers = {attackers:g} is no share.", "give a number 0..1")
@@ -32,6 +34,16 @@ def check_simulation(spec: TaskSpec, clients: int, *, attack: str | None, attack
             ErrorCode.INVALID_SPEC,
             in_a_sentence(found),
             "; ".join(each.mend for each in found),
+        )
+
+
+def check_simulated_model(model_id: str) -> None:
+    """Refuses (invalid_spec) pretrained models: engines train clients of models of the catalogue."""
+    if model_id.startswith(HF):
+        raise Refused(
+            ErrorCode.INVALID_SPEC,
+            f"model.id: {model_id} is a pretrained language model, and simulations train models of the catalogue.",
+            "create a task for nodes, or simulate one with a model of the catalogue (search_models)",
         )
 
 

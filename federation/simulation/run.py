@@ -13,7 +13,8 @@ from pathlib import Path
 import torch
 
 from federation.aggregation.contributions import Claim
-from federation.aggregation.rules import Diagnosis, aggregate_updates
+from federation.aggregation.outcome import Diagnosis
+from federation.aggregation.rules import aggregate_updates
 from federation.aggregation.server_optimizer import State
 from federation.errors import ErrorCode, Refused
 from federation.evaluation import Evaluation, evaluate

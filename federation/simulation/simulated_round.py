@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from federation.aggregation.rules import Diagnosis
+from federation.aggregation.outcome import Diagnosis
 from federation.aggregation.server_optimizer import State
 from federation.simulation.delivered import Delivered, History
 from federation.weights import Tensors

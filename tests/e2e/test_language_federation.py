@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 import torch
 from machine import Machine
+
+from tests.processes import gone
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]
@@ -119,7 +122,8 @@ async def test_a_node_killed_in_mid_round_goes_on_with_its_optimisers_state_to_t
     steady = await machine.wait_for(task_ids[0], lambda task: task["state"] == "finished")
 
     machine.start_node("mortal", task_ids[1], token, *flags, fault="kill@node_checkpoint_written:7")
-    machine.wait_until_killed("mortal")
+    await gone(machine.children.pid("mortal"))
+    assert machine.children.kill("mortal", 0) == -signal.SIGKILL
     machine.start_node("mortal", task_ids[1], token, *flags)
     mortal = await machine.wait_for(task_ids[1], lambda task: task["state"] == "finished")
     assert "going on after step 7 of 12" in machine.children.log("mortal").read_text()

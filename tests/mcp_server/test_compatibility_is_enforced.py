@@ -11,10 +11,10 @@ from tests.mcp_server.running import SPEC, Served
 COHORT = {"size": 15, "quorum": 15}
 
 
-async def test_every_cell_of_the_matrix_is_allowed_or_refused_with_its_reason(served: Served) -> None:
+async def test_every_cell_of_classifiers_is_allowed_or_refused_with_its_reason(served: Served) -> None:
     operator = served.rpc()
     allowed = 0
-    for cell in cells():
+    for cell in (each for each in cells() if each.model == "classifier"):
         aggregation = {"rule": cell.rule, "mixing": cell.mixing, "weighting": cell.weighting}
         checked = await operator.call("validate_task", spec=SPEC | {"aggregation": aggregation, "cohort": COHORT})
         assert checked["problems"] == [problem.model_dump() for problem in refusals(cell)], cell

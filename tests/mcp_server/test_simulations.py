@@ -151,6 +151,7 @@ OWN = {"id": "own", "input_shape": [8], "num_classes": 2}
     ("changes", "arguments", "code", "says"),
     [
         ({"model": {"id": "nothing"}}, {}, "invalid_spec", "model.id"),
+        ({"model": {"id": "hf:a/b"}}, {}, "invalid_spec", "hf:a/b is a pretrained language model"),
         ({"rounds": 0}, {}, "invalid_spec", "rounds"),
         ({"data": OWN}, {}, "invalid_spec", "own data is on its nodes"),
         ({"cohort": {"size": 11}}, {}, "invalid_spec", "a round needs 11 clients, and there are 10"),

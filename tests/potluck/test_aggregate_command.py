@@ -95,6 +95,7 @@ def test_the_result_may_take_the_place_of_a_file(run: Run, tmp_path: Path) -> No
         (["--mixing", "nnm", "0", "1"], "nnm prepares updates for a robust rule"),
         (["--rule", "krum", "--weights", "1,2", "0", "1"], "krum counts heads"),
         (["--rule", "fednova", "0", "1"], "how many steps"),
+        (["--rule", "lora_exact", "0", "1"], "the adapter that nodes started from and for its scaling; files do not"),
         (["--rule", "scaffold", "0", "1"], "control variates"),
         (["--rule", "fedadam", "plain", "plain"], "plain tensors"),
         (["--option", "f=1", "0", "1"], "fedavg has no option 'f'"),

@@ -101,6 +101,7 @@ def test_an_attack_and_a_rule_with_options(monkeypatch: pytest.MonkeyPatch, caps
         (["--option", "mu=1"], "fedavg has no option 'mu'"),
         (["--data", "letters"], "--data: there is no data set 'letters'. Mend: use one of digits, mnist"),
         (["--model", "resnet"], ": --model: there is no model 'resnet'. Mend"),
+        (["--model", "hf:a/b"], ": --model: hf:a/b is a pretrained language model"),
         (["--model-option", "width=3"], "--model-option width: mlp has no such option. Mend"),
         (["--clients", "5000"], "Mend: lower --clients to 1437 or less, or lower --min-examples"),
         (["--fraction", "0"], "--fraction: "),

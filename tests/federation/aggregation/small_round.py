@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from federation.aggregation.contributions import Contribution
-from federation.aggregation.rules import Aggregate, aggregate
+from federation.aggregation.outcome import Aggregate
+from federation.aggregation.rules import aggregate
 from federation.spec import AggregationSpec, TrainingSpec
 from federation.weights import load, pack_update, to_bytes
 

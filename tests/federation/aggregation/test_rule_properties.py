@@ -18,7 +18,7 @@ from federation.spec import AggregationSpec
 from federation.weights import to_bytes
 from tests.federation.aggregation.small_round import Round, Rows, direction, draw, row_of
 
-ALLOWED = [cell for cell in cells() if not refusals(cell)]
+ALLOWED = [cell for cell in cells() if cell.model == "classifier" and not refusals(cell)]
 PAIRS: list[tuple[str, Mixing]] = list(dict.fromkeys((cell.rule, cell.mixing) for cell in ALLOWED))
 ROBUST = [(rule, mixing) for rule, mixing in PAIRS if METHODS[rule].robust]
 LINEAR = [(rule, mixing) for rule, mixing in PAIRS if METHODS[rule].kind is not Kind.OPTIMIZER]

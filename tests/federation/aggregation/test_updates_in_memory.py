@@ -15,14 +15,15 @@ from federation.aggregation.compatibility import Cell, cells, refusals
 from federation.aggregation.contributions import Claim, Contribution
 from federation.aggregation.files import FileUpdates
 from federation.aggregation.memory import MemoryUpdates
-from federation.aggregation.rules import Aggregate, aggregate, aggregate_updates
+from federation.aggregation.outcome import Aggregate
+from federation.aggregation.rules import aggregate, aggregate_updates
 from federation.errors import ErrorCode, Refused
 from federation.spec import AggregationSpec, TrainingSpec
 from federation.weights import layout_of, pack_update, to_bytes
 
 CLIENTS = 15
 SHAPES = {"z.weight": (37, 11), "a.bias": (37,), "m.scalar": (), "e.empty": (0, 3)}
-ALLOWED = [cell for cell in cells() if not refusals(cell)]
+ALLOWED = [cell for cell in cells() if cell.model == "classifier" and not refusals(cell)]
 
 
 def draw(seed: int, dtype: torch.dtype = torch.float32) -> dict[str, torch.Tensor]:

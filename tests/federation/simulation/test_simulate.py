@@ -258,6 +258,7 @@ def test_attackers_are_drawn_once_for_all_rounds() -> None:
         ({"aggregation": {"rule": "krum", "options": {"f": 3}}}, {}, ErrorCode.INVALID_SPEC, "krum needs 9"),
         ({"aggregation": {"rule": "fedavg", "options": {"mu": 3}}}, {}, ErrorCode.INVALID_SPEC, "no option 'mu'"),
         ({"aggregation": {"rule": "fedavg", "mixing": "nnm"}}, {}, ErrorCode.INVALID_SPEC, "robust rule"),
+        ({"model": {"id": "hf:a/b"}}, {}, ErrorCode.INVALID_SPEC, "hf:a/b is a pretrained language model"),
         ({"cohort": {"size": 9}}, {}, ErrorCode.INVALID_SPEC, "needs 9 clients, and there are 8"),
     ],
 )
