@@ -12,13 +12,8 @@ import torch
 from federation.aggregation.lora import effective
 from federation.aggregation.weighting import shares
 from federation.convergence import agreement, distance
-<<<<<<< HEAD
 from federation.evaluation import Evaluation, perplexity_of
-from federation.spec import AggregationSpec
-=======
-from federation.evaluation import Evaluation
 from federation.spec import TaskSpec
->>>>>>> agg
 from federation.weights import load
 
 BY_CLASS = "accuracy.class_"

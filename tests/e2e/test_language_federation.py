@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,11 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]
 
 
 @pytest.fixture(autouse=True)
-def small_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def small_world(monkeypatch: pytest.MonkeyPatch) -> None:
     """The base model and the speeches that lie in the repository, for every process."""
     monkeypatch.setenv("POTLUCK_MODELS", str(FIXTURES))
     monkeypatch.setenv("POTLUCK_DATA", str(FIXTURES))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    yield
 
 
 def spec(**changes: Any) -> dict[str, Any]:
@@ -74,7 +72,9 @@ async def test_two_nodes_of_different_rank_learn_more_together_than_the_base_kno
     assert scores["perplexity"] == pytest.approx(torch.tensor(scores["loss"]).exp().item(), rel=1e-5)
 
     before, after = [
-        (await machine.call("predict", task_id=task_id, version=version, inputs=["My lord,"], max_tokens=16))["texts"][0]
+        (await machine.call("predict", task_id=task_id, version=version, inputs=["My lord,"], max_tokens=16))["texts"][
+            0
+        ]
         for version in (0, 3)
     ]
     assert before["text"] != after["text"]
