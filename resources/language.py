@@ -14,7 +14,6 @@ from federation.base_pin import BasePin
 from federation.coordinator.ports import Bounds, Written
 from federation.errors import ErrorCode, Refused
 from federation.evaluation import Evaluation, judge
-from federation.layout import Layout
 from federation.spec import Problem, TaskSpec
 from resources.budget import Budget
 from resources.datasets import catalogue as datasets
@@ -80,11 +79,11 @@ class LanguageModels:
             base_bytes=weight.base_bytes,
         )
 
-    def adapter_config(self, spec: TaskSpec, layout: Layout, base: BasePin) -> dict[str, Any]:
-        """What PEFT reads beside the adapters in a file of this layout."""
+    def adapter_config(self, spec: TaskSpec, weights: Mapping[str, Tensor], base: BasePin) -> dict[str, Any]:
+        """What PEFT reads beside these adapters."""
         from resources.models.language.export import adapter_config
 
-        return adapter_config(spec.model, self._folder(spec, base), layout, revision=base.revision)
+        return adapter_config(spec.model, self._folder(spec, base), weights, revision=base.revision)
 
     def evaluate(self, spec: TaskSpec, weights: Mapping[str, Tensor], base: BasePin) -> Evaluation | None:
         """The score on the first `evaluation.examples` test examples; None for data that nodes bring themselves."""
@@ -118,7 +117,7 @@ class LanguageModels:
         model, tokenizer = self._loaded(spec, weights, base)
         x = encode([Labelled(text, 0) for text in texts], tokenizer, spec.text, classifies=True).x
         with torch.inference_mode():
-            probabilities = torch.cat([model(each).float().softmax(dim=1) for each in x.split(1)])
+            probabilities = torch.cat([model(each).float().softmax(dim=1) for each in torch.split(x, 1)])
         return probabilities.argmax(dim=1).tolist(), probabilities.tolist()
 
     def problems(self, spec: TaskSpec, *, fetch: bool) -> Iterable[Problem]:

@@ -14,7 +14,6 @@ from federation.base_pin import BasePin
 from federation.coordinator.ports import Bounds, Written
 from federation.errors import ErrorCode, Refused
 from federation.evaluation import Evaluation, evaluate
-from federation.layout import Layout
 from federation.partition import Indices, partition
 from federation.spec import Problem, TaskSpec
 from resources import budget
@@ -91,9 +90,9 @@ class Workload:
         """How a language model goes on from each prompt."""
         return self._language.write(spec, weights, prompts, base, bounds)
 
-    def adapter_config(self, spec: TaskSpec, layout: Layout, base: BasePin) -> dict[str, Any]:
-        """What PEFT reads beside the adapters in a file of this layout."""
-        return self._language.adapter_config(spec, layout, base)
+    def adapter_config(self, spec: TaskSpec, weights: Mapping[str, Tensor], base: BasePin) -> dict[str, Any]:
+        """What PEFT reads beside these adapters."""
+        return self._language.adapter_config(spec, weights, base)
 
     def predict(
         self, spec: TaskSpec, weights: Mapping[str, Tensor], inputs: list[Any], base: BasePin | None = None
