@@ -45,16 +45,19 @@ class Story:
     metrics: Mapping[str, float]
 
 
-def adapter_config(
-    model: ModelSpec, weights: Tensors, *, revision: str | None = None, transposed: bool = False
-) -> dict[str, Any]:
+def adapter_config(model: ModelSpec, base: Path, weights: Tensors, *, revision: str | None = None) -> dict[str, Any]:
     """What PEFT's `adapter_config.json` has to hold for `weights`: the ranks are theirs, the scaling is the task's.
 
     Args:
+        base: a folder with the base's configuration (`bases.describe`).
         weights: the adapter file's tensors; layers may differ in rank.
         revision: the base's commit.
-        transposed: GPT-2's kind of linear layer (PEFT's fan_in_fan_out).
+
+    Raises:
+        Refused: BAD_UPDATE when `weights` are not adapters for this base.
     """
+    network = skeleton(model, base, _labels(weights))
+    layers, adapted = linear_layers(network), factor_pairs(network, weights)
     end = ".lora_A.weight"
     ranks = {
         name.removeprefix(PREFIX).removesuffix(end): tensor.shape[0]
@@ -76,7 +79,7 @@ def adapter_config(
         "rank_pattern": others,
         "alpha_pattern": {name: scaling * rank for name, rank in others.items()},
         "modules_to_save": heads or None,
-        "fan_in_fan_out": transposed,
+        "fan_in_fan_out": any(layers[name].transposed for name in adapted),  # GPT-2's kind of linear layer
         "use_rslora": False,  # the scaling is in lora_alpha already
         "bias": "none",
         "inference_mode": True,
@@ -133,10 +136,7 @@ def write_adapter(
         Refused: INVALID_ARGUMENT when the folder is there and not empty; BAD_UPDATE when `weights` are not adapters for
             this base.
     """
-    network = skeleton(model, base, _labels(weights))
-    layers, adapted = linear_layers(network), factor_pairs(network, weights)
-    transposed = any(layers[name].transposed for name in adapted)
-    config = adapter_config(model, weights, revision=revision, transposed=transposed)
+    config = adapter_config(model, base, weights, revision=revision)
 
     def write(into: Path) -> None:
         with (into / ADAPTER).open("wb") as file:

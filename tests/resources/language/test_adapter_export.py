@@ -64,7 +64,7 @@ def test_layers_of_different_ranks_keep_the_tasks_scaling(tmp_path: Path) -> Non
     first = next(iter(weights)).removesuffix(".lora_A.weight")
     a, b = f"{first}.lora_A.weight", f"{first}.lora_B.weight"
     weights |= {a: torch.cat([weights[a], weights[a] / 2]), b: torch.cat([weights[b], weights[b] / 3], dim=1)}
-    config = adapter_config(model, weights)
+    config = adapter_config(model, base, weights)
     assert config["r"] == 4
     assert len(config["rank_pattern"]) == len(config["alpha_pattern"]) == 3
     with torch.inference_mode():

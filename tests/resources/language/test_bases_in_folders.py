@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from families import TINY_LLAMA, make
 
+from federation.base_pin import BasePin
 from federation.errors import ErrorCode, Refused
 from federation.model_spec import ModelSpec
 from resources.models.card import Unbuildable
 from resources.models.language import bases, sources
-from resources.models.language.bases import Base, Pin
+from resources.models.language.bases import Base
 
 MINE = ModelSpec(id="hf:mine/tiny")
 
@@ -43,7 +44,7 @@ def test_a_pin_is_one_hash_over_the_weights_and_one_over_the_tokenizer(tmp_path:
     weights = f"{_sha((folder / 'model.safetensors').read_bytes())}  model.safetensors\n"
     template = f"{_sha((folder / 'chat_template.jinja').read_bytes())}  chat_template.jinja\n"
     words = f"{_sha((folder / 'tokenizer.json').read_bytes())}  tokenizer.json\n"
-    assert pin == Pin(None, _sha(weights.encode()), _sha((template + words).encode()))
+    assert pin == BasePin(None, _sha(weights.encode()), _sha((template + words).encode()))
 
 
 def test_a_pin_takes_the_weights_name_but_not_their_values_into_memory(
@@ -79,7 +80,7 @@ def test_other_weights_and_another_tokenizer_are_refused_apart(tmp_path: Path) -
     pin = bases.pin(MINE, tmp_path)
     assert bases.fetch(MINE, tmp_path, pin) == folder
     with pytest.raises(Refused, match=r"the weights of .* where the task wants 0000") as caught:
-        bases.fetch(MINE, tmp_path, Pin("5" * 40, "0" * 64, pin.tokenizer_sha256))
+        bases.fetch(MINE, tmp_path, BasePin("5" * 40, "0" * 64, pin.tokenizer_sha256))
     assert caught.value.code is ErrorCode.HASH_MISMATCH
     assert pin.sha256[:12] in caught.value.problem
     assert "revision 555555555555" in caught.value.mend

@@ -10,10 +10,10 @@ import pytest
 from fake_hub import FakeHub, served
 from families import make
 
+from federation.base_pin import BasePin
 from federation.errors import ErrorCode, Refused
 from federation.model_spec import ModelSpec
 from resources.models.language import bases
-from resources.models.language.bases import Pin
 from resources.models.language.tokenizers import load_tokenizer
 
 FIRST, SECOND = "1" * 40, "2" * 40
@@ -61,7 +61,7 @@ def test_a_pin_is_the_commit_and_the_hashes_and_downloads_no_weights(hub: FakeHu
         (tmp_path / "copy" / "mine").mkdir(parents=True, exist_ok=True)
         (tmp_path / "copy" / "mine" / name).write_bytes(data)
     of_folder = bases.pin(ModelSpec(id="hf:mine"), tmp_path / "copy")
-    assert of_folder == Pin(None, pin.sha256, pin.tokenizer_sha256)
+    assert of_folder == BasePin(None, pin.sha256, pin.tokenizer_sha256)
 
 
 def test_a_description_has_configuration_and_tokenizer_but_no_weights(hub: FakeHub) -> None:
@@ -144,7 +144,7 @@ def test_a_revision_is_a_branch_a_tag_or_a_commit(hub: FakeHub) -> None:
 
 def test_other_weights_than_the_pinned_are_refused_with_both_hashes(hub: FakeHub) -> None:
     pin = bases.pin(TINY, None)
-    wrong = Pin(SECOND, pin.sha256, pin.tokenizer_sha256)  # the revision moved, the hashes did not
+    wrong = BasePin(SECOND, pin.sha256, pin.tokenizer_sha256)  # the revision moved, the hashes did not
     found = bases.pin(ModelSpec(id="hf:acme/tiny", revision=SECOND), None)
     with pytest.raises(Refused, match="the weights of acme/tiny at revision 222222222222") as caught:
         bases.fetch(TINY, None, wrong)
