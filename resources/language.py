@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from federation.base_pin import BasePin
 from federation.coordinator.ports import Bounds, Written
@@ -44,12 +45,24 @@ class LanguageModels:
 
     def schema(self, spec: TaskSpec, base: BasePin | None = None) -> tuple[tuple[int, ...], int]:
         """Tokens of an example, and the vocabulary; or the number of classes."""
+        length = (spec.text.max_length,)
+        return length, (self._labels(spec) or 2) if spec.model.classifies else self.vocabulary(spec, base)
+
+    def vocabulary(self, spec: TaskSpec, base: BasePin | None = None) -> int:
+        """How many tokens the base knows."""
         from resources.models.language.configuration import read_config
 
-        length = (spec.text.max_length,)
-        if spec.model.classifies:
-            return length, self._labels(spec) or 2
-        return length, int(read_config(spec.model, self._folder(spec, base)).get_text_config().vocab_size)
+        return int(read_config(spec.model, self._folder(spec, base)).get_text_config().vocab_size)
+
+    def build(self, spec: TaskSpec) -> nn.Module:
+        """The model that a node would train, on a base with random weights: its cost is the same."""
+        from resources.models.language.adapter_model import adapted
+        from resources.models.language.loaded import random_base
+
+        network = random_base(spec.model, self._folder(spec, None), self._labels(spec))
+        rule, checkpointing = spec.aggregation.rule, spec.training.gradient_checkpointing
+        weights = self.initial_weights(spec)
+        return adapted(network, spec.model, weights, rule=rule, rank=None, gradient_checkpointing=checkpointing)
 
     def initial_weights(self, spec: TaskSpec, base: BasePin | None = None) -> dict[str, Tensor]:
         """Version 0 of the adapters; see `skeleton.initial_adapter`."""
@@ -61,18 +74,27 @@ class LanguageModels:
         """What a round costs a node. Refused as `cost.estimate` refuses."""
         from resources.models.language.cost import cost
 
-        weight = cost(spec, self._folder(spec, base), num_labels=self._labels(spec))
+        training = spec.training
+        weight = cost(
+            spec.model,
+            self._folder(spec, base),
+            length=spec.text.max_length,
+            rows=math.ceil(training.batch_size / training.accumulation),
+            gradient_checkpointing=training.gradient_checkpointing,
+            optimizer_states=2 if training.optimizer == "adam" else int(training.momentum > 0),
+            num_labels=self._labels(spec),
+        )
         examples = shares.examples_per_node(spec)
         flops = None
         if examples is not None:
-            seen = spec.training.epochs * examples
-            if spec.training.max_steps is not None:
-                seen = min(seen, spec.training.max_steps * min(spec.training.batch_size, examples))
+            seen = training.epochs * examples
+            if training.max_steps is not None:
+                seen = min(seen, training.max_steps * min(training.batch_size, examples))
             flops = weight.flops_per_token * spec.text.max_length * seen
         return Budget(
             parameters=weight.adapter_parameters,
             model_bytes=weight.adapter_bytes,
-            bytes_per_round_per_node=weight.adapter_bytes + weight.update_bytes,
+            bytes_per_round_per_node=2 * weight.adapter_bytes,
             memory_bytes=weight.memory_bytes,
             flops_per_round_per_node=flops,
             base_parameters=weight.base_parameters,

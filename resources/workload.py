@@ -49,8 +49,20 @@ class Workload:
         vocabulary. Refused NOT_FOUND for unknown data."""
         return self._language.schema(spec, base) if spec.model.pretrained else budget.schema(spec)
 
+    @property
+    def models(self) -> Path | None:
+        """The folder of base models."""
+        return self._language.models
+
+    def vocabulary(self, spec: TaskSpec) -> int:
+        """How many tokens a pretrained model knows."""
+        return self._language.vocabulary(spec)
+
     def build(self, spec: TaskSpec) -> nn.Module:
-        """The task's model with the initial weights that `spec.seed` draws. Refusals as for `create_model`."""
+        """The task's model with the initial weights that `spec.seed` draws; a pretrained model's base has random ones.
+        Refusals as for `create_model`."""
+        if spec.model.pretrained:
+            return self._language.build(spec)
         shape, classes = self.schema_for(spec)
         return models.create_model(
             spec.model.id, input_shape=shape, num_classes=classes, options=spec.model.options, seed=spec.seed

@@ -95,13 +95,20 @@ def load_adapter_model(
         Refused: INVALID_ARGUMENT for an impossible rank; BAD_UPDATE for weights that are not this model's adapters;
             BAD_DATA when the base cannot be loaded.
     """
+    network = base_model(model, folder, num_labels)
+    return adapted(network, model, weights, rule=rule, rank=rank, gradient_checkpointing=gradient_checkpointing)
+
+
+def adapted(
+    network: Any, model: ModelSpec, weights: Tensors, *, rule: str, rank: int | None, gradient_checkpointing: bool
+) -> AdapterModel:
+    """`network`, which nothing else uses, with the adapters `weights`; see `load_adapter_model`."""
     lora = model.adapters
     rank = lora.r if rank is None else rank
     if not 1 <= rank <= lora.r:
         raise Refused(
             ErrorCode.INVALID_ARGUMENT, f"rank {rank} is not within the task's 1 to {lora.r}.", "give a rank in it"
         )
-    network = base_model(model, folder, num_labels)
     pairs = factor_pairs(network, weights)
     trained: dict[str, nn.Parameter] = {}
     ranks = {name: a.shape[0] for name, (a, _) in pairs.items()}

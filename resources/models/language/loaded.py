@@ -38,6 +38,15 @@ def base_model(model: ModelSpec, folder: Path, num_labels: int | None = None) ->
     return copy.deepcopy(base, shared)
 
 
+def random_base(model: ModelSpec, folder: Path, num_labels: int | None = None) -> Any:
+    """A base of the same shapes and dtype, with weights that transformers draws: for whoever wants to know its weight.
+
+    Refusals as for `configuration.read_config`.
+    """
+    config = read_config(model, folder, num_labels)
+    return auto_class(model).from_config(config, dtype=_dtype(model), trust_remote_code=False).requires_grad_(False)
+
+
 def forget() -> None:
     """Let go of the weights kept in memory."""
     with _lock:
