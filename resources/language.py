@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from federation.base_pin import BasePin
 from federation.coordinator.ports import Bounds, Written
 from federation.errors import ErrorCode, Refused
 from federation.evaluation import Evaluation, judge
-from federation.layout import Layout
 from federation.spec import Problem, TaskSpec
 from resources.budget import Budget
 from resources.datasets import catalogue as datasets
@@ -45,12 +45,24 @@ class LanguageModels:
 
     def schema(self, spec: TaskSpec, base: BasePin | None = None) -> tuple[tuple[int, ...], int]:
         """Tokens of an example, and the vocabulary; or the number of classes."""
+        length = (spec.text.max_length,)
+        return length, (self._labels(spec) or 2) if spec.model.classifies else self.vocabulary(spec, base)
+
+    def vocabulary(self, spec: TaskSpec, base: BasePin | None = None) -> int:
+        """How many tokens the base knows."""
         from resources.models.language.configuration import read_config
 
-        length = (spec.text.max_length,)
-        if spec.model.classifies:
-            return length, self._labels(spec) or 2
-        return length, int(read_config(spec.model, self._folder(spec, base)).get_text_config().vocab_size)
+        return int(read_config(spec.model, self._folder(spec, base)).get_text_config().vocab_size)
+
+    def build(self, spec: TaskSpec) -> nn.Module:
+        """The model that a node would train, on a base with random weights: its cost is the same."""
+        from resources.models.language.adapter_model import adapted
+        from resources.models.language.loaded import random_base
+
+        network = random_base(spec.model, self._folder(spec, None), self._labels(spec))
+        rule, checkpointing = spec.aggregation.rule, spec.training.gradient_checkpointing
+        weights = self.initial_weights(spec)
+        return adapted(network, spec.model, weights, rule=rule, rank=None, gradient_checkpointing=checkpointing)
 
     def initial_weights(self, spec: TaskSpec, base: BasePin | None = None) -> dict[str, Tensor]:
         """Version 0 of the adapters; see `skeleton.initial_adapter`."""
@@ -62,29 +74,38 @@ class LanguageModels:
         """What a round costs a node. Refused as `cost.estimate` refuses."""
         from resources.models.language.cost import cost
 
-        weight = cost(spec, self._folder(spec, base), num_labels=self._labels(spec))
+        training = spec.training
+        weight = cost(
+            spec.model,
+            self._folder(spec, base),
+            length=spec.text.max_length,
+            rows=math.ceil(training.batch_size / training.accumulation),
+            gradient_checkpointing=training.gradient_checkpointing,
+            optimizer_states=2 if training.optimizer == "adam" else int(training.momentum > 0),
+            num_labels=self._labels(spec),
+        )
         examples = shares.examples_per_node(spec)
         flops = None
         if examples is not None:
-            seen = spec.training.epochs * examples
-            if spec.training.max_steps is not None:
-                seen = min(seen, spec.training.max_steps * min(spec.training.batch_size, examples))
+            seen = training.epochs * examples
+            if training.max_steps is not None:
+                seen = min(seen, training.max_steps * min(training.batch_size, examples))
             flops = weight.flops_per_token * spec.text.max_length * seen
         return Budget(
             parameters=weight.adapter_parameters,
             model_bytes=weight.adapter_bytes,
-            bytes_per_round_per_node=weight.adapter_bytes + weight.update_bytes,
+            bytes_per_round_per_node=2 * weight.adapter_bytes,
             memory_bytes=weight.memory_bytes,
             flops_per_round_per_node=flops,
             base_parameters=weight.base_parameters,
             base_bytes=weight.base_bytes,
         )
 
-    def adapter_config(self, spec: TaskSpec, layout: Layout, base: BasePin) -> dict[str, Any]:
-        """What PEFT reads beside the adapters in a file of this layout."""
+    def adapter_config(self, spec: TaskSpec, weights: Mapping[str, Tensor], base: BasePin) -> dict[str, Any]:
+        """What PEFT reads beside these adapters."""
         from resources.models.language.export import adapter_config
 
-        return adapter_config(spec.model, self._folder(spec, base), layout, revision=base.revision)
+        return adapter_config(spec.model, self._folder(spec, base), weights, revision=base.revision)
 
     def evaluate(self, spec: TaskSpec, weights: Mapping[str, Tensor], base: BasePin) -> Evaluation | None:
         """The score on the first `evaluation.examples` test examples; None for data that nodes bring themselves."""
@@ -118,7 +139,7 @@ class LanguageModels:
         model, tokenizer = self._loaded(spec, weights, base)
         x = encode([Labelled(text, 0) for text in texts], tokenizer, spec.text, classifies=True).x
         with torch.inference_mode():
-            probabilities = torch.cat([model(each).float().softmax(dim=1) for each in x.split(1)])
+            probabilities = torch.cat([model(each).float().softmax(dim=1) for each in torch.split(x, 1)])
         return probabilities.argmax(dim=1).tolist(), probabilities.tolist()
 
     def problems(self, spec: TaskSpec, *, fetch: bool) -> Iterable[Problem]:

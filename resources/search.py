@@ -17,6 +17,9 @@ from resources.models.card import ModelCard
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
+_ADAPTABLE = {"transformers", "safetensors", "text-generation"}
+"""Tags of models whose adapters can be trained."""
+
 
 @dataclass(frozen=True)
 class Hit:
@@ -106,7 +109,10 @@ def _dataset_hit(card: DatasetCard, query: str) -> Hit:
 
 def _hub_model(entry: HubEntry, query: str) -> Hit:
     size = None if entry.parameters is None else f"{entry.parameters:,} parameters"
-    reason = "on the Hub, not in the catalogue; a task trains catalogue models"
+    if set(entry.tags) >= _ADAPTABLE:
+        reason = f"on the Hub: model.id hf:{entry.id} trains adapters of it (LoRA)"
+        return _hub_hit(entry, query, size, reason, trainable=not entry.gated)
+    reason = "on the Hub, and neither in the catalogue nor a language model of transformers with safe weights"
     return _hub_hit(entry, query, size, reason)
 
 
@@ -116,11 +122,11 @@ def _hub_dataset(entry: HubEntry, query: str) -> Hit:
     return _hub_hit(entry, query, size, reason)
 
 
-def _hub_hit(entry: HubEntry, query: str, size: str | None, reason: str) -> Hit:
+def _hub_hit(entry: HubEntry, query: str, size: str | None, reason: str, *, trainable: bool = False) -> Hit:
     if entry.gated:
         reason += "; gated: its owner must let you in"
-    score = _score(_match(query, entry.id, " ".join(entry.tags)), False)
-    return Hit(entry.id, entry.id, "hub", entry.licence, size, entry.parameters, False, reason, score)
+    score = _score(_match(query, entry.id, " ".join(entry.tags)), trainable)
+    return Hit(entry.id, entry.id, "hub", entry.licence, size, entry.parameters, trainable, reason, score)
 
 
 def _score(words: float, trainable: bool) -> float:

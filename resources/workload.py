@@ -14,7 +14,6 @@ from federation.base_pin import BasePin
 from federation.coordinator.ports import Bounds, Written
 from federation.errors import ErrorCode, Refused
 from federation.evaluation import Evaluation, evaluate
-from federation.layout import Layout
 from federation.partition import Indices, partition
 from federation.spec import Problem, TaskSpec
 from resources import budget
@@ -50,8 +49,20 @@ class Workload:
         vocabulary. Refused NOT_FOUND for unknown data."""
         return self._language.schema(spec, base) if spec.model.pretrained else budget.schema(spec)
 
+    @property
+    def models(self) -> Path | None:
+        """The folder of base models."""
+        return self._language.models
+
+    def vocabulary(self, spec: TaskSpec) -> int:
+        """How many tokens a pretrained model knows."""
+        return self._language.vocabulary(spec)
+
     def build(self, spec: TaskSpec) -> nn.Module:
-        """The task's model with the initial weights that `spec.seed` draws. Refusals as for `create_model`."""
+        """The task's model with the initial weights that `spec.seed` draws; a pretrained model's base has random ones.
+        Refusals as for `create_model`."""
+        if spec.model.pretrained:
+            return self._language.build(spec)
         shape, classes = self.schema_for(spec)
         return models.create_model(
             spec.model.id, input_shape=shape, num_classes=classes, options=spec.model.options, seed=spec.seed
@@ -91,9 +102,9 @@ class Workload:
         """How a language model goes on from each prompt."""
         return self._language.write(spec, weights, prompts, base, bounds)
 
-    def adapter_config(self, spec: TaskSpec, layout: Layout, base: BasePin) -> dict[str, Any]:
-        """What PEFT reads beside the adapters in a file of this layout."""
-        return self._language.adapter_config(spec, layout, base)
+    def adapter_config(self, spec: TaskSpec, weights: Mapping[str, Tensor], base: BasePin) -> dict[str, Any]:
+        """What PEFT reads beside these adapters."""
+        return self._language.adapter_config(spec, weights, base)
 
     def predict(
         self, spec: TaskSpec, weights: Mapping[str, Tensor], inputs: list[Any], base: BasePin | None = None

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, WithJsonSchema
 
-from federation.layout import read_layout
+from federation.weights import load
 from tools.arguments import TaskId, Version
 from tools.context import Ctx, current_caller, potluck
 from tools.model_card import model_card
@@ -96,8 +96,8 @@ async def export_model(ctx: Ctx, task_id: TaskId, version: Version = None) -> Ex
     lineage = await federation.views.version(task_id, model.version)
     card, files = model_card(task, lineage), {}
     if task.base is not None:
-        layout = read_layout(federation.shared.spool.path(model.sha256))
-        config = await asyncio.to_thread(state.workload.adapter_config, task.spec, layout, task.base)
+        adapters = load(federation.shared.spool.path(model.sha256))
+        config = await asyncio.to_thread(state.workload.adapter_config, task.spec, adapters, task.base)
         files = {"adapter_config.json": json.dumps(config, indent=2, sort_keys=True) + "\n"}
     return Export(
         version=model.version,

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from federation.errors import ErrorCode, Refused
 from federation.model_spec import LoraSpec, ModelSpec
 from federation.weights import Tensors
+from resources.models.language.configuration import is_encoder
 from resources.models.language.loaded import base_model
 from resources.models.language.skeleton import PREFIX, head, linear_layers
 
@@ -36,9 +37,8 @@ class AdapterModel(nn.Module):
         self._trained = dict(trained)
 
     def forward(self, ids: Tensor) -> Tensor:
-        mask = None
-        if not self.network.can_generate() and self.network.config.pad_token_id is not None:
-            mask = ids != self.network.config.pad_token_id
+        # Right of a text, padding is out of a decoder's sight; an encoder has to be told.
+        mask = ids != self.network.config.pad_token_id if is_encoder(self.network.config) else None
         logits: Tensor = self.network(input_ids=ids, attention_mask=mask, use_cache=False).logits
         return logits
 
@@ -95,16 +95,21 @@ def load_adapter_model(
         Refused: INVALID_ARGUMENT for an impossible rank; BAD_UPDATE for weights that are not this model's adapters;
             BAD_DATA when the base cannot be loaded.
     """
+    network = base_model(model, folder, num_labels)
+    return adapted(network, model, weights, rule=rule, rank=rank, gradient_checkpointing=gradient_checkpointing)
+
+
+def adapted(
+    network: Any, model: ModelSpec, weights: Tensors, *, rule: str, rank: int | None, gradient_checkpointing: bool
+) -> AdapterModel:
+    """`network`, which nothing else uses, with the adapters `weights`; see `load_adapter_model`."""
     lora = model.adapters
     rank = lora.r if rank is None else rank
     if not 1 <= rank <= lora.r:
         raise Refused(
             ErrorCode.INVALID_ARGUMENT, f"rank {rank} is not within the task's 1 to {lora.r}.", "give a rank in it"
         )
-    network = base_model(model, folder, num_labels)
-    own = head(network)
-    pairs = _pairs(weights, own)
-    _check(network, pairs)
+    pairs = factor_pairs(network, weights)
     trained: dict[str, nn.Parameter] = {}
     ranks = {name: a.shape[0] for name, (a, _) in pairs.items()}
     begin = {name: all_ - lora.r if rule == "lora_stack" else 0 for name, all_ in ranks.items()}
@@ -113,46 +118,66 @@ def load_adapter_model(
         module = network.get_submodule(name)
         mine = torch.zeros(ranks[name], dtype=torch.bool)
         mine[begin[name] : begin[name] + rank] = True
-        _put(module, FROZEN, a[~mine], b[:, ~mine], lora.scaling, trains=())
-        _put(module, TRAINED, a[mine], b[:, mine], lora.scaling, trains=("B",) if rule == "ffa" else ("A", "B"))
+        _fill(module, FROZEN, a[~mine], b[:, ~mine], lora.scaling, trains=())
+        _fill(module, TRAINED, a[mine], b[:, mine], lora.scaling, trains=("B",) if rule == "ffa" else ("A", "B"))
         if rule != "ffa":
             trained[f"{PREFIX}{name}.lora_A.weight"] = module.lora_A[TRAINED].weight
         trained[f"{PREFIX}{name}.lora_B.weight"] = module.lora_B[TRAINED].weight
-    for name in own:
-        trained[PREFIX + name] = _new_parameter(network, name, _own(weights[PREFIX + name]))
+    for name in head(network):
+        trained[PREFIX + name] = put(network, name, _own(weights[PREFIX + name]))
     if gradient_checkpointing:
-        network.gradient_checkpointing_enable({"use_reentrant": False})
+        network.activation_checkpointing_enable({"use_reentrant": False})
     return AdapterModel(network, trained)
 
 
-def _pairs(weights: Tensors, own: Mapping[str, Any]) -> dict[str, tuple[Tensor, Tensor]]:
-    """A and B of every adapted module, by the module's name."""
-    ends = (".lora_A.weight", ".lora_B.weight")
+def factor_pairs(network: Any, weights: Tensors) -> dict[str, tuple[Tensor, Tensor]]:
+    """A [R, inputs] and B [outputs, R] of every adapted layer of `network`, by the layer's name.
+
+    Raises:
+        Refused: BAD_UPDATE when `weights` are not adapters, and head, of just this network.
+    """
+    ends, own, layers = (".lora_A.weight", ".lora_B.weight"), head(network), linear_layers(network)
     names = [name.removeprefix(PREFIX).removesuffix(ends[0]) for name in weights if name.endswith(ends[0])]
     wanted = {f"{PREFIX}{name}{end}" for name in names for end in ends} | {PREFIX + name for name in own}
     if wanted != set(weights):
         odd = sorted(wanted ^ set(weights))[0]
         raise _foreign(f"tensor {odd} is {'missing' if odd in wanted else 'none of an adapter for this model'}")
-    return {name: (weights[f"{PREFIX}{name}{ends[0]}"], weights[f"{PREFIX}{name}{ends[1]}"]) for name in names}
-
-
-def _check(network: Any, pairs: Mapping[str, tuple[Tensor, Tensor]]) -> None:
-    layers = linear_layers(network)
+    for name, value in own.items():
+        if weights[PREFIX + name].shape != value.shape:
+            raise _foreign(f"{name} is {list(weights[PREFIX + name].shape)} where it should be {list(value.shape)}")
+    pairs = {name: (weights[f"{PREFIX}{name}{ends[0]}"], weights[f"{PREFIX}{name}{ends[1]}"]) for name in names}
     for name, (a, b) in pairs.items():
         layer = layers.get(name)
         if layer is None:
             raise _foreign(f"the base has no linear layer {name}")
-        fits = a.ndim == b.ndim == 2 and a.shape[1] == layer.inputs and b.shape == (layer.outputs, a.shape[0])
-        if not fits:
+        if a.ndim != 2 or a.shape[1] != layer.inputs or b.shape != (layer.outputs, a.shape[0]):
             raise _foreign(f"the factors of {name} are {list(a.shape)} and {list(b.shape)}")
+    return pairs
+
+
+def put(network: Any, name: str, value: Tensor) -> nn.Parameter:
+    """Give `network` alone, not those it shares its base with, another parameter `name`."""
+    path, _, last = name.rpartition(".")
+    parameter = nn.Parameter(value)
+    setattr(network.get_submodule(path), last, parameter)
+    return parameter
 
 
 def _inject(network: Any, trained: Mapping[str, int], frozen: Mapping[str, int], lora: LoraSpec) -> None:
     """Empty adapters of these ranks, on the meta device: nothing is drawn from torch's global generator."""
     from peft import LoraConfig, LoraModel
 
-    def config(ranks: Mapping[str, int], dropout: float) -> LoraConfig:
-        return LoraConfig(target_modules=list(ranks), rank_pattern=dict(ranks), lora_dropout=dropout)
+    layers = linear_layers(network)
+
+    def config(ranks: Mapping[str, int], dropout: float) -> Any:
+        most = max(ranks.values())
+        return LoraConfig(
+            r=most,
+            rank_pattern={name: rank for name, rank in ranks.items() if rank != most},
+            target_modules=list(ranks),
+            lora_dropout=dropout,
+            fan_in_fan_out=all(layers[name].transposed for name in ranks),
+        )
 
     configs = {TRAINED: config(trained, lora.dropout)} | ({FROZEN: config(frozen, 0.0)} if frozen else {})
     tuner = LoraModel(network, configs, TRAINED, low_cpu_mem_usage=True)
@@ -161,7 +186,7 @@ def _inject(network: Any, trained: Mapping[str, int], frozen: Mapping[str, int],
     tuner.set_adapter(list(configs))
 
 
-def _put(module: Any, adapter: str, a: Tensor, b: Tensor, scaling: float, trains: tuple[str, ...]) -> None:
+def _fill(module: Any, adapter: str, a: Tensor, b: Tensor, scaling: float, trains: tuple[str, ...]) -> None:
     if adapter not in module.lora_A:
         return
     module.scaling[adapter] = scaling
@@ -171,13 +196,6 @@ def _put(module: Any, adapter: str, a: Tensor, b: Tensor, scaling: float, trains
 
 def _own(tensor: Tensor) -> Tensor:
     return torch.empty(tensor.shape).copy_(tensor)
-
-
-def _new_parameter(network: Any, name: str, value: Tensor) -> nn.Parameter:
-    path, _, last = name.rpartition(".")
-    parameter = nn.Parameter(value)
-    setattr(network.get_submodule(path), last, parameter)
-    return parameter
 
 
 def _foreign(what: str) -> Refused:

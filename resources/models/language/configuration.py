@@ -10,18 +10,18 @@ import torch
 from federation.model_spec import ModelSpec
 from resources.models.card import Unbuildable
 from resources.models.language.extra import need_llm
+from resources.models.language.tokenizers import load_tokenizer
 
 HEADS = ("score", "classifier")
 """What transformers calls the layer, or layers, that turn a text's last state into classes."""
 
 
-def read_config(model: ModelSpec, folder: Path, num_labels: int | None = None) -> Any:
+def read_config(model: ModelSpec, folder: Path, num_labels: int | None = None, *, dropout: bool = False) -> Any:
     """The configuration in `folder`, for the model's task, as an object of transformers.
-
-    Dropout of the base's own is off: its weights are frozen, and it would draw from torch's global generator.
 
     Args:
         num_labels: classes, for sequence classification.
+        dropout: leave the base's own dropout on. Its weights are frozen, and it draws from torch's global generator.
 
     Raises:
         Unbuildable: transformers knows no such model, or the model cannot do the task.
@@ -29,18 +29,22 @@ def read_config(model: ModelSpec, folder: Path, num_labels: int | None = None) -
     need_llm()
     from transformers import AutoConfig
 
+    if model.classifies and num_labels is None:
+        raise ValueError("sequence classification without num_labels")
     where = {} if model.gguf is None else {"gguf_file": model.gguf}
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True, **where)
     except Exception as error:  # transformers raises whatever its many readers raise
         raise _unfit(model, f"cannot be read by transformers: {str(error)[:200]}") from error
+    config.dtype = torch.float32  # else building it would change torch's default dtype, in all threads
     for name, value in list(config.to_dict().items()):
-        if ("dropout" in name or name.endswith("_pdrop")) and isinstance(value, float):
+        if not dropout and ("dropout" in name or name.endswith("_pdrop")) and isinstance(value, float):
             setattr(config, name, 0.0)
     if model.classifies:
-        config.num_labels = num_labels or 2
-    else:
-        _check_causal(model, config)
+        config.num_labels = num_labels
+        config.pad_token_id = load_tokenizer(folder, model.gguf).pad_token_id
+    elif getattr(config, "is_encoder_decoder", False) or not _continues_texts(config):
+        raise _unfit(model, f"is of a kind that does not continue texts ({config.model_type})")
     return config
 
 
@@ -61,15 +65,17 @@ def auto_class(model: ModelSpec) -> Any:
     return AutoModelForSequenceClassification if model.classifies else AutoModelForCausalLM
 
 
-def _check_causal(model: ModelSpec, config: Any) -> None:
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING
+def is_encoder(config: Any) -> bool:
+    """Whether each token sees those after it, too, as in BERT."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING
 
-    kind = config.model_type
-    if getattr(config, "is_encoder_decoder", False):
-        raise _unfit(model, f"is an encoder with a decoder ({kind}), which does not continue texts")
-    masked = type(config) in MODEL_FOR_MASKED_LM_MAPPING and not getattr(config, "is_decoder", False)
-    if masked or type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
-        raise _unfit(model, f"is an encoder ({kind}), which does not continue texts")
+    return type(config) in MODEL_FOR_MASKED_LM_MAPPING and not getattr(config, "is_decoder", False)
+
+
+def _continues_texts(config: Any) -> bool:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    return type(config) in MODEL_FOR_CAUSAL_LM_MAPPING and not is_encoder(config)
 
 
 def _unfit(model: ModelSpec, what: str) -> Unbuildable:

@@ -38,6 +38,15 @@ def base_model(model: ModelSpec, folder: Path, num_labels: int | None = None) ->
     return copy.deepcopy(base, shared)
 
 
+def random_base(model: ModelSpec, folder: Path, num_labels: int | None = None) -> Any:
+    """A base of the same shapes and dtype, with weights that transformers draws: for whoever wants to know its weight.
+
+    Refusals as for `configuration.read_config`.
+    """
+    config = read_config(model, folder, num_labels)
+    return auto_class(model).from_config(config, dtype=_dtype(model), trust_remote_code=False).requires_grad_(False)
+
+
 def forget() -> None:
     """Let go of the weights kept in memory."""
     with _lock:
@@ -47,7 +56,7 @@ def forget() -> None:
 def _key(model: ModelSpec, folder: Path, num_labels: int | None) -> _Key:
     files = [folder / model.gguf] if model.gguf else [folder / "config.json", *sorted(folder.glob("*.safetensors"))]
     state = tuple((str(file.resolve()), file.stat().st_mtime_ns, file.stat().st_size) for file in files)
-    return state, model.gguf, _dtype(model), model.classifies and (num_labels or 2)
+    return state, model.gguf, model.task, _dtype(model), num_labels
 
 
 def _dtype(model: ModelSpec) -> torch.dtype:
@@ -77,6 +86,9 @@ def _read(model: ModelSpec, folder: Path, num_labels: int | None) -> nn.Module:
         raise _unreadable(folder, f"{len(missing)} weights are missing, {missing[0]} among them")
     ends = network.generation_config.eos_token_id if network.can_generate() else None
     network.generation_config = GenerationConfig(eos_token_id=ends)  # without a repository's taste in sampling
+    if model.gguf is not None:  # its weights are plain tensors by now, which may be written as such
+        network.hf_quantizer = None
+        del network.config.quantization_config
     frozen: nn.Module = network.requires_grad_(False).eval()
     return frozen
 

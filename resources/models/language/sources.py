@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -111,9 +112,13 @@ def asked(repository: str, revision: str | None) -> Repository:
 
     The client uses this machine's own login, if it has one: so gated models work, on nodes and server alike.
     """
-    from huggingface_hub import HfApi
+    from huggingface_hub import HfApi, hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
 
     info = HfApi().model_info(repository, revision=revision, files_metadata=True, timeout=10)
+    if not is_commit(revision):  # downloads by commit leave no word in the cache on where a branch stands
+        with suppress(EntryNotFoundError):
+            hf_hub_download(repository, "config.json", revision=revision)
     hashes = {file.rfilename: file.lfs.sha256 if file.lfs else None for file in info.siblings or ()}
     return Repository(repository, str(info.sha), {name: hash for name, hash in hashes.items() if "/" not in name})
 
@@ -125,18 +130,10 @@ def is_commit(revision: str | None) -> bool:
 
 def refuse(repository: str, revision: str | None, error: Exception) -> NoReturn:
     """Say in words what kept the Hub's client from answering."""
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
-    code, what, mend = (
-        ErrorCode.DATA_UNAVAILABLE,
-        f"cannot be had from the Hugging Face Hub ({type(error).__name__})",
-        (f"connect to the internet, or set POTLUCK_MODELS to a folder that holds {repository}"),
-    )
+    code, what = ErrorCode.DATA_UNAVAILABLE, f"cannot be had from the Hugging Face Hub ({type(error).__name__})"
+    mend = f"connect to the internet, or set POTLUCK_MODELS to a folder that holds {repository}"
     match error:
         case GatedRepoError():
             what = "is gated: the Hub gives it only to accounts that have accepted its terms"
@@ -147,8 +144,6 @@ def refuse(repository: str, revision: str | None, error: Exception) -> NoReturn:
         case RepositoryNotFoundError():
             code, what = ErrorCode.NOT_FOUND, "is neither in the models folder nor on the Hugging Face Hub"
             mend = "correct model.id; a private repository needs a login on this machine: hf auth login"
-        case LocalEntryNotFoundError() | OSError():
-            pass
     raise Refused(code, f"{repository} {what}.", mend) from error
 
 
