@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from federation.data_spec import TextSpec
 from federation.errors import ErrorCode, Refused
@@ -73,6 +75,23 @@ def test_white_space_at_a_border_is_where_it_was_written(trim: bool) -> None:
         whole = row.text if isinstance(row, Text) else row.prompt + row.completion
         assert tokenizer.decode(ids) == whole + "</s>"
         assert tokenizer.decode([label for label in labels if label != NO]) == learnt + "</s>"
+
+
+BYTES = [of_bytes(), of_bytes(trim=True)]
+WRITTEN = st.text(st.characters(codec="utf-8", exclude_characters="<"), min_size=1, max_size=12)
+
+
+@given(WRITTEN, WRITTEN, st.booleans(), st.booleans())
+def test_whatever_is_written_the_completion_is_learnt_and_nothing_else(
+    prompt: str, completion: str, trim: bool, chat: bool
+) -> None:
+    tokenizer = BYTES[trim]
+    tokenizer.chat_template = CHAT
+    text = TextSpec(max_length=512, packing=False, template="chat" if chat else "plain")
+    ids, labels = one(Completion(prompt, completion), tokenizer, text)
+    before, after = (f"<user> {prompt} </s>\n<bot> ", f"{completion} </s>") if chat else (prompt, f"{completion}</s>")
+    assert tokenizer.decode(ids) == before + after
+    assert tokenizer.decode([label for label in labels if label != NO]) == after
 
 
 def test_in_a_conversation_the_assistants_turns_are_learnt_to_their_end() -> None:
