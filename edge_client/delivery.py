@@ -97,9 +97,11 @@ class Delivery:
         self.rounds += 1
         self.examples += update.num_examples
         self.steps += update.num_steps
-        loss, accuracy = (update.metrics.get(f"train_{name}", float("nan")) for name in ("loss", "accuracy"))
-        text = f"{update.num_examples} examples, {update.num_steps} steps, loss {loss:.4f}, accuracy {accuracy:.3f}"
-        text = f"round {update.round}: {text}; update accepted"
+        shown = {name: update.metrics.get(f"train_{name}") for name in ("loss", "accuracy")}
+        scores = "".join(f", {name} {value:.4f}" for name, value in shown.items() if value is not None)
+        text = (
+            f"round {update.round}: {update.num_examples} examples, {update.num_steps} steps{scores}; update accepted"
+        )
         self._tell("submitted", text, round=update.round, receipt=answer["receipt"], metrics=update.metrics)
         following: dict[str, Any] = answer["next"]
         return following
