@@ -203,6 +203,15 @@ class TaskSpec(Part):
                     return {**raw, "aggregation": {**chosen, "rule": "lora_exact"}}
         return raw
 
+    @model_validator(mode="before")
+    @classmethod
+    def _pretrained_models_take_texts(cls, raw: Any) -> Any:
+        """The section `text` is there with its defaults: nodes read them, and `own` texts need no shape."""
+        match raw:
+            case {"model": {"id": str(id)}, "data": {**data}} if id.startswith(HF) and data.get("text") is None:
+                return {**raw, "data": {**data, "text": {}}}
+        return raw
+
     @model_validator(mode="after")
     def _texts_and_pretrained_models_belong_together(self) -> Self:
         if not self.model.pretrained:
