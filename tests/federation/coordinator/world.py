@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from federation.coordinator.assignments import Assignment
 from federation.coordinator.federation import Federation, open_federation
+from federation.coordinator.ports import Workload
 from federation.coordinator.standing import now_standing
 from federation.coordinator.submissions import Receipt, Submission
 from federation.evaluation import Evaluation
@@ -175,9 +176,10 @@ class Node:
         examples: int = 10,
         base: int | None = None,
         aux: dict[str, torch.Tensor] | None = None,
+        payload: bytes | None = None,
     ) -> Submission:
-        """The same, uploaded and signed but not submitted; `aux` is its second set."""
-        payload = pack_update({"w": torch.full((3,), delta)}, aux)
+        """The same, uploaded and signed but not submitted; `aux` is its second set, `payload` another file instead."""
+        payload = pack_update({"w": torch.full((3,), delta)}, aux) if payload is None else payload
         sha256 = hashlib.sha256(payload).hexdigest()
         base = number - 1 if base is None else base
         upload, offset, _ = await self._federation.uploads.begin(
@@ -203,10 +205,15 @@ class Node:
 
 @asynccontextmanager
 async def open_world(
-    data_dir: Path, clock: Clock | None = None, monotonic: Clock | None = None, *, clockwork: bool = False
+    data_dir: Path,
+    clock: Clock | None = None,
+    monotonic: Clock | None = None,
+    *,
+    clockwork: bool = False,
+    workload: Workload | None = None,
 ) -> AsyncIterator[World]:
     """A world on `data_dir`; opened again on the same folder it is a server that restarts."""
     clock = clock or Clock()
     time = {} if clockwork else {"clock": clock, "monotonic": monotonic or clock}
-    async with open_federation(data_dir, ThreeNumbers(), clockwork=clockwork, **time) as federation:
+    async with open_federation(data_dir, workload or ThreeNumbers(), clockwork=clockwork, **time) as federation:
         yield World(federation, clock)
