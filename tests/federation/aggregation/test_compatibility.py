@@ -9,14 +9,19 @@ import pytest
 
 from federation.aggregation.compatibility import Cell, cells, fewest_updates, problems, refusals
 from federation.aggregation.methods import METHODS
+from federation.aggregation.weighting import shares
 from federation.errors import Refused
 from federation.rounds import fewest_in_a_round, select_cohort
 from federation.spec import AggregationSpec, CohortSpec, TaskSpec, parse_spec
+from tests.federation.aggregation.lora.small_adapters import dense, small_round
 from tests.federation.aggregation.small_round import Round, draw, row_of
 
+LORA = {"lora_exact", "lora_stack", "ffa"}
+MODELS = {"classifier": {"id": "mlp"}, "adapter": {"id": "hf:mine/tiny", "lora": {"r": 4}}}
 
-def spec(aggregation: dict[str, Any], **changes: Any) -> TaskSpec:
-    raw = {"name": "t", "model": {"id": "mlp"}, "data": {"id": "digits"}, "cohort": {"size": 20, "quorum": 20}}
+
+def spec(aggregation: dict[str, Any], *, kind: str = "classifier", **changes: Any) -> TaskSpec:
+    raw = {"name": "t", "model": MODELS[kind], "data": {"id": "digits"}, "cohort": {"size": 20, "quorum": 20}}
     return parse_spec(raw | {"aggregation": aggregation} | changes)
 
 
@@ -27,10 +32,14 @@ def found(aggregation: dict[str, Any], **changes: Any) -> dict[str, str]:
 
 
 def named(cell: Cell) -> str:
-    return f"{cell.rule}-{cell.mixing}-{cell.weighting}"
+    return f"{cell.model}-{cell.rule}-{cell.mixing}-{cell.weighting}"
 
 
-@pytest.mark.parametrize("cell", [cell for cell in cells() if not refusals(cell)], ids=named)
+def allowed(kind: str) -> list[Cell]:
+    return [cell for cell in cells() if cell.model == kind and not refusals(cell)]
+
+
+@pytest.mark.parametrize("cell", allowed("classifier"), ids=named)
 def test_an_allowed_cell_aggregates_a_round(cell: Cell) -> None:
     assert found({"rule": cell.rule, "mixing": cell.mixing, "weighting": cell.weighting}) == {}
     rows = draw(1, 20)
@@ -43,16 +52,57 @@ def test_an_allowed_cell_aggregates_a_round(cell: Cell) -> None:
     assert answer.any()
 
 
+@pytest.mark.parametrize("cell", allowed("adapter"), ids=named)
+def test_an_allowed_cell_aggregates_a_round_of_adapters(cell: Cell) -> None:
+    aggregation = {"rule": cell.rule, "mixing": cell.mixing, "weighting": cell.weighting}
+    assert found(aggregation, kind="adapter") == {}
+    counts = list(range(1, 21))
+    with small_round(ranks=[2, 4] * 10, r=4, rule=cell.rule, counts=counts, head=True) as small:
+        done = small.run(**aggregation)
+        rows, start = small.effective, dense(small.version, small.lora.scaling)
+    moved = dense(done.weights, small.lora.scaling) - start
+    assert np.isfinite(moved).all()
+    assert moved.any()
+    assert [each.norm for each in done.diagnoses] == pytest.approx(np.linalg.norm(rows, axis=1).tolist())
+    if cell.rule in ("lora_stack", "ffa"):  # exact, to the rounding of float32
+        weights = [each.weight or 0.0 for each in done.diagnoses]
+        assert weights == pytest.approx(shares(counts, cell.weighting))
+        assert moved == pytest.approx(np.array(weights) @ rows, abs=1e-5)
+
+
 @pytest.mark.parametrize("cell", [cell for cell in cells() if refusals(cell)], ids=named)
 def test_a_refused_cell_says_which_field_and_why(cell: Cell) -> None:
-    answer = found({"rule": cell.rule, "mixing": cell.mixing, "weighting": cell.weighting})
+    aggregation = {"rule": cell.rule, "mixing": cell.mixing, "weighting": cell.weighting}
+    answer = found(aggregation, kind=cell.model)
     assert answer
     assert answer == {each.field: each.problem for each in refusals(cell)}
     assert answer.keys() <= {"aggregation.rule", "aggregation.mixing", "aggregation.weighting"}
 
 
 def test_every_rule_has_an_allowed_cell() -> None:
-    assert {cell.rule for cell in cells() if not refusals(cell)} == METHODS.keys()
+    assert {cell.rule for cell in allowed("classifier")} == METHODS.keys() - LORA
+    unfit = {"scaffold", "fednova", "median", "trimmed_mean", "bulyan"}
+    assert {cell.rule for cell in allowed("adapter")} == METHODS.keys() - unfit
+
+
+@pytest.mark.parametrize(
+    ("rule", "kind", "says"),
+    [
+        ("lora_exact", "classifier", "models of the catalogue have none"),
+        ("ffa", "classifier", "models of the catalogue have none"),
+        ("median", "adapter", "other factors make the same product"),
+        ("bulyan", "adapter", "other factors make the same product"),
+        ("scaffold", "adapter", "deltas as sums of steps"),
+        ("fednova", "adapter", "deltas as sums of steps"),
+    ],
+)
+def test_a_rule_that_does_not_fit_the_kind_of_model_says_why(rule: str, kind: str, says: str) -> None:
+    assert says in found({"rule": rule}, kind=kind)["aggregation.rule"]
+
+
+def test_a_pretrained_model_is_merged_exactly_unless_another_rule_is_asked_for() -> None:
+    assert spec({}, kind="adapter").aggregation.rule == "lora_exact"
+    assert found({}, kind="adapter") == {}
 
 
 @pytest.mark.parametrize("rule", [name for name, method in METHODS.items() if method.robust])
