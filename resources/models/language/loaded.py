@@ -95,7 +95,9 @@ def _read(model: ModelSpec, folder: Path, num_labels: int | None, dtype: torch.d
         network.hf_quantizer = None
         del network.config.quantization_config
     network.config.dtype = _dtype(model)
-    frozen: nn.Module = network.to(_dtype(model)).requires_grad_(False).eval()
+    for weight in network.parameters():  # not the frequencies of positions, which stay float32
+        weight.data = weight.data.to(_dtype(model))
+    frozen: nn.Module = network.requires_grad_(False).eval()
     return frozen
 
 

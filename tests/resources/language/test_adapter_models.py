@@ -292,13 +292,15 @@ def test_a_bfloat16_base_read_beside_other_threads_is_the_same_and_leaves_torchs
     make(tmp_path / "base")
     model = ModelSpec(id="hf:base", dtype="bfloat16")
     forget()
-    usual = base_model(model, tmp_path / "base").state_dict()
+    ids = some_ids()
+    usual = base_model(model, tmp_path / "base")
     forget()
     changed: list[torch.dtype] = []
     monkeypatch.setattr(torch, "set_default_dtype", changed.append)
-    careful = base_model(model, tmp_path / "base", beside_others=True).state_dict()
+    careful = base_model(model, tmp_path / "base", beside_others=True)
     forget()
     assert set(changed) <= {torch.float32}
-    assert {tensor.dtype for tensor in careful.values()} == {torch.bfloat16}
-    assert careful.keys() == usual.keys()
-    assert all(torch.equal(careful[name], usual[name]) for name in usual)
+    assert {weight.dtype for weight in careful.parameters()} == {torch.bfloat16}
+    assert {buffer.dtype for buffer in careful.buffers()} == {buffer.dtype for buffer in usual.buffers()}
+    with torch.inference_mode():
+        assert torch.equal(careful(input_ids=ids).logits, usual(input_ids=ids).logits)
