@@ -66,7 +66,7 @@ def model_card(task: Task, lineage: dict[str, Any]) -> str:
         "",
         "| | |",
         "| --- | --- |",
-        f"| model | `{spec.model.id}` {spec.model.options or ''} |",
+        f"| model | {' '.join(filter(None, [f'`{spec.model.id}`', str(spec.model.options or '')]))} |",
         *_adapters(task),
         f"| input, classes | {list(task.input_shape)}, {task.num_classes} |",
         f"| data | `{spec.data.id}`, {spec.data.partition.kind} partition into {spec.data.partition.parts} |",
