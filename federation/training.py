@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from federation.errors import ErrorCode, Refused
+from federation.optimizers import Adam, Sgd
 from federation.spec import TrainingSpec
 
 
@@ -328,8 +329,8 @@ def _like(a: Tensor, b: Tensor) -> bool:
 def _optimizer(model: nn.Module, spec: TrainingSpec) -> torch.optim.Optimizer:
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if spec.optimizer == "adam":
-        return torch.optim.Adam(parameters, lr=spec.learning_rate, weight_decay=spec.weight_decay)
-    return torch.optim.SGD(parameters, lr=spec.learning_rate, momentum=spec.momentum, weight_decay=spec.weight_decay)
+        return Adam(parameters, lr=spec.learning_rate, weight_decay=spec.weight_decay)
+    return Sgd(parameters, lr=spec.learning_rate, momentum=spec.momentum, weight_decay=spec.weight_decay)
 
 
 def _diverged(problem: str) -> Refused:
