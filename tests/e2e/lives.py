@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import multiprocessing
 import os
 import signal
 import socket
@@ -17,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from forked import forked
 from mcp import Client
 from mcp.client.subscriptions import SubscriptionLost
 
@@ -39,8 +39,7 @@ class Lives:
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / "server.log"
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["mcp_server.run", "potluck.cli", "sklearn.datasets", "lives"])
+        self._context = forked()
         self._process: Any = None
 
     @property

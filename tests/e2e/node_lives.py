@@ -5,7 +5,6 @@ They are forked from a process that has imported what takes long, so that a life
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
 import signal
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from forked import forked
 
 from edge_client.identity import write_key
 
@@ -32,8 +32,7 @@ class NodeLives:
         self.state = folder / "state" / name
         self._folder = folder / "lives"
         self._index = index
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["edge_client.node", "potluck.join", "sklearn.datasets"])
+        self._context = forked()
         self._process: Any = None
         if not self.key.exists():
             write_key(self.key, Ed25519PrivateKey.from_private_bytes(name.encode().ljust(32, b".")))
