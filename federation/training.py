@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from federation.errors import ErrorCode, Refused
 from federation.examples import Examples
 from federation.objective import CLASSIFICATION, Objective, pieces
+from federation.optimizers import Adam, Sgd
 from federation.spec import TrainingSpec, derive_seed
 
 
@@ -332,8 +333,8 @@ def _like(a: Tensor, b: Tensor) -> bool:
 def _optimizer(model: nn.Module, spec: TrainingSpec) -> torch.optim.Optimizer:
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if spec.optimizer == "adam":
-        return torch.optim.Adam(parameters, lr=spec.learning_rate, weight_decay=spec.weight_decay)
-    return torch.optim.SGD(parameters, lr=spec.learning_rate, momentum=spec.momentum, weight_decay=spec.weight_decay)
+        return Adam(parameters, lr=spec.learning_rate, weight_decay=spec.weight_decay)
+    return Sgd(parameters, lr=spec.learning_rate, momentum=spec.momentum, weight_decay=spec.weight_decay)
 
 
 def _diverged(problem: str) -> Refused:
