@@ -14,6 +14,7 @@ _LONGEST_FIRST = (
     "e2e/browser/test_page_states.py",
     "benchmarks/test_benchmarks_run.py",
     "e2e/test_mnist.py",
+    "e2e/test_language_federation.py",
     "e2e/test_fault_matrix.py",
     "mcp_server/test_simulations.py",
     "docs/test_tutorials_run.py",
