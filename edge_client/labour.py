@@ -120,7 +120,7 @@ class Labour:
         version = assignment["model"]["version"]
         report = {"task_id": assignment["task_id"], "round": assignment["round"], "version": version}
         report |= {"phase": "evaluation", "step": 1, "total_steps": 1}
-        report |= {"loss": result.loss, "num_examples": result.num_examples}
+        report |= {"loss": result.loss, "num_examples": result.counted}
         if result.accuracy is not None:
             report["accuracy"] = result.accuracy
         await self._member.call("report_progress", report)

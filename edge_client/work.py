@@ -166,7 +166,7 @@ def _metrics(spec: TaskSpec, trained: Trained, received: Evaluation | None, shar
         metrics["eval_loss"] = received.loss
         metrics["eval_accuracy"] = received.accuracy
         metrics["eval_perplexity"] = received.perplexity
-        metrics["eval_examples"] = float(received.num_examples)
+        metrics["eval_examples"] = float(received.counted)
     return {name: value for name, value in metrics.items() if value is not None and math.isfinite(value)}
 
 

@@ -12,16 +12,18 @@ class BasePin:
 
     Attributes:
         revision: the commit on the Hub; of a folder, what the spec states: there the hashes alone decide.
-        sha256: one hash over names and hashes of the weight files.
-        tokenizer_sha256: one over the tokenizer's files and the chat template. Of a GGUF file, which holds both, the
-            same as `sha256`.
+        sha256: one hash over names and hashes of the weight files, and what config.json says of the model.
+        tokenizer_sha256: one over the tokenizer's files, its settings and the chat template. Of a GGUF file, which
+            holds all of it, the same as `sha256`.
         memory_bytes: what training on it takes, an estimate.
+        fan_in_fan_out: whether the layers with adapters keep their weights transposed, as GPT-2's do (PEFT's word).
     """
 
     revision: str | None
     sha256: str
     tokenizer_sha256: str
     memory_bytes: int = 0
+    fan_in_fan_out: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON has it."""

@@ -38,6 +38,11 @@ class Evaluation:
     token_accuracy: float | None = None
 
     @property
+    def counted(self) -> int:
+        """What a mean over several evaluations weighs this one by: examples; of a model that writes, tokens."""
+        return self.num_examples if self.num_tokens is None else self.num_tokens
+
+    @property
     def perplexity(self) -> float | None:
         """exp(loss), of a model that writes; infinite where that is beyond a float."""
         return None if self.num_tokens is None else perplexity_of(self.loss)

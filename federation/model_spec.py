@@ -23,8 +23,12 @@ class LoraSpec(Part):
     r: int = Field(default=8, ge=1, le=256, description="Rank; a node may train fewer (potluck join --rank).")
     alpha: float = Field(default=16, gt=0, le=4096, description="Scaling is alpha / r, whatever rank a node trains.")
     dropout: float = Field(default=0.0, ge=0, le=0.9, description="Of the adapters' inputs, in training.")
-    target_modules: Literal["auto"] | Annotated[list[ModuleName], Field(min_length=1, max_length=64)] = Field(
-        default="auto", description="Names, or ends of names, of linear layers; auto: the attention's projections."
+    target_modules: Literal["auto", "all-linear"] | Annotated[list[ModuleName], Field(min_length=1, max_length=64)] = (
+        Field(
+            default="auto",
+            description="Names, or ends of names, of linear layers; auto: the attention's projections; "
+            "all-linear: every one but the output layer.",
+        )
     )
     use_rslora: bool = Field(default=False, description="Scaling alpha / sqrt(r) (Kalajdzievski 2023).")
 

@@ -38,7 +38,7 @@ def export(endpoint: Endpoint, task_id: str, out: Path, *, version: int | None, 
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".export-") as scratch:
         folder = Path(scratch) / "model"
         folder.mkdir()
-        made, spec = asyncio.run(_fetch(endpoint, task_id, version, folder))
+        made, spec = asyncio.run(_fetch(endpoint, task_id, version, folder, merged=merged is not False))
         if merged is not False:
             folder = _merged(made, spec, folder, Path(scratch) / "merged", None if merged is True else merged)
         os.rename(folder, out)
@@ -46,10 +46,10 @@ def export(endpoint: Endpoint, task_id: str, out: Path, *, version: int | None, 
 
 
 async def _fetch(
-    endpoint: Endpoint, task_id: str, version: int | None, folder: Path
+    endpoint: Endpoint, task_id: str, version: int | None, folder: Path, *, merged: bool
 ) -> tuple[dict[str, Any], TaskSpec]:
     """What the server says of the export, whose files are in `folder`, and the task's spec."""
-    asked = {"task_id": task_id} | ({} if version is None else {"version": version})
+    asked: dict[str, Any] = {"task_id": task_id, "merged": merged} | ({} if version is None else {"version": version})
     async with Connection(endpoint, patience_s=0) as connection, endpoint.http() as http:
         made = await connection.call("export_model", asked, timeout=300)
         spec = parse_spec((await connection.call("get_task", {"task_id": task_id}))["spec"])
@@ -60,10 +60,15 @@ async def _fetch(
         lanes = Lanes(connection, refuse, http, endpoint.url, chunk_max_bytes=1 << 20, patience_s=60)
         with tempfile.TemporaryDirectory(dir=folder.parent) as downloads:
             weights = await lanes.download(made, Path(downloads))
-            weights.rename(folder / made["weights"])
+            weights.rename(folder / _name_of(made))
     for name, text in made["files"].items():
         (folder / Path(name).name).write_text(text, encoding="utf-8")
     return made, spec
+
+
+def _name_of(made: dict[str, Any]) -> str:
+    """What the server calls the file of weights: a name, and no path of a stranger's choice."""
+    return Path(made["weights"]).name or "model.safetensors"
 
 
 def _merged(made: dict[str, Any], spec: TaskSpec, adapters: Path, out: Path, root: Path | None) -> Path:
@@ -74,6 +79,6 @@ def _merged(made: dict[str, Any], spec: TaskSpec, adapters: Path, out: Path, roo
     from resources.models.language.export import merge
 
     base = fetch(spec.model, root, BasePin(**made["base"]))
-    merge(out, spec.model, base, load(adapters / made["weights"]))
+    merge(out, spec.model, base, load(adapters / _name_of(made)))
     shutil.copy(adapters / "README.md", out)
     return out

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,11 @@ from resources.budget import Budget
 from resources.datasets import catalogue as datasets
 from resources.datasets import shares
 from resources.datasets.text.resident import TestTexts
+from resources.models.building import BUILDING
 from resources.models.card import Unbuildable
+
+if TYPE_CHECKING:
+    from resources.models.language.cost import LanguageCost
 
 
 class LanguageModels:
@@ -41,7 +45,8 @@ class LanguageModels:
         from resources.models.language.bases import pin
 
         found = pin(spec.model, self.models)
-        return replace(found, memory_bytes=self.estimate(spec, found).memory_bytes)
+        weight = self._cost(spec, self._folder(spec, found))
+        return replace(found, memory_bytes=weight.memory_bytes, fan_in_fan_out=weight.transposed)
 
     def schema(self, spec: TaskSpec, base: BasePin | None = None) -> tuple[tuple[int, ...], int]:
         """Tokens of an example, and the vocabulary; or the number of classes."""
@@ -62,7 +67,8 @@ class LanguageModels:
         network = random_base(spec.model, self._folder(spec, None), self._labels(spec))
         rule, checkpointing = spec.aggregation.rule, spec.training.gradient_checkpointing
         weights = self.initial_weights(spec)
-        return adapted(network, spec.model, weights, rule=rule, rank=None, gradient_checkpointing=checkpointing)
+        with BUILDING:
+            return adapted(network, spec.model, weights, rule=rule, rank=None, gradient_checkpointing=checkpointing)
 
     def initial_weights(self, spec: TaskSpec, base: BasePin | None = None) -> dict[str, Tensor]:
         """Version 0 of the adapters; see `skeleton.initial_adapter`."""
@@ -72,18 +78,7 @@ class LanguageModels:
 
     def estimate(self, spec: TaskSpec, base: BasePin | None = None) -> Budget:
         """What a round costs a node. Refused as `cost.estimate` refuses."""
-        from resources.models.language.cost import cost
-
-        training = spec.training
-        weight = cost(
-            spec.model,
-            self._folder(spec, base),
-            length=spec.text.max_length,
-            rows=math.ceil(training.batch_size / training.accumulation),
-            gradient_checkpointing=training.gradient_checkpointing,
-            optimizer_states=2 if training.optimizer == "adam" else int(training.momentum > 0),
-            num_labels=self._labels(spec),
-        )
+        weight, training = self._cost(spec, self._folder(spec, base)), spec.training
         examples = shares.examples_per_node(spec)
         flops = None
         if examples is not None:
@@ -100,12 +95,6 @@ class LanguageModels:
             base_parameters=weight.base_parameters,
             base_bytes=weight.base_bytes,
         )
-
-    def adapter_config(self, spec: TaskSpec, weights: Mapping[str, Tensor], base: BasePin) -> dict[str, Any]:
-        """What PEFT reads beside these adapters."""
-        from resources.models.language.export import adapter_config
-
-        return adapter_config(spec.model, self._folder(spec, base), weights, revision=base.revision)
 
     def evaluate(self, spec: TaskSpec, weights: Mapping[str, Tensor], base: BasePin) -> Evaluation | None:
         """The score on the first `evaluation.examples` test examples; None for data that nodes bring themselves."""
@@ -199,6 +188,21 @@ class LanguageModels:
             mend = f"{refused.mend}; or set evaluation.server to false, and only the nodes need the base model"
             yield Problem(field="evaluation.server", problem=refused.problem, mend=mend)
 
+    def _cost(self, spec: TaskSpec, folder: Path) -> LanguageCost:
+        """Refused as `cost` refuses."""
+        from resources.models.language.cost import cost
+
+        training = spec.training
+        return cost(
+            spec.model,
+            folder,
+            length=spec.text.max_length,
+            rows=math.ceil(training.batch_size / training.accumulation),
+            gradient_checkpointing=training.gradient_checkpointing,
+            optimizer_states=2 if training.optimizer == "adam" else int(training.momentum > 0),
+            num_labels=self._labels(spec),
+        )
+
     def _folder(self, spec: TaskSpec, base: BasePin | None) -> Path:
         from resources.models.language.bases import describe
 
@@ -212,8 +216,9 @@ class LanguageModels:
 
         folder = fetch(spec.model, self.models, base)
         rule, labels = spec.aggregation.rule, self._labels(spec)
-        base_model(spec.model, folder, labels, beside_others=True)  # read before it is asked for below
-        model = load_adapter_model(spec.model, folder, weights, rule=rule, num_labels=labels)
+        with BUILDING:
+            base_model(spec.model, folder, labels, beside_others=True)  # so that it is kept when it is asked for again
+            model = load_adapter_model(spec.model, folder, weights, rule=rule, num_labels=labels)
         return model.eval(), load_tokenizer(folder, spec.model.gguf)
 
     @staticmethod

@@ -102,10 +102,6 @@ class Workload:
         """How a language model goes on from each prompt."""
         return self._language.write(spec, weights, prompts, base, bounds)
 
-    def adapter_config(self, spec: TaskSpec, weights: Mapping[str, Tensor], base: BasePin) -> dict[str, Any]:
-        """What PEFT reads beside these adapters."""
-        return self._language.adapter_config(spec, weights, base)
-
     def predict(
         self, spec: TaskSpec, weights: Mapping[str, Tensor], inputs: list[Any], base: BasePin | None = None
     ) -> tuple[list[int], list[list[float]]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -10,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, WithJsonSchema
 
 from federation.weights import load
+from resources.models.language.export import adapter_config
 from tools.arguments import TaskId, Version
 from tools.context import Ctx, current_caller, potluck
 from tools.model_card import model_card
@@ -87,17 +87,24 @@ async def evaluate_model(ctx: Ctx, task_id: TaskId, version: Version = None) -> 
     )
 
 
-async def export_model(ctx: Ctx, task_id: TaskId, version: Version = None) -> Export:
+async def export_model(
+    ctx: Ctx,
+    task_id: TaskId,
+    version: Version = None,
+    merged: Annotated[
+        bool, Field(description="With the card of the whole model: whoever has the base merges the adapters.")
+    ] = False,
+) -> Export:
     """Export a version of the global model as safetensors, with a model card that states its lineage and scores;
     adapters as PEFT reads them."""
     state = potluck(ctx)
     federation = state.federation
     task, model = await federation.models.version(task_id, version)
     lineage = await federation.views.version(task_id, model.version)
-    card, files = model_card(task, lineage), {}
-    if task.base is not None:
+    card, files = model_card(task, lineage, merged=merged), {}
+    if task.base is not None and not merged:
         adapters = load(federation.shared.spool.path(model.sha256))
-        config = await asyncio.to_thread(state.workload.adapter_config, task.spec, adapters, task.base)
+        config = adapter_config(task.spec.model, adapters, task.base)
         files = {"adapter_config.json": json.dumps(config, indent=2, sort_keys=True) + "\n"}
     return Export(
         version=model.version,

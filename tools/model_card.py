@@ -38,25 +38,37 @@ def _adapters(task: Task) -> list[str]:
     ]
 
 
-def _loading(task: Task) -> str:
+def _loading(task: Task, merged: bool) -> str:
     if not task.spec.model.pretrained:
         return "Load the tensors with `safetensors.torch.load_file(path)`."
     model = "AutoModelForSequenceClassification" if task.spec.model.classifies else "AutoModelForCausalLM"
-    base = json.dumps(task.spec.model.id.removeprefix(HF))
+    if merged:
+        lines = [f"from transformers import {model}", "", f'model = {model}.from_pretrained("this folder")']
+        return "\n".join(["```python", *lines, "```"])
+    options = [json.dumps(task.spec.model.id.removeprefix(HF))]
+    if task.base is not None and task.base.revision is not None:
+        options.append(f"revision={json.dumps(task.base.revision)}")
+    if task.spec.model.classifies:
+        options.append(f"num_labels={task.num_classes}")
     lines = ["from peft import PeftModel", f"from transformers import {model}", ""]
-    lines += [f"base = {model}.from_pretrained({base})", 'model = PeftModel.from_pretrained(base, "this folder")']
+    lines += [f"base = {model}.from_pretrained({', '.join(options)})"]
+    lines += ['model = PeftModel.from_pretrained(base, "this folder")']
     return "\n".join(["```python", *lines, "```"])
 
 
-def model_card(task: Task, lineage: dict[str, Any]) -> str:
-    """Markdown with the Hub's front matter: what was trained, on what, by how many, and how well it does."""
+def model_card(task: Task, lineage: dict[str, Any], *, merged: bool = False) -> str:
+    """Markdown with the Hub's front matter: what was trained, on what, by how many, and how well it does.
+
+    Args:
+        merged: of the whole model with the adapters merged in, instead of the adapters.
+    """
     spec = task.spec
     scores = lineage["metrics"]
     made_of = lineage["made_of"]
     examples = sum(update["num_examples"] for update in made_of)
     lines = [
         "---",
-        f"library_name: {'peft' if spec.model.pretrained else 'pytorch'}",
+        f"library_name: {'pytorch' if not spec.model.pretrained else 'transformers' if merged else 'peft'}",
         *_base_of(task),
         f"tags: [federated-learning, potluck, {'lora, ' if spec.model.pretrained else ''}{spec.aggregation.rule}]",
         "---",
@@ -74,7 +86,7 @@ def model_card(task: Task, lineage: dict[str, Any]) -> str:
         f"| version | {lineage['version']} of task `{task.task_id}`, from version {lineage['parent']} |",
         f"| made of | {len(made_of)} updates, {examples} examples |",
         *_simulated(task),
-        f"| SHA-256 | `{lineage['sha256']}` |",
+        f"| SHA-256{' of the adapters' if merged else ''} | `{lineage['sha256']}` |",
     ]
     if "perplexity" in scores:
         lines.append(f"| test perplexity | {scores['perplexity']:.3f} (loss {scores['loss']:.4f}) |")
@@ -84,5 +96,5 @@ def model_card(task: Task, lineage: dict[str, Any]) -> str:
         lines.append(f"| test accuracy | {scores['accuracy']:.4f} (loss {scores['loss']:.4f}) |")
     if "eval_accuracy" in scores:
         lines.append(f"| accuracy on the nodes' held-out shares | {scores['eval_accuracy']:.4f} |")
-    lines += ["", _loading(task), ""]
+    lines += ["", _loading(task, merged), ""]
     return "\n".join(lines)

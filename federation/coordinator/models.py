@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,10 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from federation.coordinator.ports import Bounds, Shared, Written
 from federation.coordinator.records import ModelVersion, Task, get_task, get_version
 from federation.coordinator.scores import server_scores
+from federation.coordinator.turns import Turns
 from federation.errors import ErrorCode, Refused
 from federation.evaluation import Evaluation
 from federation.store.tables import metrics, model_versions
 from federation.weights import load
+
+T = TypeVar("T")
 
 
 class Models:
@@ -24,6 +28,7 @@ class Models:
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
+        self._turns = Turns(shared.limits.max_language_calls)
 
     async def version(self, task_id: str, version: int | None) -> tuple[Task, ModelVersion]:
         """The task and the version asked for; the current one by default."""
@@ -52,8 +57,8 @@ class Models:
                 f"the model of task {task_id} answers with classes and writes nothing.",
                 "leave max_tokens out",
             )
-        labels, probabilities = await asyncio.to_thread(
-            lambda: self._shared.workload.predict(task.spec, load(path), inputs, task.base)
+        labels, probabilities = await self._answered(
+            task, lambda: self._shared.workload.predict(task.spec, load(path), inputs, task.base)
         )
         _check_finite(model, [value for row in probabilities for value in row])
         return model, labels, probabilities, []
@@ -72,15 +77,21 @@ class Models:
             raise Refused(ErrorCode.INVALID_ARGUMENT, problem, "ask for fewer tokens, or in several calls")
         bounds, base = Bounds(asked, limits.writing_s), task.base
         assert base is not None  # noqa: S101 - whoever calls has looked
-        return await asyncio.to_thread(
-            lambda: self._shared.workload.write(task.spec, load(path), prompts, base, bounds)
+        return await self._answered(
+            task, lambda: self._shared.workload.write(task.spec, load(path), prompts, base, bounds)
         )
+
+    async def _answered(self, task: Task, work: Callable[[], T]) -> T:
+        """What `work` answers; language models answer one caller after the other, in a thread of their own."""
+        return await (asyncio.to_thread(work) if task.base is None else self._turns.take(work))
 
     async def evaluate(self, task_id: str, version: int | None) -> tuple[ModelVersion, Evaluation]:
         """The score on the data set's test examples, kept with the version's metrics."""
         task, model = await self.version(task_id, version)
         path = self._shared.spool.path(model.sha256)
-        evaluation = await asyncio.to_thread(lambda: self._shared.workload.evaluate(task.spec, load(path), task.base))
+        evaluation = await self._answered(
+            task, lambda: self._shared.workload.evaluate(task.spec, load(path), task.base)
+        )
         if evaluation is None:
             raise Refused(
                 ErrorCode.DATA_UNAVAILABLE,

@@ -116,6 +116,7 @@ class Limits:
     new_tokens: int = 64  # that it writes for a prompt, by default
     max_new_tokens: int = 512  # and at most
     writing_s: float = 30  # for which it may write
+    max_language_calls: int = 8  # of predict and evaluate_model on language models that may wait or be at work
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from federation.errors import ErrorCode
 from federation.training import trained_parameters
+from resources.models.building import BUILDING
 from resources.models.card import Family, ModelCard, Options, Shape, Unbuildable
 from resources.models.cifar10_cnn import CIFAR10_CNN
 from resources.models.initialisation import initialise
@@ -52,11 +53,12 @@ def create_model(
         Unbuildable: a Refused, NOT_FOUND for an unknown id, INVALID_SPEC for a shape or option it cannot take;
             it names the field.
     """
-    model = _skeleton(id, input_shape, num_classes, options)
-    # What `to_empty` does, without the compiler that it loads (see resources.models.shapes).
-    empty = {name: torch.empty(tensor.shape, dtype=tensor.dtype) for name, tensor in model.state_dict().items()}
-    model.load_state_dict(empty, assign=True)
-    initialise(model, seed, _family(id).gain)
+    with BUILDING:
+        model = _skeleton(id, input_shape, num_classes, options)
+        # What `to_empty` does, without the compiler that it loads (see resources.models.shapes).
+        empty = {name: torch.empty(tensor.shape, dtype=tensor.dtype) for name, tensor in model.state_dict().items()}
+        model.load_state_dict(empty, assign=True)
+        initialise(model, seed, _family(id).gain)
     return model
 
 
@@ -67,8 +69,9 @@ def model_of(
 
     Whoever trains it changes `weights`. Refusals as for `create_model`; RuntimeError for other names or shapes.
     """
-    model = _skeleton(id, input_shape, num_classes, options)
-    model.load_state_dict(dict(weights), assign=True)
+    with BUILDING:
+        model = _skeleton(id, input_shape, num_classes, options)
+        model.load_state_dict(dict(weights), assign=True)
     return model
 
 
@@ -128,7 +131,7 @@ def _skeleton(id: str, shape: Shape, classes: int, options: RawOptions | None) -
     _check_shape(family.card, shape)
     if classes < 2:
         raise Unbuildable("data.num_classes", f"{classes} is too few", "give at least 2 classes")
-    with torch.device("meta"):
+    with BUILDING, torch.device("meta"):
         return family.build(shape, classes, _complete(family.card, options or {}))
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from federation.errors import ErrorCode, Refused
 from federation.model_spec import LoraSpec, ModelSpec
 from federation.weights import Tensors
+from resources.models.building import BUILDING
 from resources.models.language.configuration import is_encoder
 from resources.models.language.loaded import base_model
 from resources.models.language.skeleton import PREFIX, head, linear_layers, targets
@@ -95,14 +96,15 @@ def load_adapter_model(
         Refused: INVALID_ARGUMENT for an impossible rank; BAD_UPDATE for weights that are not this model's adapters;
             BAD_DATA when the base cannot be loaded.
     """
-    network = base_model(model, folder, num_labels)
-    return adapted(network, model, weights, rule=rule, rank=rank, gradient_checkpointing=gradient_checkpointing)
+    with BUILDING:
+        network = base_model(model, folder, num_labels)
+        return adapted(network, model, weights, rule=rule, rank=rank, gradient_checkpointing=gradient_checkpointing)
 
 
 def adapted(
     network: Any, model: ModelSpec, weights: Tensors, *, rule: str, rank: int | None, gradient_checkpointing: bool
 ) -> AdapterModel:
-    """`network`, which nothing else uses, with the adapters `weights`; see `load_adapter_model`."""
+    """`network`, which nothing else uses, with the adapters `weights`; see `load_adapter_model`. Hold BUILDING."""
     lora = model.adapters
     rank = lora.r if rank is None else rank
     if not 1 <= rank <= lora.r:

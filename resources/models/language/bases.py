@@ -137,12 +137,16 @@ def _revision(model: ModelSpec, pin: BasePin | None) -> str | None:
 
 
 def _pin_of(source: Source, model: ModelSpec, weights: dict[str, str]) -> BasePin:
-    sha256 = parts.combined(weights.items())
     if model.gguf is not None:
+        sha256 = parts.combined(weights.items())
         return BasePin(source.revision, sha256, sha256)
     files = [(name, source.sha256(name)) for name in parts.tokenizer_files(source)]
-    template = parts.text_sha256(parts.chat_template(source))
-    return BasePin(source.revision, sha256, parts.combined([*files, (parts.TEMPLATE, template)]))
+    files += [
+        (name, parts.settings_sha256(source, name)) for name in parts.TOKENIZER_SETTINGS if name in source.names()
+    ]
+    files.append((parts.TEMPLATE, parts.text_sha256(parts.chat_template(source))))
+    config = (parts.CONFIG, parts.settings_sha256(source, parts.CONFIG))
+    return BasePin(source.revision, parts.combined([*weights.items(), config]), parts.combined(files))
 
 
 def _compare(wanted: BasePin, found: BasePin, source: Source) -> None:

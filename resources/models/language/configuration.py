@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from federation.model_spec import ModelSpec
+from resources.models.building import BUILDING
 from resources.models.card import Unbuildable
 from resources.models.language.extra import need_llm
 from resources.models.language.tokenizers import load_tokenizer
@@ -52,7 +53,7 @@ def skeleton(model: ModelSpec, folder: Path, num_labels: int | None = None) -> A
     """The model without weights, on the meta device. Refusals as for `read_config`."""
     config = read_config(model, folder, num_labels)
     try:
-        with torch.device("meta"):
+        with BUILDING, torch.device("meta"):
             return auto_class(model).from_config(config, trust_remote_code=False)
     except Exception as error:
         raise _unfit(model, f"cannot be built by transformers: {str(error)[:200]}") from error

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from federation.model_spec import ModelSpec
 from federation.weights import layout_bytes
+from resources.models.building import BUILDING
 from resources.models.language.adapter_model import inject
 from resources.models.language.configuration import skeleton
 from resources.models.language.skeleton import adapter_layout, linear_layers, targets
@@ -39,6 +40,7 @@ class LanguageCost:
         flops_per_token: of a training step: forward 2 a weight (Kaplan et al. 2020, arXiv:2001.08361, §2.1), the same
             backward since the base has no gradient of its own, and once more forward with checkpointing; attention's
             own products, which grow with the length, left out.
+        transposed: whether a layer with an adapter keeps its weight transposed, as GPT-2's do.
     """
 
     base_parameters: int
@@ -48,6 +50,7 @@ class LanguageCost:
     training_bytes: int
     activation_bytes: int
     flops_per_token: int
+    transposed: bool = False
 
     @property
     def memory_bytes(self) -> int:
@@ -86,7 +89,9 @@ def cost(
     products += 0 if output is None else output.weight.numel()
     adapter_bytes = layout_bytes(layout)
     products += adapter_bytes // _FLOAT
-    kept = bytes_kept(model, network)
+    transposed = any(layer.transposed for layer in targets(model, network).values())
+    with BUILDING:
+        kept = bytes_kept(model, network)
     tokens = rows * length
     logits = tokens * width if output is not None else rows * width
     if gradient_checkpointing:
@@ -101,6 +106,7 @@ def cost(
         training_bytes=(3 + optimizer_states) * adapter_bytes,
         activation_bytes=round(_HELD * kept * tokens) + (_LOSS * _FLOAT + size) * logits,
         flops_per_token=(6 if gradient_checkpointing else 4) * products,
+        transposed=transposed,
     )
 
 
@@ -108,7 +114,7 @@ def bytes_kept(model: ModelSpec, network: Any) -> float:
     """Bytes a token that autograd keeps, but for attention's square matrices, which no kernel in use writes out.
 
     Args:
-        network: `configuration.skeleton`, which gets the adapters.
+        network: `configuration.skeleton`, which gets the adapters; hold BUILDING.
     """
     if model.dtype == "bfloat16":
         network.to(torch.bfloat16)

@@ -9,11 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from federation.base_pin import BasePin
 from federation.errors import ErrorCode, Refused
 from federation.model_spec import HF, ModelSpec
 from federation.weights import Tensors
+from resources.models.building import BUILDING
 from resources.models.language.adapter_model import factor_pairs, put
-from resources.models.language.configuration import read_config, skeleton
+from resources.models.language.configuration import read_config
 from resources.models.language.loaded import base_model
 from resources.models.language.skeleton import PREFIX, head, linear_layers
 from resources.models.language.tokenizers import load_tokenizer
@@ -21,19 +23,13 @@ from resources.models.language.tokenizers import load_tokenizer
 _GENERATION = "generation_config.json"
 
 
-def adapter_config(model: ModelSpec, base: Path, weights: Tensors, *, revision: str | None = None) -> dict[str, Any]:
+def adapter_config(model: ModelSpec, weights: Tensors, pin: BasePin) -> dict[str, Any]:
     """What PEFT's `adapter_config.json` has to hold for `weights`: the ranks are theirs, the scaling is the task's.
 
     Args:
-        base: a folder with the base's configuration (`bases.describe`).
         weights: the adapter file's tensors; layers may differ in rank.
-        revision: the base's commit.
-
-    Raises:
-        Refused: BAD_UPDATE when `weights` are not adapters for this base.
+        pin: of the base.
     """
-    network = skeleton(model, base, _labels(weights))
-    layers, adapted = linear_layers(network), factor_pairs(network, weights)
     end = ".lora_A.weight"
     ranks = {
         name.removeprefix(PREFIX).removesuffix(end): tensor.shape[0]
@@ -47,7 +43,7 @@ def adapter_config(model: ModelSpec, base: Path, weights: Tensors, *, revision: 
         "peft_type": "LORA",
         "task_type": "SEQ_CLS" if model.classifies else "CAUSAL_LM",
         "base_model_name_or_path": model.id.removeprefix(HF),
-        "revision": revision,
+        "revision": pin.revision,
         "r": usual,
         "lora_alpha": scaling * usual,
         "lora_dropout": model.adapters.dropout,
@@ -55,7 +51,7 @@ def adapter_config(model: ModelSpec, base: Path, weights: Tensors, *, revision: 
         "rank_pattern": others,
         "alpha_pattern": {name: scaling * rank for name, rank in others.items()},
         "modules_to_save": heads or None,
-        "fan_in_fan_out": any(layers[name].transposed for name in adapted),  # GPT-2's kind of linear layer
+        "fan_in_fan_out": pin.fan_in_fan_out,
         "use_rslora": False,  # the scaling is in lora_alpha already
         "bias": "none",
         "inference_mode": True,
@@ -93,7 +89,11 @@ def merged_model(model: ModelSpec, base: Path, weights: Tensors) -> Any:
 
     Refusals as for `load_adapter_model`.
     """
-    network = base_model(model, base, _labels(weights))
+    with BUILDING:
+        return _merged(base_model(model, base, _labels(weights)), model, weights)
+
+
+def _merged(network: Any, model: ModelSpec, weights: Tensors) -> Any:
     pairs = factor_pairs(network, weights)
     for name, layer in linear_layers(network).items():
         if name in pairs:

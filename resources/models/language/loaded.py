@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,10 @@ from torch import nn
 
 from federation.errors import ErrorCode, Refused
 from federation.model_spec import ModelSpec
+from resources.models.building import BUILDING
 from resources.models.language.configuration import HEADS, auto_class, read_config
 
 _Key = tuple[Any, ...]
-_lock = threading.Lock()
 _kept: dict[_Key, nn.Module] = {}
 
 
@@ -34,13 +33,13 @@ def base_model(model: ModelSpec, folder: Path, num_labels: int | None = None, *,
         Unbuildable: as for `configuration.read_config`.
     """
     key = _key(model, folder, num_labels)
-    with _lock:
+    with BUILDING:
         if key not in _kept:
             _kept.clear()
             _kept[key] = _read(model, folder, num_labels, torch.float32 if beside_others else _dtype(model))
         base = _kept[key]
-    shared = {id(tensor): tensor for tensor in [*base.parameters(), *base.buffers()]}
-    return copy.deepcopy(base, shared)
+        shared = {id(tensor): tensor for tensor in [*base.parameters(), *base.buffers()]}
+        return copy.deepcopy(base, shared)
 
 
 def random_base(model: ModelSpec, folder: Path, num_labels: int | None = None) -> Any:
@@ -49,12 +48,14 @@ def random_base(model: ModelSpec, folder: Path, num_labels: int | None = None) -
     Refusals as for `configuration.read_config`.
     """
     config = read_config(model, folder, num_labels)
-    return auto_class(model).from_config(config, dtype=_dtype(model), trust_remote_code=False).requires_grad_(False)
+    with BUILDING:
+        network = auto_class(model).from_config(config, dtype=_dtype(model), trust_remote_code=False)
+    return network.requires_grad_(False)
 
 
 def forget() -> None:
     """Let go of the weights kept in memory."""
-    with _lock:
+    with BUILDING:
         _kept.clear()
 
 

@@ -27,6 +27,10 @@ _SLOW = (
     "added_tokens.json",
 )
 _BESIDE = ("generation_config.json", "tokenizer_config.json", "special_tokens_map.json", TEMPLATE)
+TOKENIZER_SETTINGS = ("tokenizer_config.json", "special_tokens_map.json")
+_WRITERS = frozenset(("transformers_version", "_name_or_path", "name_or_path", "local_files_only"))
+_APART = frozenset(("dtype", "torch_dtype", "chat_template"))
+"""A task has a dtype of its own, and the template is hashed wherever it is written."""
 _SHARD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}\.safetensors")
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack")
 
@@ -91,6 +95,12 @@ def chat_template(source: Source) -> str:
         return ""
     template = read_json(source, "tokenizer_config.json").get("chat_template", "")
     return template if isinstance(template, str) else json.dumps(template, sort_keys=True)
+
+
+def settings_sha256(source: Source, name: str) -> str:
+    """Of what a JSON file says of the model, in hexadecimal; not of its spelling, nor of who wrote it where."""
+    said = {key: value for key, value in read_json(source, name).items() if key not in _WRITERS | _APART}
+    return text_sha256(json.dumps(said, sort_keys=True))
 
 
 def text_sha256(text: str) -> str:

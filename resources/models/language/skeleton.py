@@ -64,7 +64,10 @@ def targets(model: ModelSpec, network: nn.Module) -> dict[str, Linear]:
     """
     layers = linear_layers(network)
     wanted = model.adapters.target_modules
-    chosen = _automatic(network, layers) if wanted == "auto" else _named(wanted, layers)
+    if wanted == "all-linear":
+        chosen = layers
+    else:
+        chosen = _automatic(network, layers) if wanted == "auto" else _named(wanted, layers)
     for name, layer in chosen.items():
         most = min(layer.inputs, layer.outputs)
         if model.adapters.r > most:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from families import TINY_LLAMA, make, some_adapter, some_ids, spec
 
+from federation.base_pin import BasePin
 from federation.errors import Refused
 from federation.model_spec import ModelSpec
 from federation.weights import Tensors, to_bytes
@@ -23,7 +24,8 @@ def write_adapter(folder: Path, model: ModelSpec, base: Path, weights: Tensors, 
     """The two files that an export consists of, beside its card."""
     folder.mkdir()
     (folder / "adapter_model.safetensors").write_bytes(to_bytes(weights))
-    config = adapter_config(model, base, weights, revision=revision)
+    pin = BasePin(revision, "", "", fan_in_fan_out=(base / "config.json").read_text().find('"gpt2"') > 0)
+    config = adapter_config(model, weights, pin)
     (folder / "adapter_config.json").write_text(json.dumps(config), encoding="utf8")
 
 
@@ -70,7 +72,7 @@ def test_layers_of_different_ranks_keep_the_tasks_scaling(tmp_path: Path) -> Non
     first = next(iter(weights)).removesuffix(".lora_A.weight")
     a, b = f"{first}.lora_A.weight", f"{first}.lora_B.weight"
     weights |= {a: torch.cat([weights[a], weights[a] / 2]), b: torch.cat([weights[b], weights[b] / 3], dim=1)}
-    config = adapter_config(model, base, weights)
+    config = adapter_config(model, weights, BasePin(None, "", ""))
     assert config["r"] == 4
     assert len(config["rank_pattern"]) == len(config["alpha_pattern"]) == 3
     with torch.inference_mode():

@@ -18,10 +18,18 @@ from resources.models.language import bases, sources
 from resources.models.language.bases import Base
 
 MINE = ModelSpec(id="hf:mine/tiny")
+BASE = ModelSpec(id="hf:base")
 
 
 def _sha(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+def _settings(folder: Path, name: str) -> str:
+    """What counts of a file of settings, as a line of a hash."""
+    aside = ("transformers_version", "_name_or_path", "name_or_path", "local_files_only", "dtype", "chat_template")
+    said = {key: value for key, value in json.loads((folder / name).read_text()).items() if key not in aside}
+    return f"{_sha(json.dumps(said, sort_keys=True).encode())}  {name}\n"
 
 
 def test_a_folder_comes_before_the_hub(tmp_path: Path) -> None:
@@ -41,10 +49,13 @@ def test_a_name_that_can_only_be_a_folders_is_refused_where_there_is_none(tmp_pa
 def test_a_pin_is_one_hash_over_the_weights_and_one_over_the_tokenizer(tmp_path: Path) -> None:
     folder = make(tmp_path / "mine" / "tiny")
     pin = bases.pin(MINE, tmp_path)
-    weights = f"{_sha((folder / 'model.safetensors').read_bytes())}  model.safetensors\n"
+    weights = (
+        _settings(folder, "config.json") + f"{_sha((folder / 'model.safetensors').read_bytes())}  model.safetensors\n"
+    )
     template = f"{_sha((folder / 'chat_template.jinja').read_bytes())}  chat_template.jinja\n"
     words = f"{_sha((folder / 'tokenizer.json').read_bytes())}  tokenizer.json\n"
-    assert pin == BasePin(None, _sha(weights.encode()), _sha((template + words).encode()))
+    settings = _settings(folder, "tokenizer_config.json")
+    assert pin == BasePin(None, _sha(weights.encode()), _sha((template + words + settings).encode()))
 
 
 def test_a_pin_takes_the_weights_name_but_not_their_values_into_memory(
@@ -106,7 +117,7 @@ def test_sharded_weights_are_pinned_by_every_shard(tmp_path: Path) -> None:
     shards = sorted(folder.glob("*.safetensors"))
     assert len(shards) > 1
     lines = "".join(f"{_sha(shard.read_bytes())}  {shard.name}\n" for shard in shards)
-    assert bases.pin(MINE, tmp_path).sha256 == _sha(lines.encode())
+    assert bases.pin(MINE, tmp_path).sha256 == _sha((_settings(folder, "config.json") + lines).encode())
     shards[0].unlink()
     with pytest.raises(Refused, match=f"1 of its weight files are missing, {shards[0].name} among them"):
         bases.fetch(MINE, tmp_path, None)
@@ -205,3 +216,33 @@ def test_without_the_extra_the_refusal_says_how_to_install_it(tmp_path: Path, mo
     with pytest.raises(Refused, match=r"not installed here") as caught:
         bases.pin(MINE, tmp_path)
     assert caught.value.mend == "pip install 'potluck-fl[llm]'"
+
+
+@pytest.mark.parametrize(
+    ("file", "key", "value", "says"),
+    [
+        ("config.json", "rms_norm_eps", 1.0, "weights"),
+        ("config.json", "hidden_act", "relu", "weights"),
+        ("config.json", "num_hidden_layers", 1, "weights"),
+        ("tokenizer_config.json", "eos_token", "<s>", "tokenizer"),
+    ],
+)
+def test_settings_that_change_what_the_same_files_compute_are_another_base(
+    tmp_path: Path, file: str, key: str, value: object, says: str
+) -> None:
+    folder = make(tmp_path / "base")
+    pin = bases.pin(BASE, tmp_path)
+    said = json.loads((folder / file).read_text())
+    (folder / file).write_text(json.dumps(said | {key: value}))
+    with pytest.raises(Refused, match=f"the {says} of base") as refused:
+        bases.fetch(BASE, tmp_path, pin)
+    assert refused.value.code is ErrorCode.HASH_MISMATCH
+
+
+def test_settings_written_again_by_another_release_are_the_same_base(tmp_path: Path) -> None:
+    folder = make(tmp_path / "base")
+    pin = bases.pin(BASE, tmp_path)
+    said = json.loads((folder / "config.json").read_text())
+    written = {"transformers_version": "9.9"} | dict(reversed(said.items())) | {"transformers_version": "9.9"}
+    (folder / "config.json").write_text(json.dumps(written, indent=7))
+    assert bases.fetch(BASE, tmp_path, pin) == folder

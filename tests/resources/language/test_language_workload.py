@@ -158,3 +158,12 @@ def test_a_model_to_measure_takes_a_step_without_the_bases_weights(tmp_path: Pat
     assert logits.shape == (2, 8, 1024)
     logits.sum().backward()
     assert all(parameter.grad is not None for _, parameter in model.named_parameters())
+
+
+def test_the_pin_says_how_peft_has_to_read_the_adapters(tmp_path: Path) -> None:
+    for family in ("llama", "gpt2"):
+        make(tmp_path / family, family)
+        pin = Workload(FIXTURES, models=tmp_path).pin(spec(model={"id": f"hf:{family}", "lora": {"r": 4}}))
+        assert pin is not None
+        assert pin.fan_in_fan_out is (family == "gpt2")
+        assert pin.memory_bytes > 100_000
