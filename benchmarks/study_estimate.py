@@ -48,7 +48,7 @@ class Pace:
 
 def pace(cell: Cell, workers: int = 1) -> Pace | str:
     """Timed in this process with a cohort and a model of the cell's size; why not, when the cell is refused."""
-    card = datasets.card(cell.spec.data.id)
+    card = datasets.image_card(cell.spec.data.id)
     shape, classes = card.input_shape, card.num_classes
     options = dict(cell.spec.model.options)
     factory = partial(create_model, cell.spec.model.id, input_shape=shape, num_classes=classes, options=options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,15 @@ from federation.spec import TaskSpec, derive_seed
 from federation.training import Examples, split_holdout
 from resources.datasets import catalogue
 from resources.datasets.own import load_own
-from resources.datasets.shares import cut
+from resources.datasets.shares import cut, cut_texts
+from resources.datasets.text.encoding import text_share
+from resources.datasets.text.files import load_texts
+from resources.datasets.text.rows import Rows
+from resources.datasets.text.tokens import Tokenizer
+
+Own = Examples | Rows
+TokenizerOf = Callable[[], Tokenizer]
+"""Loads the tokenizer of the task's base model."""
 
 
 @dataclass(frozen=True)
@@ -37,18 +46,18 @@ class Shares:
     """A node's examples, read once: they are the same in every round.
 
     Args:
-        own: all of the node's own examples; None where it holds a part of the task's data.
+        own: all of the node's own examples or texts; None where it holds a part of the task's data.
     """
 
-    def __init__(self, own: Examples | None) -> None:
+    def __init__(self, own: Own | None) -> None:
         self._own = own
         self._held: tuple[tuple[Any, ...], Share] | None = None
 
-    async def of(self, spec: TaskSpec, index: int | None) -> Share:
+    async def of(self, spec: TaskSpec, index: int | None, tokenizer_of: TokenizerOf | None = None) -> Share:
         """As `load_share`."""
-        wanted = (spec.data, spec.partition_seed, index)
+        wanted = (spec.data, spec.model, spec.partition_seed, index)
         if self._held is None or self._held[0] != wanted:
-            self._held = (wanted, await asyncio.to_thread(load_share, spec, index, self._own))
+            self._held = (wanted, await asyncio.to_thread(load_share, spec, index, self._own, tokenizer_of))
         return self._held[1]
 
 
@@ -68,13 +77,16 @@ def own_path(data: str | Path | None) -> Path | None:
     return path
 
 
-def own_examples(spec: TaskSpec, data: str | Path | None) -> Examples | None:
-    """All of the node's own examples, checked against the task; None for a node that holds a part of the task's data.
+def own_examples(spec: TaskSpec, data: str | Path | None) -> Own | None:
+    """All of the node's own examples, for a language model its texts, checked against the task; None for a node that
+    holds a part of the task's data.
 
     Raises:
         Refused: `data` cannot be read, does not fit the task, or names another data set than the task's.
     """
     path = own_path(data)
+    if path is not None and spec.model.pretrained:
+        return load_texts(path, num_classes=spec.data.num_classes)
     if path is not None:
         shape, classes = schema(spec)
         return load_own(path, input_shape=shape, num_classes=classes)
@@ -88,24 +100,36 @@ def own_examples(spec: TaskSpec, data: str | Path | None) -> Examples | None:
 
 
 def schema(spec: TaskSpec) -> tuple[tuple[int, ...], int]:
-    """Shape of one example and number of classes."""
+    """Shape of one example and number of classes, for a model of the catalogue."""
     if spec.data.input_shape is not None and spec.data.num_classes is not None:
         return spec.data.input_shape, spec.data.num_classes
-    card = catalogue.card(spec.data.id)
+    card = catalogue.image_card(spec.data.id)
     return card.input_shape, card.num_classes
 
 
-def load_share(spec: TaskSpec, index: int | None, own: Examples | None) -> Share:
+def load_share(spec: TaskSpec, index: int | None, own: Own | None, tokenizer_of: TokenizerOf | None = None) -> Share:
     """This node's examples: all of its `own`, or part `index` of the task's; reading and cutting may take seconds.
 
+    A task of a pretrained language model needs `tokenizer_of`.
+
     Raises:
-        Refused: the data cannot be had, or the server has given this node no part of it.
+        Refused: the data cannot be had or made examples, or the server has given this node no part of it.
     """
-    seed = spec.partition_seed
-    if own is not None:
-        return Share(*split_holdout(own, spec.data.holdout, derive_seed(seed, "holdout", "own")))
+    mine = _part(spec, index) if own is None else own
+    seed = derive_seed(spec.partition_seed, "holdout", "own" if own is not None else str(index))
+    if isinstance(mine, Examples):
+        return Share(*split_holdout(mine, spec.data.holdout, seed))
+    if tokenizer_of is None:
+        raise ValueError("texts become examples by a tokenizer")
+    classifies, holdout = spec.model.classifies, spec.data.holdout
+    return Share(*text_share(mine, tokenizer_of(), spec.text, classifies=classifies, holdout=holdout, seed=seed))
+
+
+def _part(spec: TaskSpec, index: int | None) -> Own:
     if index is None:
         problem = "the server has given this node no part of the data set."
         raise Refused(ErrorCode.DATA_UNAVAILABLE, problem, "join again, or pass --index")
-    examples = catalogue.load(spec.data.id, "train", indices=cut(spec)[index])
-    return Share(*split_holdout(examples, spec.data.holdout, derive_seed(seed, "holdout", index)))
+    if not spec.model.pretrained:
+        return catalogue.load(spec.data.id, "train", indices=cut(spec)[index])
+    texts = catalogue.texts(spec.data.id, "train")
+    return tuple(texts.rows[place] for place in cut_texts(spec, texts)[index])

@@ -14,6 +14,7 @@ from edge_client.delivery import ENDING, Delivery
 from edge_client.events import Tell
 from edge_client.heartbeat import Heartbeat
 from edge_client.membership import Membership
+from edge_client.models import Models
 from edge_client.state_folder import TRAINING, StateFolder
 from edge_client.transfer import Lanes
 from edge_client.variates import AtHand, Variates
@@ -34,7 +35,7 @@ class Labour:
     """One node's work in one task.
 
     Args:
-        member, lanes, delivery, state, shares: what it works with.
+        member, lanes, delivery, state, shares, models: what it works with.
         tell: told of everything.
         heartbeat_s: how often the server wants to hear of a node at work, in seconds.
         threads: torch threads.
@@ -48,6 +49,7 @@ class Labour:
         delivery: Delivery,
         state: StateFolder,
         shares: Shares,
+        models: Models,
         tell: Tell,
         *,
         heartbeat_s: float,
@@ -59,6 +61,7 @@ class Labour:
         self._delivery = delivery
         self._state = state
         self._shares = shares
+        self._models = models
         self._tell = tell
         self._heartbeat_s = heartbeat_s
         self._threads = threads
@@ -93,7 +96,7 @@ class Labour:
         update, self._finished = self._finished, None
         spec = parse_spec(assignment["spec"])
         async with self._heartbeat(assignment, spec) as heartbeat:
-            share = await self._shares.of(spec, assignment.get("partition_index"))
+            share = await self._share(spec, assignment)
             seed = self._seed(assignment, spec)
             # Every example is hashed for it.
             mine = await asyncio.to_thread(work_of, assignment, share, node_id=self._member.node_id, seed=seed)
@@ -106,18 +109,23 @@ class Labour:
     async def evaluate(self, assignment: dict[str, Any]) -> bool:
         """Score the final model on the held-out examples, and report it; False where there are none."""
         spec = parse_spec(assignment["spec"])
-        share = await self._shares.of(spec, assignment.get("partition_index"))
+        share = await self._share(spec, assignment)
         if not len(share.held_out):
             return False
         model_file = await self._lanes.download(assignment["model"], self._state.models)
-        result = await asyncio.to_thread(score, spec, assignment, model_file, share, threads=self._threads)
+        result = await asyncio.to_thread(
+            score, spec, assignment, model_file, share, threads=self._threads, models=self._models
+        )
         reach("node_evaluated")
         version = assignment["model"]["version"]
         report = {"task_id": assignment["task_id"], "round": assignment["round"], "version": version}
         report |= {"phase": "evaluation", "step": 1, "total_steps": 1}
-        report |= {"loss": result.loss, "accuracy": result.accuracy, "num_examples": result.num_examples}
+        report |= {"loss": result.loss, "num_examples": result.num_examples}
+        if result.accuracy is not None:
+            report["accuracy"] = result.accuracy
         await self._member.call("report_progress", report)
-        text = f"model version {version}: accuracy {result.accuracy:.3f} on held-out examples of its own"
+        found = f"loss {result.loss:.4f}" if result.accuracy is None else f"accuracy {result.accuracy:.3f}"
+        text = f"model version {version}: {found} on held-out examples of its own"
         self._tell("evaluated", text)
         return True
 
@@ -128,6 +136,11 @@ class Labour:
     def _seed(self, assignment: dict[str, Any], spec: TaskSpec) -> int:
         index = assignment.get("partition_index")
         return derive_seed(spec.seed, "train", self.round, self._member.node_id if index is None else index)
+
+    async def _share(self, spec: TaskSpec, assignment: dict[str, Any]) -> Share:
+        """This node's examples; texts become some by the tokenizer of the task's base model."""
+        index = assignment.get("partition_index")
+        return await self._shares.of(spec, index, lambda: self._models.tokenizer(spec, assignment))
 
     async def _trained(self, assignment: dict[str, Any], spec: TaskSpec, share: Share, heartbeat: Heartbeat) -> Update:
         model_file = await heartbeat.unless_stopped(self._lanes.download(assignment["model"], self._state.models))
@@ -148,6 +161,7 @@ class Labour:
                 share,
                 seed=seed,
                 threads=self._threads,
+                models=self._models,
                 variates=variates,
                 checkpoints=Checkpoints(self._state, mine, self._checkpoint_s),
                 on_resumed=on_resumed,

@@ -11,11 +11,11 @@ from typing import Any
 from edge_client.answers import LATER
 from edge_client.connection import Connection
 from edge_client.identity import Identity
+from edge_client.models import Models
 from edge_client.patience import Patience
 from federation.aggregation.methods import METHODS
 from federation.errors import ErrorCode, Refused
 from federation.identity import handshake_message
-from resources.models.catalogue import models
 
 FAILURES = 6
 """How often a call may meet a failure inside the server before the node gives up; every call is safe to repeat."""
@@ -30,6 +30,7 @@ class Membership:
         name: what people read in lists of nodes.
         audience: the server's host as it was dialled; the node's proof is worth nothing to any other server.
         on_wait: told why the server is too busy, and for how many seconds the node waits.
+        models: what the node can build.
     """
 
     def __init__(
@@ -39,11 +40,13 @@ class Membership:
         name: str | None,
         audience: str,
         on_wait: Callable[[str, float], None],
+        models: Models | None = None,
     ) -> None:
         self.connection = connection
         self._audience = audience
         self._name = name
         self._on_wait = on_wait
+        self._models = models or Models()
         self._renewal = asyncio.Lock()
         self._token = ""
         self.identity = identity
@@ -54,7 +57,7 @@ class Membership:
         public = self.identity.public
         hello: dict[str, Any] = {
             "public_key": {"alg": public.alg, "jwk": public.jwk},
-            "capabilities": _capabilities(),
+            "capabilities": _capabilities(self._models),
             "audience": self._audience,
         }
         if self._name:
@@ -110,7 +113,7 @@ class Membership:
                 await patience.wait(refused)
 
 
-def _capabilities() -> dict[str, Any]:
+def _capabilities(models: Models) -> dict[str, Any]:
     return {
         "runtime": "python",
         "runtime_version": platform.python_version(),
@@ -118,5 +121,5 @@ def _capabilities() -> dict[str, Any]:
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "codecs": ["none"],
         "methods": sorted(METHODS),
-        "model_ids": [card.id for card in models()],
+        "model_ids": models.known(),
     }

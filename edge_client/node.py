@@ -24,6 +24,7 @@ from edge_client.events import Event, Kind, Summary
 from edge_client.identity import open_identity
 from edge_client.labour import Labour
 from edge_client.membership import Membership
+from edge_client.models import Models
 from edge_client.state_folder import StateFolder, open_state, state_root
 from edge_client.transfer import Lane, Lanes
 from federation.errors import Refused
@@ -52,6 +53,8 @@ class Node:
         state_dir: where the model, checkpoints and the finished update are kept for the next process; default: beside
             `key`, else in the user's cache folder.
         checkpoint_s: seconds between two checkpoints of the training; 0: one after every step.
+        models_dir: folder of base models by name, for tasks that train adapters; default: POTLUCK_MODELS, then the Hub.
+        rank: of the adapters that this node trains; default: the task's.
         patience_s: how long to go on asking a server that is lost, or says "later"; None: for ever.
         on_event: called on the event loop's thread with everything that happens.
     """
@@ -72,6 +75,8 @@ class Node:
         ca_file: Path | None = None,
         state_dir: Path | None = None,
         checkpoint_s: float = EVERY_S,
+        models_dir: Path | None = None,
+        rank: int | None = None,
         patience_s: float | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
@@ -86,6 +91,7 @@ class Node:
         self._threads = threads
         self._state_root = state_root(state_dir, key)
         self._checkpoint_s = checkpoint_s
+        self._models = Models(models_dir, rank)
         self._patience_s = patience_s
         self._on_event = on_event or (lambda event: None)
 
@@ -160,7 +166,7 @@ class Node:
             mine = {"server": host, "task_id": self.task_id, "node_id": identity.public.node_id}
             with open_state(self._state_root, **mine, on_trouble=on_trouble) as state:
                 async with connection:
-                    member = Membership(connection, identity, self._name, host, self._told_to_wait)
+                    member = Membership(connection, identity, self._name, host, self._told_to_wait, self._models)
                     terms = await member.renew()
                     reach("node_handshake_done")
                     text = f"at {self.endpoint.url} as {member.node_id}"
@@ -191,6 +197,7 @@ class Node:
             delivery,
             state,
             Shares(own),
+            self._models,
             self._tell,
             heartbeat_s=float(terms["heartbeat_s"]),
             threads=self._threads,

@@ -16,14 +16,14 @@ from torch import nn
 
 from edge_client.checkpoints import Checkpoints
 from edge_client.data import Share
+from edge_client.models import Models
 from edge_client.variates import LOST, AtHand, Control
 from federation.aggregation.scaffold import change
 from federation.errors import ErrorCode, Refused
-from federation.evaluation import Evaluation, evaluate
+from federation.evaluation import Evaluation, judge, objective_of
 from federation.spec import TaskSpec
 from federation.training import Progress, Stopped, Trained, Training, run, trained_parameters
-from federation.weights import Tensors, layout_of, load, pack_update, subtract
-from resources.models.catalogue import create_model
+from federation.weights import Tensors, layout_of, pack_update, subtract
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ def make_update(
     *,
     seed: int,
     threads: int,
+    models: Models | None = None,
     variates: AtHand | None = None,
     checkpoints: Checkpoints | None = None,
     on_resumed: Callable[[Progress], None] = lambda progress: None,
@@ -72,15 +73,18 @@ def make_update(
     With `checkpoints` it goes on from the last one, and leaves one behind when it is stopped. Tasks with control
     variates need `variates`: training is corrected by them, and the round's own is kept before this returns.
 
+    Args:
+        models: builds what was received; default: with its defaults.
+
     Raises:
         Stopped: `should_stop` answered true.
-        Refused: training diverged.
+        Refused: training diverged, or the base model is not the task's.
     """
     torch.set_num_threads(threads)  # OpenMP counts threads per calling thread, and this one is a worker
-    received = load(model_file)
-    model = _build(spec, assignment, model_file)
-    scored = evaluate(model, share.held_out) if spec.evaluation.nodes and len(share.held_out) else None
-    control = variates.control(layout_of(received)) if variates is not None else None
+    received = (models or Models()).receive(spec, assignment, model_file)
+    model = received.module
+    scored = judge(spec.model, model, share.held_out) if spec.evaluation.nodes and len(share.held_out) else None
+    control = variates.control(layout_of(received.start)) if variates is not None else None
     training = Training(
         model,
         share.train,
@@ -88,6 +92,7 @@ def make_update(
         seed=seed,
         proximal=spec.aggregation.proximal,
         correction=control.correction if control is not None else None,
+        objective=objective_of(spec.model),
     )
     if checkpoints is not None and checkpoints.resume(training):
         on_resumed(training.progress())
@@ -98,7 +103,7 @@ def make_update(
         if checkpoints is not None and training.at.step:
             checkpoints.keep(training)
         raise
-    delta, moved = subtract(model.state_dict(), received), None
+    delta, moved = subtract(model.state_dict(), received.start), None
     if control is not None:
         moved = _change(model, delta, control, trained, spec)
     payload = pack_update(delta, moved)
@@ -114,7 +119,7 @@ def make_update(
         base_sha256=str(assignment["model"]["sha256"]),
         num_examples=trained.num_examples,
         num_steps=trained.num_steps,
-        metrics=_metrics(trained, scored) | ({LOST: 1.0} if control is not None and control.lost else {}),
+        metrics=_metrics(spec, trained, scored, share) | ({LOST: 1.0} if control is not None and control.lost else {}),
     )
 
 
@@ -132,39 +137,40 @@ def _change(
     return moved
 
 
-def score(spec: TaskSpec, assignment: Mapping[str, Any], model_file: Path, share: Share, *, threads: int) -> Evaluation:
+def score(
+    spec: TaskSpec,
+    assignment: Mapping[str, Any],
+    model_file: Path,
+    share: Share,
+    *,
+    threads: int,
+    models: Models | None = None,
+) -> Evaluation:
     """The received model's score on the held-out examples."""
     torch.set_num_threads(threads)
-    return evaluate(_build(spec, assignment, model_file), share.held_out)
+    return judge(spec.model, (models or Models()).receive(spec, assignment, model_file).module, share.held_out)
 
 
-def _metrics(trained: Trained, received: Evaluation | None) -> dict[str, float]:
+def _metrics(spec: TaskSpec, trained: Trained, received: Evaluation | None, share: Share) -> dict[str, float]:
     """What the server is told beside the delta; JSON knows no value that is not finite."""
-    metrics = {
+    metrics: dict[str, float | None] = {
         "train_loss": trained.loss,
-        "train_accuracy": trained.accuracy,
         "train_seconds": trained.seconds,
         "memory_bytes": float(memory_bytes()),
     }
+    if spec.model.classifies:
+        metrics["train_accuracy"] = trained.accuracy
+    if spec.model.pretrained:
+        metrics["train_tokens_per_s"] = trained.examples_per_s * share.train.x.shape[1]
     if received is not None:
         metrics["eval_loss"] = received.loss
         metrics["eval_accuracy"] = received.accuracy
+        metrics["eval_perplexity"] = received.perplexity
         metrics["eval_examples"] = float(received.num_examples)
-    return {name: value for name, value in metrics.items() if math.isfinite(value)}
+    return {name: value for name, value in metrics.items() if value is not None and math.isfinite(value)}
 
 
 def memory_bytes() -> int:
     """The most memory that this process has held so far, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _build(spec: TaskSpec, assignment: Mapping[str, Any], model_file: Path) -> nn.Module:
-    model = create_model(
-        spec.model.id,
-        input_shape=tuple(int(side) for side in assignment["input_shape"]),
-        num_classes=int(assignment["num_classes"]),
-        options=spec.model.options,
-    )
-    model.load_state_dict(load(model_file))
-    return model

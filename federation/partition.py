@@ -21,7 +21,11 @@ _DRAWS = 100
 
 
 def partition(
-    labels: NDArray[np.integer], spec: PartitionSpec, seed: int, users: NDArray[np.generic] | None = None
+    labels: NDArray[np.integer],
+    spec: PartitionSpec,
+    seed: int,
+    users: NDArray[np.generic] | None = None,
+    sizes: NDArray[np.integer] | None = None,
 ) -> list[Indices]:
     """Cut the examples 0..n-1 into `spec.parts` shares.
 
@@ -30,9 +34,11 @@ def partition(
         spec: kind of cut and its options.
         seed: of the random generator; the same seed gives the same cut.
         users: whose each example is, shape [n]; only `natural` needs it.
+        sizes: how much each example counts towards the size of its user, shape [n]; default: all the same.
 
     Returns:
-        One sorted int64 array of indices a share: disjoint, together all n, none shorter than `spec.min_examples`.
+        One sorted int64 array of indices a share: disjoint, none shorter than `spec.min_examples`; together all n,
+        save for `natural` with the largest users, which leaves the others out.
 
     Raises:
         Refused: INVALID_SPEC, when no such cut exists or none was found.
@@ -56,7 +62,7 @@ def partition(
         case "shards":
             shares = shards(labels, spec.parts, spec.shards_per_part, rng)
         case "natural":
-            shares = natural(users, spec.parts, rng)
+            shares = natural(users, spec.parts, rng) if spec.users == "all" else largest(users, spec.parts, sizes)
     smallest = min(len(share) for share in shares)
     if smallest < spec.min_examples:
         mend = "raise data.partition.alpha, " if spec.kind == "dirichlet" else ""
@@ -125,6 +131,25 @@ def shards(labels: NDArray[np.integer], parts: int, per_part: int, rng: np.rando
 
 def natural(users: NDArray[np.generic] | None, parts: int, rng: np.random.Generator) -> list[Indices]:
     """By the data set's own users, dealt in random order; a user's examples stay together."""
+    names, owner = _by_user(users, parts)
+    part_of_user = np.empty(len(names), dtype=np.int64)
+    part_of_user[rng.permutation(len(names))] = np.arange(len(names)) % parts
+    return [np.flatnonzero(part_of_user[owner] == part) for part in range(parts)]
+
+
+def largest(users: NDArray[np.generic] | None, parts: int, sizes: NDArray[np.integer] | None = None) -> list[Indices]:
+    """Each share is one of the data set's own users: those with most examples, the largest first, ties by name.
+
+    With `sizes` [n] a user is as large as its examples' sizes together. Nothing is drawn.
+    """
+    _, owner = _by_user(users, parts)
+    size = np.bincount(owner, weights=sizes)
+    order = np.argsort(-size, kind="stable")  # owners are numbered by name
+    return [np.flatnonzero(owner == user) for user in order[:parts]]
+
+
+def _by_user(users: NDArray[np.generic] | None, parts: int) -> tuple[NDArray[np.generic], Indices]:
+    """The users' names, sorted, and the place in them of each example's user."""
     if users is None:
         raise Refused(
             ErrorCode.INVALID_SPEC,
@@ -138,9 +163,7 @@ def natural(users: NDArray[np.generic] | None, parts: int, rng: np.random.Genera
             f"{len(names)} users cannot fill {parts} parts.",
             f"lower data.partition.parts to {len(names)} or less",
         )
-    part_of_user = np.empty(len(names), dtype=np.int64)
-    part_of_user[rng.permutation(len(names))] = np.arange(len(names)) % parts
-    return [np.flatnonzero(part_of_user[owner] == part) for part in range(parts)]
+    return names, owner.astype(np.int64, copy=False)
 
 
 def label_counts(labels: NDArray[np.integer], shares: Sequence[Indices]) -> NDArray[np.int64]:

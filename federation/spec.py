@@ -203,6 +203,15 @@ class TaskSpec(Part):
                     return {**raw, "aggregation": {**chosen, "rule": "lora_exact"}}
         return raw
 
+    @model_validator(mode="before")
+    @classmethod
+    def _pretrained_models_take_texts(cls, raw: Any) -> Any:
+        """The section `text` is there with its defaults: nodes read them, and `own` texts need no shape."""
+        match raw:
+            case {"model": {"id": str(id)}, "data": {**data}} if id.startswith(HF) and data.get("text") is None:
+                return {**raw, "data": {**data, "text": {}}}
+        return raw
+
     @model_validator(mode="after")
     def _texts_and_pretrained_models_belong_together(self) -> Self:
         if not self.model.pretrained:
@@ -211,6 +220,8 @@ class TaskSpec(Part):
             for name in ("accumulation", "gradient_checkpointing"):
                 if getattr(self.training, name) != TrainingSpec.model_fields[name].default:
                     raise ValueError(f"training.{name} belongs to pretrained models: a model.id that begins with hf:")
+        elif not self.model.classifies and self.stopping.target_accuracy is not None:
+            raise ValueError("a model that writes has a loss and no accuracy: leave stopping.target_accuracy out")
         elif self.data.id == "own" and self.model.classifies != (self.data.num_classes is not None):
             raise ValueError("data.num_classes belongs to model.task sequence_classification, and there it is needed")
         return self

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from federation.errors import ErrorCode, Refused
-from federation.spec import TrainingSpec
+from federation.objective import CLASSIFICATION, Objective, pieces
+from federation.spec import TrainingSpec, derive_seed
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Labelled examples: `x` float32 [n, ...], values 0..1, channels first; `y` int64 [n], classes from 0."""
+    """Labelled examples: `x` float32 [n, ...], values 0..1, channels first; `y` int64 [n], classes from 0.
+
+    Of texts `x` is int64 [n, T], token ids, and for a model that writes `y` int64 [n, T], the tokens to be predicted.
+    """
 
     x: Tensor
     y: Tensor
@@ -36,10 +40,14 @@ class Examples:
         index = torch.as_tensor(indices)
         return Examples(self.x[index], self.y[index])
 
+    def first(self, n: int | None) -> Examples:
+        """The first n, or all; nothing is copied."""
+        return self if n is None else Examples(self.x[:n], self.y[:n])
+
 
 @dataclass(frozen=True)
 class Progress:
-    """Where training stands: loss and accuracy are means over the examples of the current epoch so far."""
+    """Where training stands: loss and accuracy are means over the targets of the current epoch so far."""
 
     step: int
     total_steps: int
@@ -63,6 +71,7 @@ class Trained:
     loss: float
     accuracy: float
     seconds: float
+    examples_per_s: float = 0.0
 
 
 class Stopped(Exception):
@@ -71,11 +80,13 @@ class Stopped(Exception):
 
 @dataclass
 class Position:
-    """How far training has come: steps in all; examples seen, their summed loss and right answers in this epoch."""
+    """How far training has come: steps in all; examples seen, their targets, summed loss and right answers in this
+    epoch."""
 
     step: int = 0
     epoch: int = 0
     seen: int = 0
+    targets: int = 0
     loss_sum: float = 0.0
     correct: int = 0
     seconds: float = 0.0
@@ -99,19 +110,20 @@ class Checkpoint:
 class Training:
     """ClientUpdate of FedAvg (McMahan et al. 2017, Algorithm 1) as a state and a step.
 
-    Minibatch descent on the cross-entropy, in place. Each epoch is a fresh shuffle; the last, smaller batch of an epoch
+    Minibatch descent on the objective, in place. Each epoch is a fresh shuffle; the last, smaller batch of an epoch
     counts as a step. The optimiser starts without state: momentum does not outlive the round. The shuffle has a
-    generator of its own, so equal inputs give equal bits, interrupted or not, provided that the model's layers draw no
-    random numbers (dropout would draw from torch's global generator).
+    generator of its own, and where the model has dropout, each step seeds torch's global one and puts it back: equal
+    inputs give equal bits, interrupted or not.
 
     Args:
-        model: from the examples' `x` to logits [n, classes]; trained in place.
+        model: from the examples' `x` to logits; trained in place.
         examples: the node's own share.
         spec: optimiser, epochs, batch size, rates; `momentum` is SGD's, Adam keeps its paper's decay rates.
         seed: of the shuffle.
         proximal: μ of FedProx (Li et al. 2020, arXiv:1812.06127), whose loss has μ/2 |w - w_t|² more; w_t: as given.
         correction: SCAFFOLD's c - c_i (Karimireddy et al. 2020, arXiv:1910.06378) by the model's names, added to each
             gradient; what is not trained has no gradient, and its correction no effect.
+        objective: what is lessened; default: the cross-entropy of logits [n, classes].
 
     Raises:
         Refused: BAD_DATA without examples.
@@ -126,6 +138,7 @@ class Training:
         seed: int,
         proximal: float = 0.0,
         correction: Mapping[str, Tensor] | None = None,
+        objective: Objective = CLASSIFICATION,
     ) -> None:
         if len(examples) == 0:
             raise Refused(ErrorCode.BAD_DATA, "there are no examples to train on.", "use a share with examples in it")
@@ -134,6 +147,9 @@ class Training:
         self._model = model
         self._examples = examples
         self._spec = spec
+        self._objective = objective
+        self._seed = seed
+        self._drops_out = any(isinstance(module, nn.Dropout) and module.p > 0 for module in model.modules())
         self._optimizer = _optimizer(model, spec)
         self._proximal = proximal
         self._correction = dict(correction or {})
@@ -165,17 +181,12 @@ class Training:
         if self.epoch_ended:
             self._shuffle = self._generator.get_state()
             self._order = torch.randperm(len(self._examples), generator=self._generator)
-            at.epoch, at.seen, at.loss_sum, at.correct = at.epoch + 1, 0, 0.0, 0
+            at.epoch, at.seen, at.targets, at.loss_sum, at.correct = at.epoch + 1, 0, 0, 0.0, 0
         batch = self._order[at.seen : at.seen + self._spec.batch_size]
-        y = self._examples.y[batch]
-        logits = self._model(self._examples.x[batch])
-        loss = F.cross_entropy(logits, y)
-        value = loss.item()
         at.step += 1
-        if not math.isfinite(value):
-            raise _diverged(f"the loss became {value} at step {at.step} of {self.total_steps}.")
         self._optimizer.zero_grad()
-        torch.autograd.backward(loss)
+        with self._draws():
+            targets, loss_sum, correct = self._descend(self._examples.x[batch], self._examples.y[batch])
         for weight, given in self._start:
             if weight.grad is not None:
                 weight.grad.add_(weight.detach() - given, alpha=self._proximal)
@@ -183,16 +194,44 @@ class Training:
             if weight.grad is not None:
                 weight.grad.add_(extra)
         self._optimizer.step()
-        at.seen += len(y)
-        at.loss_sum += value * len(y)
-        at.correct += int((logits.detach().argmax(dim=1) == y).sum())
+        at.seen += len(batch)
+        at.targets += targets
+        at.loss_sum += loss_sum
+        at.correct += correct
+
+    def _descend(self, x: Tensor, y: Tensor) -> tuple[int, float, int]:
+        """The gradient of a batch's mean loss, piece by piece; its targets, their summed loss, and those got right."""
+        targets, loss_sum, correct = self._objective.targets(y), 0.0, 0
+        if targets == 0:
+            raise Refused(ErrorCode.BAD_DATA, "a batch has nothing to predict.", "leave out examples without labels")
+        for piece, answers in pieces(x, y, self._spec.accumulation):
+            part = self._objective.targets(answers)
+            if part == 0:
+                continue
+            loss, right = self._objective.score(self._model(piece), answers)
+            value = loss.item()
+            if not math.isfinite(value):
+                raise _diverged(f"the loss became {value} at step {self.at.step} of {self.total_steps}.")
+            torch.autograd.backward(loss if part == targets else loss * (part / targets))
+            loss_sum += value * part
+            correct += int(right.sum())
+        return targets, loss_sum, correct
+
+    @contextmanager
+    def _draws(self) -> Iterator[None]:
+        """Dropout draws from torch's global generator: within this the same at the same step, outside as before."""
+        if not self._drops_out:
+            yield
+            return
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(self._seed, "dropout", self.at.step))
+            yield
 
     def progress(self) -> Progress:
         """Where training stands after a step."""
         at = self.at
-        done = (at.epoch - 1) * len(self._examples) + at.seen
-        rate = done / max(self._seconds(), 1e-9)
-        return Progress(at.step, self.total_steps, at.epoch, at.loss_sum / at.seen, at.correct / at.seen, rate)
+        means = (at.loss_sum / at.targets, at.correct / at.targets)
+        return Progress(at.step, self.total_steps, at.epoch, *means, self._examples_per_s())
 
     def result(self) -> Trained:
         """What the training was, once it is done.
@@ -200,11 +239,12 @@ class Training:
         Raises:
             Refused: BAD_UPDATE when the weights are no longer finite.
         """
-        if not all(bool(parameter.isfinite().all()) for parameter in self._model.parameters()):
+        if not all(bool(parameter.isfinite().all()) for _, parameter in trained_parameters(self._model)):
             raise _diverged("the last step made weights that are not finite.")
         at = self.at
         trained_on = len(self._examples) if at.epoch > 1 else at.seen  # `max_steps` may end before all were seen
-        return Trained(trained_on, at.step, at.loss_sum / at.seen, at.correct / at.seen, self._seconds())
+        means = (at.loss_sum / at.targets, at.correct / at.targets)
+        return Trained(trained_on, at.step, *means, self._seconds(), self._examples_per_s())
 
     def checkpoint(self) -> Checkpoint:
         """The state as it is now, to be handed to `restore` of an equal training later."""
@@ -227,7 +267,7 @@ class Training:
         shuffle = tensors.pop("shuffle", torch.empty(0))
         model = {name: tensors.pop(f"model/{name}", torch.empty(0)) for name in here}
         same = all(_like(tensor, here[name]) for name, tensor in model.items()) and _like(shuffle, self._shuffle)
-        if not same or not 0 < at.step <= self.total_steps:
+        if not same or not 0 < at.step <= self.total_steps or at.targets < at.seen:
             raise ValueError("it has other tensors than this model, or another length than this training")
         corrected = {name: tensors.pop(f"correction/{name}", torch.empty(0)) for name in self._correction}
         if not all(torch.equal(tensor, self._correction[name]) for name, tensor in corrected.items()):
@@ -252,6 +292,10 @@ class Training:
     def _seconds(self) -> float:
         return time.perf_counter() - self._started
 
+    def _examples_per_s(self) -> float:
+        done = (self.at.epoch - 1) * len(self._examples) + self.at.seen
+        return done / max(self._seconds(), 1e-9)
+
 
 def train(
     model: nn.Module,
@@ -261,6 +305,7 @@ def train(
     seed: int,
     proximal: float = 0.0,
     correction: Mapping[str, Tensor] | None = None,
+    objective: Objective = CLASSIFICATION,
     on_progress: Callable[[Progress], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Trained:
@@ -274,7 +319,7 @@ def train(
         Stopped: `should_stop` answered true.
         Refused: BAD_DATA without examples; BAD_UPDATE when the loss or the weights are no longer finite.
     """
-    training = Training(model, examples, spec, seed=seed, proximal=proximal, correction=correction)
+    training = Training(model, examples, spec, seed=seed, proximal=proximal, correction=correction, objective=objective)
     return run(training, on_progress=on_progress, should_stop=should_stop)
 
 

@@ -93,7 +93,7 @@ def _leave(workers: ThreadPoolExecutor, exit_code: int) -> None:
 
 
 async def _serve(settings: Settings, told_to_stop: threading.Event, wire: Wire | None, host_token: str | None) -> None:
-    workload = Workload()
+    workload = Workload(models=settings.models)
     check_free(settings.data_dir)
     with listen(settings, anywhere=wire is not None and "port" not in settings.model_fields_set) as listener:
         async with open_federation(

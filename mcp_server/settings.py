@@ -45,6 +45,10 @@ class Settings(LimitSettings):
         default=None, min_length=16, description="Presets the operator's token instead of making one."
     )
     quota_bytes: int | None = Field(default=None, ge=1 << 20, description="Most bytes that blobs may take on disk.")
+    models: Path | None = Field(
+        default=None,
+        description="Folder of base models by name, e.g. acme/tiny; what is not in it comes from the Hub.",
+    )
     torch_threads: int = Field(default=1, ge=1, le=256, description="CPU threads for aggregation and evaluation.")
     log_format: Literal["text", "json"] = Field(default="text", description="Form of the log on stderr.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")

@@ -72,6 +72,7 @@ def serve(
     ssl_certfile: Annotated[Path | None, typer.Option(help="TLS certificate chain (PEM).")] = None,
     ssl_keyfile: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
     quota_bytes: Annotated[int | None, typer.Option(help="Most bytes that blobs may take on disk.")] = None,
+    models: Annotated[Path | None, typer.Option(help="Base models of language tasks, by name.")] = None,
     torch_threads: Annotated[int | None, typer.Option(min=1, help="For aggregation and evaluation.")] = None,
     log_format: Annotated[Literal["text", "json"] | None, typer.Option(help="[default: text]")] = None,
     log_level: Annotated[
@@ -103,6 +104,7 @@ def serve(
         "ssl_certfile": ssl_certfile,
         "ssl_keyfile": ssl_keyfile,
         "quota_bytes": quota_bytes,
+        "models": models,
         "torch_threads": torch_threads,
         "log_format": log_format,
         "log_level": log_level,
@@ -132,6 +134,10 @@ def join(
     checkpoint_every: Annotated[
         float, typer.Option(min=0, help="Seconds of training between two checkpoints; 0: every step.")
     ] = 10.0,
+    models: Annotated[
+        Path | None, typer.Option(envvar="POTLUCK_MODELS", help="Base models by name; default: the Hub and its cache.")
+    ] = None,
+    rank: Annotated[int | None, typer.Option(min=1, help="Of the adapters to train; default: the task's.")] = None,
     patience: Annotated[float | None, typer.Option(min=0, help="Seconds to try for; default: for ever.")] = None,
     ca_file: CaFile = None,
 ) -> None:
@@ -154,6 +160,8 @@ def join(
         ca_file=ca_file,
         state_dir=state_dir,
         checkpoint_s=checkpoint_every,
+        models_dir=models,
+        rank=rank,
         patience_s=patience,
         on_event=watch,
     )
@@ -214,6 +222,28 @@ def validate(
     from potluck.validate import validate_and_print
 
     raise typer.Exit(0 if validate_and_print(Endpoint(url, transport, token, ca_file), spec, measure=measure) else 1)
+
+
+@app.command()
+def export(
+    url: Url,
+    task: Annotated[str, typer.Argument(help="The task whose model is wanted.")],
+    out: Annotated[Path, typer.Argument(help="A folder that is not there yet.")],
+    version: Annotated[int | None, typer.Option(min=0, help="Default: the current one.")] = None,
+    merged: Annotated[bool, typer.Option("--merged", help="Adapters merged into their base model.")] = False,
+    models: Annotated[
+        Path | None, typer.Option(envvar="POTLUCK_MODELS", help="--merged: base models by name; default: the Hub.")
+    ] = None,
+    token: Token = None,
+    transport: Transport = "http",
+    ca_file: CaFile = None,
+) -> None:
+    """Write a model version to a folder: weights, configuration and model card."""
+    from edge_client.endpoint import Endpoint
+    from potluck.export import export as write
+
+    base = (models or True) if merged else False
+    write(Endpoint(url, transport, token, ca_file), task, out, version=version, merged=base)
 
 
 app.command()(simulate)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from federation.spec import TaskSpec
 from resources.datasets import catalogue as datasets
+from resources.datasets.shares import examples_per_node
 from resources.models import catalogue as models
 
 _FLOAT = 4
@@ -25,6 +26,7 @@ class Budget:
             node's own, their difference and their change; not the some 200 MB of PyTorch itself.
         flops_per_round_per_node: three forward passes a training step (Kaplan et al. 2020, arXiv:2001.08361, §2.1);
             None where a node brings its own examples, whose number nobody knows.
+        base_parameters, base_bytes: of a base model, which the nodes have and nobody sends.
     """
 
     parameters: int
@@ -32,6 +34,8 @@ class Budget:
     bytes_per_round_per_node: int
     memory_bytes: int
     flops_per_round_per_node: int | None
+    base_parameters: int | None = None
+    base_bytes: int | None = None
 
 
 def estimate(spec: TaskSpec) -> Budget:
@@ -42,7 +46,7 @@ def estimate(spec: TaskSpec) -> Budget:
     training = spec.training
     state = 2 if training.optimizer == "adam" else int(training.momentum > 0)
     variates = spec.aggregation.control_variates
-    examples = _examples_per_node(spec)
+    examples = examples_per_node(spec)
     batch = training.batch_size if examples is None else min(training.batch_size, examples)
     # What the backward pass needs (outputs after ReLU, pooling indices), gradients, and the kernels' workspace.
     activations = 3 * _FLOAT * cost.activations * batch
@@ -68,13 +72,5 @@ def schema(spec: TaskSpec) -> tuple[tuple[int, ...], int]:
         if spec.data.input_shape is None or spec.data.num_classes is None:
             raise ValueError("data.id `own` without input_shape and num_classes; TaskSpec refuses that")
         return spec.data.input_shape, spec.data.num_classes
-    card = datasets.card(spec.data.id)
+    card = datasets.image_card(spec.data.id)
     return card.input_shape, card.num_classes
-
-
-def _examples_per_node(spec: TaskSpec) -> int | None:
-    """Examples that a node of average share trains on."""
-    if spec.data.id == "own":
-        return None
-    share = datasets.card(spec.data.id).num_train / spec.data.partition.parts
-    return max(1, round(share * (1 - spec.data.holdout)))

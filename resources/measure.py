@@ -24,14 +24,31 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from federation.errors import ErrorCode, Refused
 from federation.spec import TaskSpec, derive_seed, parse_spec
 
+if TYPE_CHECKING:
+    import torch
+
+    from federation.training import Examples
+    from resources.workload import Workload
+
 _LINUX = sys.platform == "linux"
-_MEMORY_BYTES = 1 << 30
-_CPU_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class _Bounds:
+    """What a trial may take, at most."""
+
+    memory_bytes: int
+    cpu_seconds: int
+    clock_seconds: float
+
+
+_OF_CATALOGUE = _Bounds(1 << 30, 30, 60)
+_OF_LANGUAGE = _Bounds(8 << 30, 150, 300)
 
 
 @dataclass(frozen=True)
@@ -54,14 +71,30 @@ class Measured:
 
 
 def measure(
-    spec: TaskSpec, *, memory_bytes: int = _MEMORY_BYTES, cpu_seconds: int = _CPU_SECONDS, clock_seconds: float = 60
+    spec: TaskSpec,
+    *,
+    memory_bytes: int | None = None,
+    cpu_seconds: int | None = None,
+    clock_seconds: float | None = None,
+    models: Path | None = None,
 ) -> Measured:
     """Run this module as a child process on `spec` and wait for it (call it from a thread).
+
+    Args:
+        memory_bytes, cpu_seconds, clock_seconds: what the step may take; by default 1 GiB and a minute, for a
+            pretrained language model eight times the memory and five minutes.
+        models: folder of base models by name.
 
     Raises:
         Refused: INVALID_SPEC when the step exceeds the memory, CPU or clock limit, or fails.
     """
+    bounds = _OF_LANGUAGE if spec.model.pretrained else _OF_CATALOGUE
+    memory_bytes = bounds.memory_bytes if memory_bytes is None else memory_bytes
+    cpu_seconds = bounds.cpu_seconds if cpu_seconds is None else cpu_seconds
+    clock_seconds = bounds.clock_seconds if clock_seconds is None else clock_seconds
     arguments = ["--memory-bytes", str(memory_bytes), "--cpu-seconds", str(cpu_seconds)]
+    if models is not None:
+        arguments += ["--models", str(models.resolve())]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     try:
         child = subprocess.run(  # noqa: S603 - our own interpreter and module
@@ -91,31 +124,29 @@ def _too_much(problem: str) -> Refused:
     return Refused(ErrorCode.INVALID_SPEC, f"{problem}.", "choose a smaller model or training.batch_size")
 
 
-def _step(spec: TaskSpec, memory_bytes: int) -> Measured:
+def _step(spec: TaskSpec, memory_bytes: int, models: Path | None = None) -> Measured:
     """Build the model and train it on one random batch. Runs in the child."""
     import torch
 
+    from federation.evaluation import objective_of
     from federation.threads import use_threads
     from federation.training import Examples, train
     from resources.workload import Workload
 
     use_threads(1)
-    workload = Workload()
+    workload = Workload(models=models)
     needed = workload.estimate(spec).memory_bytes
     if needed > memory_bytes:
         raise _too_much(f"the task needs about {needed / 1e6:,.0f} MB and the limit is {memory_bytes / 1e6:,.0f} MB")
-    shape, classes = workload.schema_for(spec)
     one_step = spec.training.model_copy(update={"epochs": 1, "max_steps": 1})
     _warm_up(Examples(torch.zeros(2, 1), torch.zeros(2, dtype=torch.int64)))
     baseline, limited = _peak_memory(), _limit_memory(memory_bytes)
     try:
         model = workload.build(spec)
-        generator = torch.Generator().manual_seed(derive_seed(spec.seed, "measure"))
-        x = torch.rand((spec.training.batch_size, *shape), generator=generator)
-        y = torch.randint(classes, (spec.training.batch_size,), generator=generator)
+        examples = _random_examples(spec, workload, torch.Generator().manual_seed(derive_seed(spec.seed, "measure")))
         first, until, fastest = None, time.perf_counter() + 1, math.inf
         while first is None or fastest == math.inf or time.perf_counter() < until:
-            trained = train(model, Examples(x, y), one_step, seed=spec.seed)
+            trained = train(model, examples, one_step, seed=spec.seed, objective=objective_of(spec.model))
             if first is None:
                 first = trained.loss
             else:
@@ -125,6 +156,19 @@ def _step(spec: TaskSpec, memory_bytes: int) -> Measured:
             raise
         raise _too_much(f"one training step needs more than {memory_bytes / 1e6:,.0f} MB") from None
     return Measured(fastest, _peak_memory(), baseline, first, limited)
+
+
+def _random_examples(spec: TaskSpec, workload: Workload, generator: torch.Generator) -> Examples:
+    """One batch."""
+    import torch
+
+    from federation.training import Examples
+
+    (shape, classes), n = workload.schema_for(spec), spec.training.batch_size
+    if not spec.model.pretrained:
+        return Examples(torch.rand((n, *shape), generator=generator), torch.randint(classes, (n,), generator=generator))
+    ids = torch.randint(workload.vocabulary(spec), (n, *shape), generator=generator)
+    return Examples(ids, torch.randint(classes, (n,), generator=generator) if spec.model.classifies else ids)
 
 
 def _warm_up(examples: Any) -> None:
@@ -162,14 +206,15 @@ def _status(field: str) -> int:
 def main() -> int:
     """Read a spec on standard input; print the measurement, or the refusal and exit with 1."""
     parser = argparse.ArgumentParser(prog="python -m resources.measure", description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--memory-bytes", type=int, default=_MEMORY_BYTES)
-    parser.add_argument("--cpu-seconds", type=int, default=_CPU_SECONDS)
+    parser.add_argument("--memory-bytes", type=int, default=_OF_CATALOGUE.memory_bytes)
+    parser.add_argument("--cpu-seconds", type=int, default=_OF_CATALOGUE.cpu_seconds)
+    parser.add_argument("--models", type=Path)
     arguments = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_CPU, (arguments.cpu_seconds, arguments.cpu_seconds + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     raw: Mapping[str, Any] = json.load(sys.stdin)
     try:
-        print(json.dumps(asdict(_step(parse_spec(raw), arguments.memory_bytes))))
+        print(json.dumps(asdict(_step(parse_spec(raw), arguments.memory_bytes, arguments.models))))
     except Refused as refused:
         print(json.dumps({"problem": refused.problem, "mend": refused.mend}))
         return 1

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Literal
 from federation.errors import Refused
 from resources import hub as hub_search
 from resources.datasets import catalogue as datasets
-from resources.datasets.card import DatasetCard
+from resources.datasets.card import DatasetCard, ImageCard, TextCard
 from resources.hub import HubAnswer, HubEntry
 from resources.models import catalogue as models
 from resources.models.card import ModelCard
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
+
+_ADAPTABLE = {"transformers", "safetensors", "text-generation"}
+"""Tags of models whose adapters can be trained."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,9 @@ def _ranked(hits: list[Hit], limit: int) -> tuple[Hit, ...]:
 
 def _model_hit(card: ModelCard, query: str, data: DatasetCard | None) -> Hit:
     parameters, trainable, reason = None, True, "in the catalogue"
-    if data is not None:
+    if isinstance(data, TextCard):
+        trainable, reason = False, f"takes numbers, and {data.id} holds texts, for language models hf:..."
+    if isinstance(data, ImageCard):
         try:
             parameters = models.parameter_count(card.id, input_shape=data.input_shape, num_classes=data.num_classes)
             reason = f"takes {data.id}: {list(data.input_shape)}, {data.num_classes} classes"
@@ -91,15 +96,23 @@ def _model_hit(card: ModelCard, query: str, data: DatasetCard | None) -> Hit:
 
 
 def _dataset_hit(card: DatasetCard, query: str) -> Hit:
-    words = _match(query, f"{card.id} {card.title}", f"{card.description} {' '.join(card.class_names)} {card.source}")
-    size = f"{card.num_train:,} + {card.num_test:,} examples"
-    reason = f"in the catalogue: {list(card.input_shape)}, {card.num_classes} classes"
+    size, about, more = f"{card.num_train:,} + {card.num_test:,} examples", "", ""
+    if isinstance(card, ImageCard):
+        about, more = f"{list(card.input_shape)}, {card.num_classes} classes", " ".join(card.class_names)
+    if isinstance(card, TextCard):
+        size = f"{card.num_train:,} + {card.num_test:,} texts"
+        about, more = f"texts of {card.num_users:,} users, for language models hf:...", "language"
+    reason = f"in the catalogue: {about}"
+    words = _match(query, f"{card.id} {card.title}", f"{card.description} {more} {card.source}")
     return Hit(card.id, card.title, "catalogue", card.licence, size, None, True, reason, _score(words, True))
 
 
 def _hub_model(entry: HubEntry, query: str) -> Hit:
     size = None if entry.parameters is None else f"{entry.parameters:,} parameters"
-    reason = "on the Hub, not in the catalogue; a task trains catalogue models"
+    if set(entry.tags) >= _ADAPTABLE:
+        reason = f"on the Hub: model.id hf:{entry.id} trains adapters of it (LoRA)"
+        return _hub_hit(entry, query, size, reason, trainable=not entry.gated)
+    reason = "on the Hub, and neither in the catalogue nor a language model of transformers with safe weights"
     return _hub_hit(entry, query, size, reason)
 
 
@@ -109,11 +122,11 @@ def _hub_dataset(entry: HubEntry, query: str) -> Hit:
     return _hub_hit(entry, query, size, reason)
 
 
-def _hub_hit(entry: HubEntry, query: str, size: str | None, reason: str) -> Hit:
+def _hub_hit(entry: HubEntry, query: str, size: str | None, reason: str, *, trainable: bool = False) -> Hit:
     if entry.gated:
         reason += "; gated: its owner must let you in"
-    score = _score(_match(query, entry.id, " ".join(entry.tags)), False)
-    return Hit(entry.id, entry.id, "hub", entry.licence, size, entry.parameters, False, reason, score)
+    score = _score(_match(query, entry.id, " ".join(entry.tags)), trainable)
+    return Hit(entry.id, entry.id, "hub", entry.licence, size, entry.parameters, trainable, reason, score)
 
 
 def _score(words: float, trainable: bool) -> float:

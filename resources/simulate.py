@@ -33,7 +33,7 @@ def population_of(spec: TaskSpec, *, folder: Path | None = None) -> Population:
         Refused: INVALID_SPEC for `own` data; NOT_FOUND, INVALID_SPEC, DATA_UNAVAILABLE as models and data sets refuse.
     """
     _check_spec(spec)
-    card = datasets.card(spec.data.id)
+    card = datasets.image_card(spec.data.id)
     cost(spec.model.id, input_shape=card.input_shape, num_classes=card.num_classes, options=spec.model.options)
     pool = datasets.load(spec.data.id, "train", folder=folder)
     seed, shares, held = spec.partition_seed, [], []
@@ -49,7 +49,9 @@ def population_of(spec: TaskSpec, *, folder: Path | None = None) -> Population:
         options=dict(spec.model.options),
         seed=spec.seed,
     )
-    test = datasets.load(spec.data.id, "test", folder=folder) if spec.evaluation.server else None
+    test = None
+    if spec.evaluation.server:
+        test = datasets.load(spec.data.id, "test", folder=folder).first(spec.evaluation.examples)
     return Population(clients_of(shares), pool, test, factory, held)
 
 
@@ -63,7 +65,7 @@ class Simulator:
             mend = "give engine=processes as well, or leave workers out"
             raise Refused(ErrorCode.INVALID_ARGUMENT, "workers belong to the engine processes.", mend)
         check_simulation(spec, spec.data.partition.parts, attack=wish.attack, attackers=wish.attackers)
-        card = datasets.card(spec.data.id)
+        card = datasets.image_card(spec.data.id)
         if wish.attack == "backdoor":
             check_patchable(card.input_shape)
         datasets.labels(spec.data.id, "train")  # a task is not to find out that there are none

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from federation.base_pin import BasePin
+from federation.coordinator.ports import Bounds, Written
 from federation.errors import ErrorCode, Refused
 from federation.evaluation import Evaluation, evaluate
 from federation.partition import Indices, partition
@@ -19,34 +21,57 @@ from resources.budget import Budget
 from resources.datasets import catalogue as datasets
 from resources.datasets import shares
 from resources.datasets.resident import TestSets
+from resources.language import LanguageModels
 from resources.models import catalogue as models
 from resources.models.card import Unbuildable
 
 
 class Workload:
-    """Models and data sets of the catalogue. Methods are synchronous and may be called from several threads.
+    """Models and data sets of the catalogue, and pretrained models. Methods are synchronous and may be called from
+    several threads.
 
     Args:
         data_folder: where `hub/<repository>/` may hold data sets' files; default: the environment's POTLUCK_DATA.
+        models: folder of base models by name; what is not in it comes from the Hub.
     """
 
-    def __init__(self, data_folder: Path | None = None) -> None:
+    def __init__(self, data_folder: Path | None = None, *, models: Path | None = None) -> None:
         self._folder = data_folder
         self._test_sets = TestSets(data_folder)
+        self._language = LanguageModels(models, data_folder)
 
-    def schema_for(self, spec: TaskSpec) -> tuple[tuple[int, ...], int]:
-        """Shape of one example, channels first, and number of classes. Refused NOT_FOUND for unknown data."""
-        return budget.schema(spec)
+    def pin(self, spec: TaskSpec) -> BasePin | None:
+        """The base model of a task that trains adapters; None where the whole model is trained."""
+        return self._language.pin(spec) if spec.model.pretrained else None
+
+    def schema_for(self, spec: TaskSpec, base: BasePin | None = None) -> tuple[tuple[int, ...], int]:
+        """Shape of one example, channels first, and number of classes; of texts, the tokens of an example and the
+        vocabulary. Refused NOT_FOUND for unknown data."""
+        return self._language.schema(spec, base) if spec.model.pretrained else budget.schema(spec)
+
+    @property
+    def models(self) -> Path | None:
+        """The folder of base models."""
+        return self._language.models
+
+    def vocabulary(self, spec: TaskSpec) -> int:
+        """How many tokens a pretrained model knows."""
+        return self._language.vocabulary(spec)
 
     def build(self, spec: TaskSpec) -> nn.Module:
-        """The task's model with the initial weights that `spec.seed` draws. Refusals as for `create_model`."""
+        """The task's model with the initial weights that `spec.seed` draws; a pretrained model's base has random ones.
+        Refusals as for `create_model`."""
+        if spec.model.pretrained:
+            return self._language.build(spec)
         shape, classes = self.schema_for(spec)
         return models.create_model(
             spec.model.id, input_shape=shape, num_classes=classes, options=spec.model.options, seed=spec.seed
         )
 
-    def initial_weights(self, spec: TaskSpec) -> dict[str, Tensor]:
+    def initial_weights(self, spec: TaskSpec, base: BasePin | None = None) -> dict[str, Tensor]:
         """Version 0 of the global model, by name."""
+        if spec.model.pretrained:
+            return self._language.initial_weights(spec, base)
         return {name: tensor.detach() for name, tensor in self.build(spec).state_dict().items()}
 
     def trained(self, spec: TaskSpec) -> frozenset[str]:
@@ -58,7 +83,7 @@ class Workload:
         """Which examples of the training set make up each share. Refusals as for `shares.cut`."""
         return shares.cut(spec, folder=self._folder)
 
-    def evaluate(self, spec: TaskSpec, weights: Mapping[str, Tensor]) -> Evaluation | None:
+    def evaluate(self, spec: TaskSpec, weights: Mapping[str, Tensor], base: BasePin | None = None) -> Evaluation | None:
         """Score `weights` on the data set's test split; None for `own` data, which the server never sees.
 
         Raises:
@@ -66,10 +91,23 @@ class Workload:
         """
         if spec.data.id == "own":
             return None
-        return evaluate(self._with_weights(spec, weights), self._test_sets.get(spec.data.id))
+        if base is not None:
+            return self._language.evaluate(spec, weights, base)
+        tests = self._test_sets.get(spec.data.id)
+        return evaluate(self._with_weights(spec, weights), tests.first(spec.evaluation.examples))
+
+    def write(
+        self, spec: TaskSpec, weights: Mapping[str, Tensor], prompts: list[str], base: BasePin, bounds: Bounds
+    ) -> list[Written]:
+        """How a language model goes on from each prompt."""
+        return self._language.write(spec, weights, prompts, base, bounds)
+
+    def adapter_config(self, spec: TaskSpec, weights: Mapping[str, Tensor], base: BasePin) -> dict[str, Any]:
+        """What PEFT reads beside these adapters."""
+        return self._language.adapter_config(spec, weights, base)
 
     def predict(
-        self, spec: TaskSpec, weights: Mapping[str, Tensor], inputs: list[Any]
+        self, spec: TaskSpec, weights: Mapping[str, Tensor], inputs: list[Any], base: BasePin | None = None
     ) -> tuple[list[int], list[list[float]]]:
         """The likeliest class of each input, and the probability of every class.
 
@@ -79,6 +117,8 @@ class Workload:
         Raises:
             Refused: INVALID_ARGUMENT, naming the input that has the wrong shape or is no number.
         """
+        if base is not None:
+            return self._language.classify(spec, weights, inputs, base)
         shape, _ = self.schema_for(spec)
         x = torch.stack([_example(row, value, shape) for row, value in enumerate(inputs)]) if inputs else None
         if x is None:
@@ -93,20 +133,17 @@ class Workload:
 
         Without `fetch`, a data set that is not on this machine is taken on trust instead of being downloaded.
         """
+        if spec.model.pretrained:
+            return [*self._language.problems(spec, fetch=fetch), *_of_optimizer(spec)]
         try:
             self.schema_for(spec)
         except Refused as refused:
             return [_problem("data.id", refused)]
-        problems = [*self._check_model(spec), *self._check_data(spec, fetch)]
-        training = spec.training
-        if training.optimizer == "adam" and training.momentum:
-            mend = "set training.momentum to 0, or training.optimizer to sgd"
-            problems.append(Problem(field="training.momentum", problem="momentum belongs to sgd, not adam", mend=mend))
-        return problems
+        return [*self._check_model(spec), *self._check_data(spec, fetch), *_of_optimizer(spec)]
 
     def estimate(self, spec: TaskSpec) -> Budget:
         """What a round will cost a node. Refusals as for `build`."""
-        return budget.estimate(spec)
+        return self._language.estimate(spec) if spec.model.pretrained else budget.estimate(spec)
 
     def _with_weights(self, spec: TaskSpec, weights: Mapping[str, Tensor]) -> nn.Module:
         shape, classes = self.schema_for(spec)
@@ -136,6 +173,12 @@ class Workload:
             partition(labels, spec.data.partition, spec.partition_seed)
         except Refused as refused:
             yield _problem("data.partition", refused)
+
+
+def _of_optimizer(spec: TaskSpec) -> Iterable[Problem]:
+    if spec.training.optimizer == "adam" and spec.training.momentum:
+        mend = "set training.momentum to 0, or training.optimizer to sgd"
+        yield Problem(field="training.momentum", problem="momentum belongs to sgd, not adam", mend=mend)
 
 
 def _problem(field: str, refused: Refused) -> Problem:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, WithJsonSchema
 
+from federation.weights import load
 from tools.arguments import TaskId, Version
 from tools.context import Ctx, current_caller, potluck
 from tools.model_card import model_card
 
 # Flat or nested, so its items can be of no one type; a schema that says nothing at all is one that some hosts refuse.
-Example = Annotated[Any, WithJsonSchema({"type": "array"})]
+Example = Annotated[Any, WithJsonSchema({"type": ["array", "string"]})]
 
 
 class Prediction(BaseModel):
@@ -20,14 +24,16 @@ class Prediction(BaseModel):
     version: int
     labels: list[int]
     probabilities: list[list[float]]
+    texts: list[dict[str, Any]] = Field(description="of a language model: text, tokens, finished (eos, length, time)")
 
 
 class Scores(BaseModel):
     """A score on the data set's test examples."""
 
     version: int
-    accuracy: float
+    accuracy: float | None
     loss: float
+    perplexity: float | None
     num_examples: int
     per_class_accuracy: list[float | None]
 
@@ -36,7 +42,10 @@ class Export(BaseModel):
     """A model version to take away."""
 
     version: int
-    format: str
+    format: str = Field(description="safetensors, or peft: adapters")
+    weights: str = Field(description="what to call the file")
+    files: dict[str, str] = Field(description="texts to put beside it")
+    base: dict[str, Any] | None = Field(description="of adapters: the base model")
     sha256: str
     size: int
     url: str = Field(description="relative to the server's base URL")
@@ -48,16 +57,21 @@ async def predict(
     ctx: Ctx,
     task_id: TaskId,
     inputs: Annotated[
-        list[Example], Field(min_length=1, max_length=256, description="Examples, as nested or flat lists of 0..1.")
+        list[Example],
+        Field(min_length=1, max_length=256, description="Examples, as nested or flat lists of 0..1; or texts."),
     ],
     version: Version = None,
+    max_tokens: Annotated[int | None, Field(ge=1, le=512, description="Of each text written; default 64.")] = None,
 ) -> Prediction:
-    """Classify inputs with the global model. Rate-limited."""
+    """Classify inputs with the global model, or let a language model go on from them. Rate-limited."""
     state = potluck(ctx)
     caller = current_caller()
     state.rates.predictions.take(caller.token_id, caller.address)
-    model, labels, probabilities = await state.federation.models.predict(task_id, version, inputs)
-    return Prediction(version=model.version, labels=labels, probabilities=probabilities)
+    answer = await state.federation.models.predict(task_id, version, inputs, max_tokens=max_tokens)
+    model, labels, probabilities, texts = answer
+    return Prediction(
+        version=model.version, labels=labels, probabilities=probabilities, texts=[asdict(each) for each in texts]
+    )
 
 
 async def evaluate_model(ctx: Ctx, task_id: TaskId, version: Version = None) -> Scores:
@@ -67,22 +81,33 @@ async def evaluate_model(ctx: Ctx, task_id: TaskId, version: Version = None) -> 
         version=model.version,
         accuracy=scores.accuracy,
         loss=scores.loss,
+        perplexity=scores.perplexity,
         num_examples=scores.num_examples,
         per_class_accuracy=scores.per_class_accuracy,
     )
 
 
 async def export_model(ctx: Ctx, task_id: TaskId, version: Version = None) -> Export:
-    """Export a version of the global model as safetensors, with a model card that states its lineage and scores."""
-    federation = potluck(ctx).federation
+    """Export a version of the global model as safetensors, with a model card that states its lineage and scores;
+    adapters as PEFT reads them."""
+    state = potluck(ctx)
+    federation = state.federation
     task, model = await federation.models.version(task_id, version)
     lineage = await federation.views.version(task_id, model.version)
+    card, files = model_card(task, lineage), {}
+    if task.base is not None:
+        adapters = load(federation.shared.spool.path(model.sha256))
+        config = await asyncio.to_thread(state.workload.adapter_config, task.spec, adapters, task.base)
+        files = {"adapter_config.json": json.dumps(config, indent=2, sort_keys=True) + "\n"}
     return Export(
         version=model.version,
-        format="safetensors",
+        format="safetensors" if task.base is None else "peft",
+        weights="model.safetensors" if task.base is None else "adapter_model.safetensors",
+        files=files | {"README.md": card},
+        base=None if task.base is None else task.base.as_dict(),
         sha256=model.sha256,
         size=model.size,
         url=lineage["url"],
         uri=lineage["uri"],
-        model_card=model_card(task, lineage),
+        model_card=card,
     )

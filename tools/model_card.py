@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from federation.coordinator.records import Task
+from federation.model_spec import HF
 
 
 def _simulated(task: Task) -> list[str]:
@@ -17,6 +18,31 @@ def _simulated(task: Task) -> list[str]:
     return [f"| simulated | {how} |"]
 
 
+def _base_of(task: Task) -> list[str]:
+    """The Hub's front matter for adapters."""
+    if not task.spec.model.pretrained:
+        return []
+    task_type = "text-classification" if task.spec.model.classifies else "text-generation"
+    return [f"base_model: {task.spec.model.id.removeprefix(HF)}", f"pipeline_tag: {task_type}"]
+
+
+def _adapters(task: Task) -> list[str]:
+    if task.base is None:
+        return []
+    lora, revision = task.spec.model.adapters, task.base.revision or "a folder"
+    where = lora.target_modules if isinstance(lora.target_modules, str) else ", ".join(lora.target_modules)
+    return [
+        f"| base | revision {revision}, weights `{task.base.sha256}` |",
+        f"| adapters | rank {lora.r}, scaling {lora.scaling:g}, modules: {where} |",
+    ]
+
+
+def _loading(task: Task) -> str:
+    if not task.spec.model.pretrained:
+        return "Load the tensors with `safetensors.torch.load_file(path)`."
+    return "Load the folder with `peft.PeftModel.from_pretrained(base_model, folder)`."
+
+
 def model_card(task: Task, lineage: dict[str, Any]) -> str:
     """Markdown with the Hub's front matter: what was trained, on what, by how many, and how well it does."""
     spec = task.spec
@@ -25,7 +51,8 @@ def model_card(task: Task, lineage: dict[str, Any]) -> str:
     examples = sum(update["num_examples"] for update in made_of)
     lines = [
         "---",
-        "library_name: pytorch",
+        f"library_name: {'peft' if spec.model.pretrained else 'pytorch'}",
+        *_base_of(task),
         "tags: [federated-learning, potluck, " + spec.aggregation.rule + "]",
         "---",
         f"# {spec.name}",
@@ -35,6 +62,7 @@ def model_card(task: Task, lineage: dict[str, Any]) -> str:
         "| | |",
         "| --- | --- |",
         f"| model | `{spec.model.id}` {spec.model.options or ''} |",
+        *_adapters(task),
         f"| input, classes | {list(task.input_shape)}, {task.num_classes} |",
         f"| data | `{spec.data.id}`, {spec.data.partition.kind} partition into {spec.data.partition.parts} |",
         f"| rule | {spec.aggregation.rule}, weighted by {spec.aggregation.weighting_or_default} |",
@@ -43,9 +71,13 @@ def model_card(task: Task, lineage: dict[str, Any]) -> str:
         *_simulated(task),
         f"| SHA-256 | `{lineage['sha256']}` |",
     ]
+    if "perplexity" in scores:
+        lines.append(f"| test perplexity | {scores['perplexity']:.3f} (loss {scores['loss']:.4f}) |")
+    if "eval_perplexity" in scores:
+        lines.append(f"| perplexity on the nodes' held-out shares | {scores['eval_perplexity']:.3f} |")
     if "accuracy" in scores:
         lines.append(f"| test accuracy | {scores['accuracy']:.4f} (loss {scores['loss']:.4f}) |")
     if "eval_accuracy" in scores:
         lines.append(f"| accuracy on the nodes' held-out shares | {scores['eval_accuracy']:.4f} |")
-    lines += ["", "Load the tensors with `safetensors.torch.load_file(path)`.", ""]
+    lines += ["", _loading(task), ""]
     return "\n".join(lines)

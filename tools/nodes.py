@@ -59,6 +59,7 @@ class Assignment(TypedDict, total=False):
     spec: dict[str, Any]
     input_shape: list[int]
     num_classes: int
+    base: dict[str, Any]
     partition_index: int
     codec: str
     lease_s: float

@@ -58,7 +58,7 @@ async def validate_task(
             raise Refused(ErrorCode.BUSY, "another measurement is running.", "try again when it is done")
         async with state.measuring:
             try:
-                answer.measured = asdict(await asyncio.to_thread(measure_step, parsed))
+                answer.measured = asdict(await asyncio.to_thread(measure_step, parsed, models=state.workload.models))
             except Refused as refused:
                 problem = Problem(field="(measured)", problem=refused.problem, mend=refused.mend)
                 return _answer([problem], warnings, asdict(budget))

@@ -39,6 +39,7 @@ class Assignment:
     spec: dict[str, Any] | None = None
     input_shape: tuple[int, ...] | None = None
     num_classes: int | None = None
+    base: dict[str, Any] | None = None
     codec: str | None = None
     lease_s: float | None = None
     deadline_in_s: float | None = None
@@ -221,6 +222,7 @@ class Assignments:
             spec=task.spec.model_dump(mode="json"),
             input_shape=task.input_shape,
             num_classes=task.num_classes,
+            base=None if task.base is None else task.base.as_dict(),
         )
 
 

@@ -12,6 +12,7 @@ from federation.coordinator.records import Task
 from federation.coordinator.standing import Standing
 from federation.errors import ErrorCode, Refused
 from federation.fault_points import reach
+from federation.model_spec import HF
 from federation.store.events import record
 from federation.store.tables import members
 
@@ -102,13 +103,28 @@ def _check_capabilities(task: Task, node: dict[str, Any]) -> None:
             f"task {task.task_id} uses {rule}, the node knows {methods}.",
             "update the node, or join a task whose method it knows",
         )
-    models = node["capabilities"].get("model_ids")
-    if models and task.spec.model.id not in models:
+    models, wanted = node["capabilities"].get("model_ids"), _model_wanted(task)
+    if models and wanted not in models:
         raise Refused(
             ErrorCode.INCOMPATIBLE_NODE,
             f"task {task.task_id} trains {task.spec.model.id}, the node can build {models}.",
             "update the node, or join a task whose model it can build",
         )
+
+    memory = node["capabilities"].get("memory_bytes")
+    if task.base is not None and memory and memory < task.base.memory_bytes:
+        raise Refused(
+            ErrorCode.INCOMPATIBLE_NODE,
+            f"training in task {task.task_id} takes about {task.base.memory_bytes / 1e9:.1f} GB of memory; "
+            f"the node has {memory / 1e9:.1f} GB.",
+            "join with a machine that has more memory, or create the task with training.gradient_checkpointing, a "
+            "smaller training.batch_size or more training.accumulation, or model.dtype bfloat16",
+        )
+
+
+def _model_wanted(task: Task) -> str:
+    """As nodes name what they can build: any pretrained model is `hf:*`."""
+    return f"{HF}*" if task.spec.model.pretrained else task.spec.model.id
 
 
 def _check_index(task: Task, wanted: int | None, own_data: bool) -> None:

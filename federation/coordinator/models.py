@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from federation.coordinator.ports import Shared
+from federation.coordinator.ports import Bounds, Shared, Written
 from federation.coordinator.records import ModelVersion, Task, get_task, get_version
 from federation.coordinator.scores import server_scores
 from federation.errors import ErrorCode, Refused
@@ -38,22 +39,48 @@ class Models:
             return [ModelVersion(**row) for row in rows.mappings()]
 
     async def predict(
-        self, task_id: str, version: int | None, inputs: list[Any]
-    ) -> tuple[ModelVersion, list[int], list[list[float]]]:
-        """Labels and class probabilities by the global model."""
+        self, task_id: str, version: int | None, inputs: list[Any], *, max_tokens: int | None = None
+    ) -> tuple[ModelVersion, list[int], list[list[float]], list[Written]]:
+        """Labels and class probabilities by the global model; or, of one that writes, how it goes on from each text."""
         task, model = await self.version(task_id, version)
         path = self._shared.spool.path(model.sha256)
+        if task.base is not None and not task.spec.model.classifies:
+            return model, [], [], await self._write(task, path, inputs, max_tokens)
+        if max_tokens is not None:
+            raise Refused(
+                ErrorCode.INVALID_ARGUMENT,
+                f"the model of task {task_id} answers with classes and writes nothing.",
+                "leave max_tokens out",
+            )
         labels, probabilities = await asyncio.to_thread(
-            lambda: self._shared.workload.predict(task.spec, load(path), inputs)
+            lambda: self._shared.workload.predict(task.spec, load(path), inputs, task.base)
         )
         _check_finite(model, [value for row in probabilities for value in row])
-        return model, labels, probabilities
+        return model, labels, probabilities, []
+
+    async def _write(self, task: Task, path: Path, prompts: list[Any], max_tokens: int | None) -> list[Written]:
+        limits = self._shared.limits
+        if not all(isinstance(prompt, str) and prompt for prompt in prompts) or len(prompts) > limits.max_prompts:
+            raise Refused(
+                ErrorCode.INVALID_ARGUMENT,
+                f"task {task.task_id} trains a language model, and inputs are not 1..{limits.max_prompts} texts.",
+                'give the beginnings of texts, e.g. inputs=["To be"]',
+            )
+        asked = limits.new_tokens if max_tokens is None else max_tokens
+        if not 1 <= asked <= limits.max_new_tokens:
+            problem = f"max_tokens is {asked}; allowed are 1..{limits.max_new_tokens}."
+            raise Refused(ErrorCode.INVALID_ARGUMENT, problem, "ask for fewer tokens, or in several calls")
+        bounds, base = Bounds(asked, limits.writing_s), task.base
+        assert base is not None  # noqa: S101 - whoever calls has looked
+        return await asyncio.to_thread(
+            lambda: self._shared.workload.write(task.spec, load(path), prompts, base, bounds)
+        )
 
     async def evaluate(self, task_id: str, version: int | None) -> tuple[ModelVersion, Evaluation]:
         """The score on the data set's test examples, kept with the version's metrics."""
         task, model = await self.version(task_id, version)
         path = self._shared.spool.path(model.sha256)
-        evaluation = await asyncio.to_thread(lambda: self._shared.workload.evaluate(task.spec, load(path)))
+        evaluation = await asyncio.to_thread(lambda: self._shared.workload.evaluate(task.spec, load(path), task.base))
         if evaluation is None:
             raise Refused(
                 ErrorCode.DATA_UNAVAILABLE,

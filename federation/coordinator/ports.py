@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 
+from federation.base_pin import BasePin
 from federation.clock import Clock
 from federation.coordinator.liveness import Liveness
 from federation.coordinator.notices import Notices
@@ -32,11 +33,15 @@ class Workload(Protocol):
         """Everything that keeps the spec from being trained."""
         ...
 
-    def schema_for(self, spec: TaskSpec) -> tuple[tuple[int, ...], int]:
-        """Shape of one example and number of classes."""
+    def pin(self, spec: TaskSpec) -> BasePin | None:
+        """The base model of a task that trains adapters; None where the whole model is trained."""
         ...
 
-    def initial_weights(self, spec: TaskSpec) -> dict[str, torch.Tensor]:
+    def schema_for(self, spec: TaskSpec, base: BasePin | None = None) -> tuple[tuple[int, ...], int]:
+        """Shape of one example and number of classes; of texts, tokens of an example and the vocabulary."""
+        ...
+
+    def initial_weights(self, spec: TaskSpec, base: BasePin | None = None) -> dict[str, torch.Tensor]:
         """Version 0 of the global model."""
         ...
 
@@ -44,15 +49,40 @@ class Workload(Protocol):
         """Names of the model's tensors that training changes; the others are buffers and frozen weights."""
         ...
 
-    def evaluate(self, spec: TaskSpec, weights: Mapping[str, torch.Tensor]) -> Evaluation | None:
+    def evaluate(
+        self, spec: TaskSpec, weights: Mapping[str, torch.Tensor], base: BasePin | None = None
+    ) -> Evaluation | None:
         """The score on the data set's own test examples; None where it has none."""
         ...
 
     def predict(
-        self, spec: TaskSpec, weights: Mapping[str, torch.Tensor], inputs: list[Any]
+        self, spec: TaskSpec, weights: Mapping[str, torch.Tensor], inputs: list[Any], base: BasePin | None = None
     ) -> tuple[list[int], list[list[float]]]:
-        """Labels and class probabilities of the inputs."""
+        """Labels and class probabilities of the inputs; texts, where a language model classifies."""
         ...
+
+    def write(
+        self, spec: TaskSpec, weights: Mapping[str, torch.Tensor], prompts: list[str], base: BasePin, bounds: Bounds
+    ) -> list[Written]:
+        """How a language model goes on from each prompt."""
+        ...
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How much a language model may write: tokens a text, and seconds for all of them."""
+
+    max_tokens: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Written:
+    """A text that a language model wrote, its length in tokens, and why it ended."""
+
+    text: str
+    tokens: int
+    finished: Literal["eos", "length", "time"]
 
 
 class Simulator(Protocol):
@@ -82,6 +112,10 @@ class Limits:
     header_allowance: int = MIB  # what an update's file may exceed the model's by
     node_quota_share: float = 0.25  # of the spool's quota, for one node's open uploads together
     max_simulations: int = 1  # processes that simulate at a time
+    max_prompts: int = 8  # in a call of `predict`
+    new_tokens: int = 64  # that it writes for a prompt, by default
+    max_new_tokens: int = 512  # and at most
+    writing_s: float = 30  # for which it may write
 
 
 @dataclass(frozen=True)

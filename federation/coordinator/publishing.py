@@ -112,7 +112,7 @@ class Publisher:
     def _score(self, task: Task, weights: dict[str, torch.Tensor]) -> tuple[dict[str, float], str]:
         """The server's scores, or why there are none: a test set that is out of reach costs no round."""
         try:
-            evaluation = self._shared.workload.evaluate(task.spec, weights)
+            evaluation = self._shared.workload.evaluate(task.spec, weights, task.base)
         except Exception as error:
             log.exception("the model of %s could not be scored", task.task_id)
             return {}, str(error)
@@ -212,7 +212,9 @@ def _metric_rows(task: Task, current: Round, version: int, outcome: Outcome, now
     """Scores by the server and training metrics belong to the version made, scores by nodes to the one received."""
     key = {"task_id": task.task_id, "round": current.round, "node_id": "", "at": now}
     rows = [key | {"version": version, "source": "server", "name": n, "value": v} for n, v in outcome.scores.items()]
-    for name, value in node_means(outcome.rows, task.spec.aggregation.max_examples).items():
+    writes = not task.spec.model.classifies
+    means = node_means(outcome.rows, task.spec.aggregation.max_examples, perplexity=writes)
+    for name, value in means.items():
         measured = version if name.startswith("train_") else current.base_version
         rows.append(key | {"version": measured, "source": "nodes", "name": name, "value": value})
     return rows

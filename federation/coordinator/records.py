@@ -9,6 +9,7 @@ from typing import Any, Self
 from sqlalchemy import Table, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from federation.base_pin import BasePin
 from federation.errors import ErrorCode, Refused
 from federation.rounds import RoundState, TaskState
 from federation.simulation.options import Simulation
@@ -18,7 +19,8 @@ from federation.store.tables import model_versions, rounds, tasks, updates, uplo
 
 @dataclass(frozen=True)
 class Task:
-    """A task and where it stands; `simulation` says how clients without nodes train it, None that nodes do."""
+    """A task and where it stands; `simulation` says how clients without nodes train it, None that nodes do; `base` is
+    the pinned base model of a task that trains adapters."""
 
     task_id: str
     spec: TaskSpec
@@ -31,6 +33,7 @@ class Task:
     created_at: float
     finished_at: float | None
     simulation: Simulation | None = None
+    base: BasePin | None = None
 
     @property
     def rolls_back(self) -> bool:
@@ -52,6 +55,7 @@ class Task:
             created_at=row["created_at"],
             finished_at=row["finished_at"],
             simulation=None if row["simulation"] is None else Simulation.of(row["simulation"]),
+            base=None if row["base"] is None else BasePin(**row["base"]),
         )
 
 

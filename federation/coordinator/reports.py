@@ -79,9 +79,9 @@ class Reports:
                     "report only on what get_assignment asked for",
                 )
             key = {"task_id": task_id, "round": task.round, "version": version}
-            cap = task.spec.aggregation.max_examples
+            cap, writes = task.spec.aggregation.max_examples, not task.spec.model.classifies
             await self._replace(connection, key, "node", node_id, scores, now)
-            await self._replace(connection, key, "nodes", "", await self._mean(connection, key, cap), now)
+            await self._replace(connection, key, "nodes", "", await self._mean(connection, key, cap, writes), now)
 
         await self._shared.database.write(work, after=lambda: self._shared.notices.task_changed(task_id))
         self._shared.liveness.seen(task_id, node_id)
@@ -126,11 +126,14 @@ class Reports:
         ]
         await connection.execute(insert(metrics), rows)
 
-    async def _mean(self, connection: AsyncConnection, key: dict[str, Any], most_examples: int) -> dict[str, float]:
+    async def _mean(
+        self, connection: AsyncConnection, key: dict[str, Any], most_examples: int, writes: bool
+    ) -> dict[str, float]:
         """The nodes' scores of one version, averaged by held-out examples."""
         conditions = [metrics.c[name] == value for name, value in key.items()]
         rows = await connection.execute(select(metrics).where(*conditions, metrics.c.source == "node"))
         by_node: dict[str, dict[str, float]] = {}
         for row in rows.mappings():
             by_node.setdefault(row["node_id"], {})[row["name"]] = row["value"]
-        return node_means([{"metrics": scores, "num_examples": 0} for scores in by_node.values()], most_examples)
+        measured = [{"metrics": scores, "num_examples": 0} for scores in by_node.values()]
+        return node_means(measured, most_examples, perplexity=writes)

@@ -12,7 +12,7 @@ import torch
 from federation.aggregation.lora import effective
 from federation.aggregation.weighting import shares
 from federation.convergence import agreement, distance
-from federation.evaluation import Evaluation
+from federation.evaluation import Evaluation, perplexity_of
 from federation.spec import TaskSpec
 from federation.weights import load
 
@@ -27,7 +27,14 @@ _WEIGHTS = {"eval_accuracy": "eval_examples", "eval_loss": "eval_examples", "tra
 
 def server_scores(evaluation: Evaluation) -> dict[str, float]:
     """A score by name; a loss that is not finite is no number to keep. By class as well, if they are not too many."""
-    values = {"accuracy": evaluation.accuracy, "loss": evaluation.loss, "examples": float(evaluation.num_examples)}
+    said = {
+        "accuracy": evaluation.accuracy,
+        "loss": evaluation.loss,
+        "perplexity": evaluation.perplexity,
+        "token_accuracy": evaluation.token_accuracy,
+        "examples": float(evaluation.num_examples),
+    }
+    values = {name: value for name, value in said.items() if value is not None}
     by_class = evaluation.per_class_accuracy
     if len(by_class) <= MOST_CLASSES:
         values |= {f"{BY_CLASS}{c}": value for c, value in enumerate(by_class) if value is not None}
@@ -55,11 +62,12 @@ def movement(
     return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
-def node_means(rows: Sequence[Mapping[Any, Any]], most_examples: int) -> dict[str, float]:
+def node_means(rows: Sequence[Mapping[Any, Any]], most_examples: int, *, perplexity: bool = False) -> dict[str, float]:
     """What the nodes measured on the model that they received, averaged over the updates in `rows`.
 
     Scores weigh by held-out examples, training metrics by examples trained on. A node that claims more held-out
-    examples than `most_examples` weighs as if it had that many.
+    examples than `most_examples` weighs as if it had that many. Of a model that writes also the `perplexity`, exp of
+    the mean loss.
     """
     means: dict[str, float] = {}
     for name, weight in _WEIGHTS.items():
@@ -72,4 +80,6 @@ def node_means(rows: Sequence[Mapping[Any, Any]], most_examples: int) -> dict[st
         total = sum(share for _, share in pairs)
         if total:
             means[name] = sum(value * (share / total) for value, share in pairs)
+    if perplexity and "eval_loss" in means:
+        means["eval_perplexity"] = perplexity_of(means["eval_loss"])
     return {name: value for name, value in means.items() if math.isfinite(value)}

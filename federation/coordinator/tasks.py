@@ -58,8 +58,9 @@ class Tasks:
         found = [] if simulate is not None else rule_problems(spec)  # a simulated round never closes over fewer
         refuse_problems([*found, *await asyncio.to_thread(workload.check, spec)])
         simulation = None if simulate is None else await asyncio.to_thread(simulate[1], spec)
-        input_shape, num_classes = workload.schema_for(spec)
-        weights = await asyncio.to_thread(workload.initial_weights, spec)
+        base = await asyncio.to_thread(workload.pin, spec)
+        input_shape, num_classes = await asyncio.to_thread(workload.schema_for, spec, base)
+        weights = await asyncio.to_thread(workload.initial_weights, spec, base)
         data = await asyncio.to_thread(to_bytes, weights)
         sha256 = await asyncio.to_thread(self._shared.spool.put, data)
         reach("first_model_stored")
@@ -82,6 +83,7 @@ class Tasks:
                     version=0,
                     created_at=now,
                     simulation=None if simulation is None else simulation.as_dict(),
+                    base=None if base is None else base.as_dict(),
                 )
             )
             await connection.execute(

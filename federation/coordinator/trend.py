@@ -26,6 +26,8 @@ NO_PART = {"selected": 0, "delivered": 0, "dropped_out": 0, "weight_share": 0.0}
 """A member that has not been selected yet."""
 
 _ACCURACIES = (("server", "accuracy"), ("nodes", "eval_accuracy"))
+_SCORED = ("server", "examples")
+"""A version that has this was scored by the server."""
 _LOSSES = (("server", "loss"), ("nodes", "eval_loss"), ("nodes", "train_loss"))
 
 
@@ -55,7 +57,7 @@ def points(line: list[tuple[int, int]], scores: Scores, task: Task, number: int)
     """
     evaluation = task.spec.evaluation
     has = {key for version, _ in line for key in scores.get(version, {})}
-    by_server = evaluation.server and ("server", "accuracy") in has
+    by_server = evaluation.server and _SCORED in has
     if evaluation.server and not by_server and number < evaluation.every:
         return []
     sources = ("server",) if by_server else ("nodes",)
@@ -65,7 +67,7 @@ def points(line: list[tuple[int, int]], scores: Scores, task: Task, number: int)
     for version, made_in in line:
         mine = scores.get(version, {})
         value = mine.get(loss) if loss else None
-        if by_server and ("server", "accuracy") in mine and ("server", "loss") not in mine:
+        if by_server and _SCORED in mine and ("server", "loss") not in mine:
             value = math.inf  # a loss that is not finite is not kept
         found.append(Point(version, made_in, mine.get(accuracy) if accuracy else None, value))
     return found
@@ -133,7 +135,7 @@ async def _short_of_updates(
 
 async def _scores(connection: AsyncConnection, task_id: str, number: int) -> Scores:
     """Scores by version, source and name. Through `rounds`, so that the index leads past the nodes' own rows."""
-    names = [name for _, name in (*_ACCURACIES, *_LOSSES)]
+    names = [name for _, name in (*_ACCURACIES, *_LOSSES, _SCORED)]
     measured = (metrics.c.task_id == rounds.c.task_id) & (metrics.c.round == rounds.c.round)
     query = (
         select(metrics.c.version, metrics.c.source, metrics.c.name, metrics.c.value)

@@ -72,6 +72,7 @@ class Views:
             "spec": task.spec.model_dump(mode="json"),
             "input_shape": list(task.input_shape),
             "num_classes": task.num_classes,
+            "base": None if task.base is None else task.base.as_dict(),
             "reason": task.reason,
             "simulation": self._simulation(task),
             "model": {

@@ -31,11 +31,11 @@ class Delivered:
     @property
     def metrics(self) -> dict[str, float]:
         """As a node reports them."""
-        found = {"train_loss": self.train_loss, "train_accuracy": self.train_accuracy}
+        found: dict[str, float | None] = {"train_loss": self.train_loss, "train_accuracy": self.train_accuracy}
         if self.received is not None:
             found |= {"eval_loss": self.received.loss, "eval_accuracy": self.received.accuracy}
             found["eval_examples"] = float(self.received.num_examples)
-        return {name: value for name, value in found.items() if math.isfinite(value)}
+        return {name: value for name, value in found.items() if value is not None and math.isfinite(value)}
 
 
 @dataclass(frozen=True)

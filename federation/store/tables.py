@@ -69,6 +69,7 @@ tasks = Table(
     Column("created_at", Float, nullable=False),
     Column("finished_at", Float),
     Column("simulation", JSON(none_as_null=True)),  # NULL: nodes train it
+    Column("base", JSON(none_as_null=True)),  # of a task that trains adapters: the pinned base model
 )
 
 members = Table(

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from federation.errors import ErrorCode, Refused
 from federation.training import Examples
-from resources.datasets.card import DatasetCard, Labels, Source, Split
+from resources.datasets.card import DatasetCard, ImageCard, Labels, Source, Split, TextCard, Texts, TextSource
 from resources.datasets.digits import DIGITS, Digits
 from resources.datasets.idx import IdxImages
 from resources.datasets.parquet import HubImages
+from resources.datasets.text.shakespeare import SHAKESPEARE, Shakespeare
 
-MNIST = DatasetCard(
+MNIST = ImageCard(
     id="mnist",
     title="MNIST",
     description="70,000 grey images of handwritten digits, 28x28.",
@@ -29,7 +30,7 @@ MNIST = DatasetCard(
     hub_id="ylecun/mnist",
 )
 
-FASHION_MNIST = DatasetCard(
+FASHION_MNIST = ImageCard(
     id="fashion_mnist",
     title="Fashion-MNIST",
     description="70,000 grey images of clothes, 28x28; in Debian as dataset-fashion-mnist.",
@@ -44,7 +45,7 @@ FASHION_MNIST = DatasetCard(
     hub_id="zalando-datasets/fashion_mnist",
 )  # fmt: skip
 
-CIFAR10 = DatasetCard(
+CIFAR10 = ImageCard(
     id="cifar10",
     title="CIFAR-10",
     description="60,000 colour images of ten kinds of things, 32x32.",
@@ -69,60 +70,104 @@ def _fashion_mnist(folder: Path | None) -> Source:
     )
 
 
-_DATASETS: dict[str, tuple[DatasetCard, Callable[[Path | None], Source]]] = {
+_IMAGES: dict[str, tuple[ImageCard, Callable[[Path | None], Source]]] = {
     "digits": (DIGITS, lambda folder: Digits()),
     "mnist": (MNIST, lambda folder: HubImages(MNIST, "mnist", "image", folder)),
     "fashion_mnist": (FASHION_MNIST, _fashion_mnist),
     "cifar10": (CIFAR10, lambda folder: HubImages(CIFAR10, "plain_text", "img", folder)),
 }
+_TEXTS: dict[str, tuple[TextCard, Callable[[Path | None], TextSource]]] = {
+    "shakespeare": (SHAKESPEARE, Shakespeare),
+}
 
 
 def datasets() -> tuple[DatasetCard, ...]:
     """Every data set of the catalogue."""
-    return tuple(card for card, _ in _DATASETS.values())
+    return tuple(card for card, _ in (*_IMAGES.values(), *_TEXTS.values()))
 
 
 def card(id: str) -> DatasetCard:
     """The card of data set `id`; Refused NOT_FOUND with the known ids."""
-    return _entry(id)[0]
+    _check(id)
+    return (_IMAGES[id] if id in _IMAGES else _TEXTS[id])[0]
+
+
+def image_card(id: str) -> ImageCard:
+    """The card of image data set `id`; Refused as `card`, or INVALID_SPEC for one of texts."""
+    return _images(id)[0]
+
+
+def text_card(id: str) -> TextCard:
+    """The card of text data set `id`; Refused as `card`, or INVALID_SPEC for one of images."""
+    return _texts(id)[0]
 
 
 def load(id: str, split: Split, *, folder: Path | None = None, indices: NDArray[np.int64] | None = None) -> Examples:
     """The examples of a split: x float32 [n, channels, height, width] with values 0..1, y int64 [n].
 
     Args:
-        id: a data set of the catalogue.
+        id: an image data set of the catalogue.
         split: train or test.
         folder: where `hub/<repository>/` may hold the files; default: the environment's POTLUCK_DATA.
         indices: load only these, in this order; a node's share of the training split.
 
     Raises:
-        Refused: NOT_FOUND for an unknown id; DATA_UNAVAILABLE when the files are neither here nor to be fetched.
+        Refused: as `image_card`; DATA_UNAVAILABLE when the files are neither here nor to be fetched.
     """
-    return _source(id, folder).pixels(split).examples(indices)
+    return _images(id)[1](_folder(folder)).pixels(split).examples(indices)
 
 
 def labels(id: str, split: Split, *, folder: Path | None = None) -> Labels:
     """The labels of a split, int64 [n], without decoding an image. Refusals as for `load`."""
-    return _source(id, folder).labels(split)
+    return _images(id)[1](_folder(folder)).labels(split)
+
+
+def texts(id: str, split: Split, *, folder: Path | None = None) -> Texts:
+    """The texts of a split, and whose each is.
+
+    Args:
+        id: a text data set of the catalogue.
+        split: train or test.
+        folder: where `<id>/` may hold the files; default: the environment's POTLUCK_DATA.
+
+    Raises:
+        Refused: as `text_card`; DATA_UNAVAILABLE when the files are not here.
+    """
+    return _texts(id)[1](_folder(folder)).texts(split)
 
 
 def present(id: str, split: Split, *, folder: Path | None = None) -> bool:
-    """Whether the split is on this machine; `load` would have to fetch it otherwise."""
-    return _source(id, folder).present(split)
+    """Whether the split is on this machine; it would have to be fetched otherwise."""
+    _check(id)
+    entry = _IMAGES[id] if id in _IMAGES else _TEXTS[id]
+    return entry[1](_folder(folder)).present(split)
 
 
-def _source(id: str, folder: Path | None) -> Source:
-    if folder is None and (configured := os.environ.get("POTLUCK_DATA")):
-        folder = Path(configured)
-    return _entry(id)[1](folder)
+def _folder(given: Path | None) -> Path | None:
+    configured = os.environ.get("POTLUCK_DATA")
+    return Path(configured) if given is None and configured else given
 
 
-def _entry(id: str) -> tuple[DatasetCard, Callable[[Path | None], Source]]:
-    try:
-        return _DATASETS[id]
-    except KeyError:
-        known = ", ".join(_DATASETS)
-        raise Refused(
-            ErrorCode.NOT_FOUND, f"data.id: there is no data set {id!r}.", f"use one of {known}, or `own`"
-        ) from None
+def _check(id: str) -> None:
+    if id not in _IMAGES and id not in _TEXTS:
+        known = ", ".join((*_IMAGES, *_TEXTS))
+        problem = f"data.id: there is no data set {id!r}."
+        raise Refused(ErrorCode.NOT_FOUND, problem, f"use one of {known}, or `own`")
+
+
+def _images(id: str) -> tuple[ImageCard, Callable[[Path | None], Source]]:
+    _check(id)
+    if id in _TEXTS:
+        problem = f"data.id: {id} holds texts, and the task's model takes numbers."
+        mend = f"choose a language model, model.id hf:..., or use one of {', '.join(_IMAGES)}"
+        raise Refused(ErrorCode.INVALID_SPEC, problem, mend)
+    return _IMAGES[id]
+
+
+def _texts(id: str) -> tuple[TextCard, Callable[[Path | None], TextSource]]:
+    _check(id)
+    if id in _IMAGES:
+        problem = f"data.id: {id} holds images, and the task's model takes texts."
+        mend = f"choose a model of the catalogue (see search_models), or use one of {', '.join(_TEXTS)}, or `own`"
+        raise Refused(ErrorCode.INVALID_SPEC, problem, mend)
+    return _TEXTS[id]

@@ -6,9 +6,9 @@ from functools import cache
 
 import numpy as np
 
-from resources.datasets.card import DatasetCard, Labels, Pixels, Split
+from resources.datasets.card import ImageCard, Labels, Pixels, Split
 
-DIGITS = DatasetCard(
+DIGITS = ImageCard(
     id="digits",
     title="Optical recognition of handwritten digits",
     description="1,797 grey images of 8x8 pixels, split 1,437 to 360. Inside scikit-learn: no download.",

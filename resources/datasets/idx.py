@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from federation.errors import ErrorCode, Refused
 from resources.datasets.cache import decoded
-from resources.datasets.card import DatasetCard, Labels, Pixels, Split
+from resources.datasets.card import ImageCard, Labels, Pixels, Split
 
 _UINT8 = 0x08
 _PREFIX = {"train": "train", "test": "t10k"}
@@ -23,7 +23,7 @@ _PREFIX = {"train": "train", "test": "t10k"}
 class IdxImages:
     """Grey images in `<folder>/{train,t10k}-{images-idx3,labels-idx1}-ubyte.gz`."""
 
-    card: DatasetCard
+    card: ImageCard
     folder: Path
 
     def present(self, split: Split) -> bool:

@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from federation.errors import ErrorCode, Refused
 from resources.datasets.cache import decoded
-from resources.datasets.card import DatasetCard, Labels, Pixels, Split
+from resources.datasets.card import ImageCard, Labels, Pixels, Split
 
 if TYPE_CHECKING:
     import pyarrow
@@ -30,7 +30,7 @@ class HubImages:
         folder: where `hub/<repository>/` may hold the same files; they are preferred to the Hub's.
     """
 
-    card: DatasetCard
+    card: ImageCard
     config: str
     column: str
     folder: Path | None

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from federation.errors import ErrorCode, Refused
 from federation.partition import Indices, partition
 from federation.spec import TaskSpec
 from resources.datasets import catalogue
+from resources.datasets.card import Texts
+from resources.datasets.text.rows import characters
+
+_CHARACTERS_PER_TOKEN = 4
+"""Of English, by a vocabulary of ten thousand tokens and more; smaller ones and other languages make more tokens."""
 
 
 def cut(spec: TaskSpec, *, folder: Path | None = None) -> list[Indices]:
@@ -17,7 +24,8 @@ def cut(spec: TaskSpec, *, folder: Path | None = None) -> list[Indices]:
         folder: where data sets' files may be; default: the environment's POTLUCK_DATA.
 
     Raises:
-        Refused: INVALID_ARGUMENT for `own` data, which nobody can cut; else as `catalogue.labels` and `partition`.
+        Refused: INVALID_ARGUMENT for `own` data, which nobody can cut; else as `catalogue.labels` or `catalogue.texts`,
+            and `partition`.
     """
     if spec.data.id == "own":
         raise Refused(
@@ -25,5 +33,46 @@ def cut(spec: TaskSpec, *, folder: Path | None = None) -> list[Indices]:
             "the task has no data set to share out: each node brings its own.",
             "train on data of your own, and join with own_data=true",
         )
+    if spec.model.pretrained:
+        return cut_texts(spec, catalogue.texts(spec.data.id, "train", folder=folder))
     labels = catalogue.labels(spec.data.id, "train", folder=folder)
     return partition(labels, spec.data.partition, spec.partition_seed)
+
+
+def cut_texts(spec: TaskSpec, texts: Texts) -> list[Indices]:
+    """As `cut`, of these texts. `min_examples` counts texts.
+
+    Raises:
+        Refused: INVALID_SPEC for a cut by classes, which texts have not; else as `partition`.
+    """
+    kind = spec.data.partition.kind
+    if kind in ("dirichlet", "shards"):
+        problem = f"data.partition.kind: {kind} cuts by classes, and the texts of {spec.data.id} have none."
+        raise Refused(ErrorCode.INVALID_SPEC, problem, "choose iid or natural")
+    sizes = np.array([characters(row) for row in texts.rows], dtype=np.int64)
+    none = np.zeros(len(sizes), dtype=np.int64)
+    return partition(none, spec.data.partition, spec.partition_seed, users=np.array(texts.users), sizes=sizes)
+
+
+def examples_per_node(spec: TaskSpec) -> int | None:
+    """Examples that a node of average share trains on; None where nobody knows. Of texts it is an estimate.
+
+    Raises:
+        Refused: as `catalogue.image_card` or `catalogue.text_card`.
+    """
+    if spec.data.id == "own":
+        return None
+    part, kept = spec.data.partition, 1 - spec.data.holdout
+    if not spec.model.pretrained:
+        return max(1, round(catalogue.image_card(spec.data.id).num_train / part.parts * kept))
+    card = catalogue.text_card(spec.data.id)
+    count, length = card.num_train / part.parts, card.train_characters / part.parts
+    if part.kind == "natural" and part.users == "largest":  # far above the average: they are counted, if they are here
+        if not catalogue.present(card.id, "train"):
+            return None
+        texts = catalogue.texts(card.id, "train")
+        sizes = [characters(texts.rows[place]) for share in cut_texts(spec, texts) for place in share]
+        count, length = len(sizes) / part.parts, sum(sizes) / part.parts
+    if spec.text.packing and not spec.model.classifies:
+        count = length / _CHARACTERS_PER_TOKEN / spec.text.max_length
+    return max(1, round(count * kept))

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import pytest
 import torch
@@ -218,8 +218,10 @@ def test_the_update_on_the_page_has_the_bytes_that_it_states() -> None:
 
 def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
     for name, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _fields(field.annotation, f"{prefix}{name}.")
+        sections = [a for a in (field.annotation, *get_args(field.annotation)) if isinstance(a, type)]
+        section = next((each for each in sections if issubclass(each, BaseModel)), None)
+        if section is not None:
+            yield from _fields(section, f"{prefix}{name}.")
         else:
             yield prefix + name, field
 

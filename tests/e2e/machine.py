@@ -21,6 +21,7 @@ from mcp.client.streamable_http import streamable_http_client
 from edge_client.connection import Connection
 from edge_client.endpoint import Endpoint
 from edge_client.identity import write_key
+from federation.fault_points import VARIABLE
 from potluck.processes import Children
 
 OPERATOR = "operator-token-for-tests"
@@ -71,13 +72,15 @@ class Machine:
         """What the server wrote to its log."""
         return self.children.log(self.server).read_text()
 
-    def start_node(self, name: str, task_id: str, token: str, *flags: str, url: str | None = None) -> None:
-        """Starts a node whose key follows from its name, so that a run can be repeated."""
+    def start_node(
+        self, name: str, task_id: str, token: str, *flags: str, url: str | None = None, fault: str | None = None
+    ) -> None:
+        """Starts a node whose key follows from its name, so that a run can be repeated; perhaps with a fault."""
         key = self.folder / "keys" / f"{name}.pem"
         if not key.exists():
             write_key(key, Ed25519PrivateKey.from_private_bytes(name.encode().ljust(32, b".")))
         arguments = ["join", url or self.url, "--task", task_id, "--key", str(key), "--name", name, *flags]
-        self.children.start(name, arguments, {"POTLUCK_TOKEN": token})
+        self.children.start(name, arguments, {"POTLUCK_TOKEN": token} | ({VARIABLE: fault} if fault else {}))
 
     async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
         """Calls a tool as the operator."""

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from edge_client.membership import _capabilities
+from edge_client.models import Models
 from federation.aggregation.methods import METHODS
 from federation.spec import AggregationSpec
 
@@ -25,4 +26,4 @@ def test_a_node_takes_the_proximal_term_that_the_method_asks_for(rule: Any, opti
 
 
 def test_a_node_knows_every_method_that_there_is_support_for() -> None:
-    assert set(_capabilities()["methods"]) == METHODS.keys()
+    assert set(_capabilities(Models())["methods"]) == METHODS.keys()

@@ -89,6 +89,27 @@ def test_a_user_is_never_cut_in_two() -> None:
     assert set().union(*owners) == set(range(37))
 
 
+LARGEST = PartitionSpec(kind="natural", users="largest", parts=3, min_examples=1)
+FEW = np.array(["bo", "al", "cy", "bo", "cy", "di", "bo"])
+
+
+def test_the_largest_users_are_a_share_each_in_falling_order_and_the_others_are_left_out() -> None:
+    none = np.zeros(7, dtype=np.int64)
+    assert [share.tolist() for share in partition(none, LARGEST, 0, users=FEW)] == [[0, 3, 6], [2, 4], [1]]
+    by_size = partition(none, LARGEST, 1, users=FEW, sizes=np.array([1, 9, 3, 1, 3, 8, 1]))
+    assert [share.tolist() for share in by_size] == [[1], [5], [2, 4]]
+    assert all(share.dtype == np.int64 for share in by_size)
+
+
+def test_fewer_users_than_shares_of_the_largest_are_refused_and_so_are_too_small_ones() -> None:
+    for changed, problem in (({"parts": 5}, "4 users cannot fill 5 parts"), ({"min_examples": 2}, "holds 1 examples")):
+        with pytest.raises(Refused, match=problem) as caught:
+            partition(np.zeros(7, dtype=np.int64), LARGEST.model_copy(update=changed), 0, users=FEW)
+        assert caught.value.code is ErrorCode.INVALID_SPEC
+    with pytest.raises(Refused, match="names none"):
+        partition(LABELS, LARGEST, 0)
+
+
 def test_natural_needs_users_and_enough_of_them() -> None:
     with pytest.raises(Refused, match="names none"):
         partition(LABELS, PartitionSpec(kind="natural"), 0)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from federation.data_spec import TextSpec
 from federation.errors import ErrorCode, Refused
 from federation.spec import TaskSpec, derive_seed, parse_spec, spec_problems
 
@@ -188,3 +189,14 @@ def test_an_option_of_no_type_that_options_have_is_one_problem(section: str, val
 def test_a_long_name_of_an_option_is_cut_in_the_refusal() -> None:
     problem = refusal(spec(aggregation={"options": {"x" * 5000: 1}}))
     assert problem == f"aggregation.options.{'x' * 40}…: The name is longer than 64 characters."
+
+
+def test_a_language_models_data_are_texts_with_every_default_filled_in() -> None:
+    own = parse_spec({"name": "t", "model": {"id": "hf:mine/tiny"}, "data": {"id": "own"}})
+    assert own.data.text == own.text == TextSpec()
+    assert own.model_dump()["data"]["text"] == {"max_length": 128, "template": "plain", "packing": True}
+    chat = {"id": "own", "text": {"template": "chat"}}
+    assert parse_spec({"name": "t", "model": {"id": "hf:mine/tiny"}, "data": chat}).text.template == "chat"
+    with pytest.raises(Refused, match=r"input_shape belongs to numbers"):
+        parse_spec({"name": "t", "model": {"id": "hf:mine/tiny"}, "data": {"id": "own", "input_shape": [4]}})
+    assert parse_spec({"name": "t", "model": {"id": "mlp"}, "data": {"id": "digits"}}).data.text is None

@@ -172,9 +172,28 @@ def test_data_out_of_reach_is_refused_with_the_place_to_put_it(
 
 
 def test_an_unknown_data_set_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(Refused, match="digits, mnist, fashion_mnist, cifar10") as caught:
+    with pytest.raises(Refused, match="digits, mnist, fashion_mnist, cifar10, shakespeare") as caught:
         catalogue.load("imagenet", "train")
     assert caught.value.code is ErrorCode.NOT_FOUND
+
+
+def test_texts_are_no_images_and_images_no_texts() -> None:
+    for asked in (catalogue.image_card, lambda id: catalogue.load(id, "test"), lambda id: catalogue.labels(id, "test")):
+        with pytest.raises(Refused, match=r"data\.id: shakespeare holds texts, .* takes numbers.*hf:") as caught:
+            asked("shakespeare")
+        assert caught.value.code is ErrorCode.INVALID_SPEC
+    for asked in (catalogue.text_card, lambda id: catalogue.texts(id, "test")):
+        with pytest.raises(Refused, match=r"data\.id: digits holds images, .* takes texts.*shakespeare") as caught:
+            asked("digits")
+        assert caught.value.code is ErrorCode.INVALID_SPEC
+
+
+def test_every_data_set_has_a_card_that_says_what_it_holds() -> None:
+    assert {card.id: card.holds for card in catalogue.datasets()} == {
+        "digits": "images", "mnist": "images", "fashion_mnist": "images", "cifar10": "images", "shakespeare": "texts",
+    }  # fmt: skip
+    for card in catalogue.datasets():
+        assert catalogue.card(card.id) is card
 
 
 def write_idx(file: Path, array: np.ndarray[Any, Any]) -> None:

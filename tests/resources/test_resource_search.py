@@ -56,7 +56,7 @@ def test_a_paper_finds_its_models() -> None:
 
 def test_an_empty_query_lists_the_catalogue() -> None:
     assert len(search_models("").hits) == 6
-    assert len(search_datasets("").hits) == 4
+    assert len(search_datasets("").hits) == 5
 
 
 def test_the_limit_is_kept_and_scores_descend() -> None:
@@ -71,6 +71,21 @@ def test_data_sets_are_found_by_what_is_in_them() -> None:
     assert search_datasets("airplane ship").hits[0].id == "cifar10"
     assert search_datasets("handwritten digits no download").hits[0].id == "digits"
     assert search_datasets("mnist").hits[0].size == "60,000 + 10,000 examples"
+
+
+def test_texts_are_found_and_named_as_what_they_are() -> None:
+    found = search_datasets("shakespeare").hits[0]
+    assert (found.id, found.size, found.trainable) == ("shakespeare", "27,749 + 3,605 texts", True)
+    assert found.reason == "in the catalogue: texts of 1,426 users, for language models hf:..."
+    assert search_datasets("speeches of plays").hits[0].id == "shakespeare"
+
+
+def test_no_model_of_the_catalogue_takes_texts() -> None:
+    found = search_models("mlp", data_id="shakespeare").hits
+    assert len(found) == 6
+    for hit in found:
+        assert (hit.trainable, hit.parameters) == (False, None)
+        assert hit.reason == "takes numbers, and shakespeare holds texts, for language models hf:..."
 
 
 def test_unknown_data_is_refused() -> None:

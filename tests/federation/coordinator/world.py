@@ -11,8 +11,10 @@ from typing import Any
 import torch
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from federation.base_pin import BasePin
 from federation.coordinator.assignments import Assignment
 from federation.coordinator.federation import Federation, open_federation
+from federation.coordinator.ports import Bounds, Workload, Written
 from federation.coordinator.standing import now_standing
 from federation.coordinator.submissions import Receipt, Submission
 from federation.evaluation import Evaluation
@@ -41,25 +43,35 @@ class ThreeNumbers:
             return [Problem(field="model.id", problem="no such model", mend="choose another")]
         return []
 
-    def schema_for(self, spec: TaskSpec) -> tuple[tuple[int, ...], int]:
+    def pin(self, spec: TaskSpec) -> BasePin | None:
+        return None
+
+    def schema_for(self, spec: TaskSpec, base: BasePin | None = None) -> tuple[tuple[int, ...], int]:
         return (1,), 2
 
-    def initial_weights(self, spec: TaskSpec) -> dict[str, torch.Tensor]:
+    def initial_weights(self, spec: TaskSpec, base: BasePin | None = None) -> dict[str, torch.Tensor]:
         return {"w": torch.zeros(3)}
 
     def trained(self, spec: TaskSpec) -> frozenset[str]:
         return frozenset({"w"})
 
-    def evaluate(self, spec: TaskSpec, weights: Mapping[str, torch.Tensor]) -> Evaluation | None:
+    def evaluate(
+        self, spec: TaskSpec, weights: Mapping[str, torch.Tensor], base: BasePin | None = None
+    ) -> Evaluation | None:
         mean = float(weights["w"].mean())
         if mean > 900:
             raise RuntimeError("the evaluation broke")
         return Evaluation(num_examples=10, loss=1 - mean, accuracy=mean, per_class_accuracy=[mean, None])
 
     def predict(
-        self, spec: TaskSpec, weights: Mapping[str, torch.Tensor], inputs: list[Any]
+        self, spec: TaskSpec, weights: Mapping[str, torch.Tensor], inputs: list[Any], base: BasePin | None = None
     ) -> tuple[list[int], list[list[float]]]:
         return [0 for _ in inputs], [[1.0, 0.0] for _ in inputs]
+
+    def write(
+        self, spec: TaskSpec, weights: Mapping[str, torch.Tensor], prompts: list[str], base: BasePin, bounds: Bounds
+    ) -> list[Written]:
+        return [Written(prompt[: bounds.max_tokens], bounds.max_tokens, "length") for prompt in prompts]
 
 
 class World:
@@ -203,10 +215,15 @@ class Node:
 
 @asynccontextmanager
 async def open_world(
-    data_dir: Path, clock: Clock | None = None, monotonic: Clock | None = None, *, clockwork: bool = False
+    data_dir: Path,
+    clock: Clock | None = None,
+    monotonic: Clock | None = None,
+    *,
+    clockwork: bool = False,
+    workload: Workload | None = None,
 ) -> AsyncIterator[World]:
     """A world on `data_dir`; opened again on the same folder it is a server that restarts."""
     clock = clock or Clock()
     time = {} if clockwork else {"clock": clock, "monotonic": monotonic or clock}
-    async with open_federation(data_dir, ThreeNumbers(), clockwork=clockwork, **time) as federation:
+    async with open_federation(data_dir, workload or ThreeNumbers(), clockwork=clockwork, **time) as federation:
         yield World(federation, clock)

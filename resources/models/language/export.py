@@ -1,0 +1,208 @@
+"""A trained adapter as others read it: a folder for PEFT with a model card, or a model of its own for transformers."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from federation.errors import ErrorCode, Refused
+from federation.model_spec import HF, ModelSpec
+from federation.weights import Tensors, chunks
+from resources.models.language.adapter_model import factor_pairs, put
+from resources.models.language.configuration import read_config, skeleton
+from resources.models.language.loaded import base_model
+from resources.models.language.skeleton import PREFIX, head, linear_layers
+from resources.models.language.tokenizers import load_tokenizer
+
+ADAPTER = "adapter_model.safetensors"
+_GENERATION = "generation_config.json"
+
+
+@dataclass(frozen=True)
+class Story:
+    """What a model card tells of how the adapter came to be.
+
+    Attributes:
+        title: of the card.
+        rule: by which updates were merged.
+        rounds: that were merged.
+        nodes: that took part, at most in one round.
+        data: the data set's name.
+        metrics: of the held-out texts, by name, e.g. {"perplexity": 31.2}.
+    """
+
+    title: str
+    rule: str
+    rounds: int
+    nodes: int
+    data: str
+    metrics: Mapping[str, float]
+
+
+def adapter_config(model: ModelSpec, base: Path, weights: Tensors, *, revision: str | None = None) -> dict[str, Any]:
+    """What PEFT's `adapter_config.json` has to hold for `weights`: the ranks are theirs, the scaling is the task's.
+
+    Args:
+        base: a folder with the base's configuration (`bases.describe`).
+        weights: the adapter file's tensors; layers may differ in rank.
+        revision: the base's commit.
+
+    Raises:
+        Refused: BAD_UPDATE when `weights` are not adapters for this base.
+    """
+    network = skeleton(model, base, _labels(weights))
+    layers, adapted = linear_layers(network), factor_pairs(network, weights)
+    end = ".lora_A.weight"
+    ranks = {
+        name.removeprefix(PREFIX).removesuffix(end): tensor.shape[0]
+        for name, tensor in sorted(weights.items())
+        if name.endswith(end)
+    }
+    usual, scaling = max(ranks.values()), model.adapters.scaling
+    others = {name: rank for name, rank in ranks.items() if rank != usual}
+    heads = sorted({name.removeprefix(PREFIX).partition(".")[0] for name in weights if ".lora_" not in name})
+    return {
+        "peft_type": "LORA",
+        "task_type": "SEQ_CLS" if model.classifies else "CAUSAL_LM",
+        "base_model_name_or_path": model.id.removeprefix(HF),
+        "revision": revision,
+        "r": usual,
+        "lora_alpha": scaling * usual,
+        "lora_dropout": model.adapters.dropout,
+        "target_modules": list(ranks),
+        "rank_pattern": others,
+        "alpha_pattern": {name: scaling * rank for name, rank in others.items()},
+        "modules_to_save": heads or None,
+        "fan_in_fan_out": any(layers[name].transposed for name in adapted),  # GPT-2's kind of linear layer
+        "use_rslora": False,  # the scaling is in lora_alpha already
+        "bias": "none",
+        "inference_mode": True,
+    }
+
+
+def model_card(model: ModelSpec, story: Story) -> str:
+    """A README.md with the front matter that the Hub reads."""
+    base, task = model.id.removeprefix(HF), "text-classification" if model.classifies else "text-generation"
+    lora = model.adapters
+    front = [
+        "---",
+        f"base_model: {json.dumps(base)}",
+        "library_name: peft",
+        f"pipeline_tag: {task}",
+        "tags:",
+        *(f"- {tag}" for tag in (f"base_model:adapter:{base}", "federated-learning", "lora", "potluck")),
+        "---",
+    ]
+    load = "AutoModelForSequenceClassification" if model.classifies else "AutoModelForCausalLM"
+    body = [
+        f"# {story.title}",
+        "",
+        f"A LoRA adapter for `{base}`, trained by federated learning with Potluck: up to {story.nodes} nodes in a "
+        f"round, {story.rounds} rounds, merged by `{story.rule}`. Texts (`{story.data}`) stayed on the nodes; adapters "
+        "alone travelled.",
+        "",
+        f"Trained with r = {lora.r}, scaling {lora.scaling:g}, dropout {lora.dropout:g}.",
+        "",
+        *(f"- {name}: {value:.4g}" for name, value in story.metrics.items()),
+        *([""] if story.metrics else []),
+        "```python",
+        "from peft import PeftModel",
+        f"from transformers import {load}",
+        "",
+        f"base = {load}.from_pretrained({json.dumps(base)})",
+        'model = PeftModel.from_pretrained(base, "<this folder>")',
+        "```",
+    ]
+    return "\n".join([*front, "", *body, ""])
+
+
+def write_adapter(
+    folder: Path, model: ModelSpec, base: Path, weights: Tensors, story: Story, *, revision: str | None = None
+) -> list[Path]:
+    """Write a folder that `PeftModel.from_pretrained` loads; all of it or nothing. Returns its files.
+
+    Args:
+        folder: to be made; it may exist if it is empty.
+        base: a folder with the base's configuration and tokenizer (`bases.describe`): its weights are not needed.
+        revision: the base's commit.
+
+    Raises:
+        Refused: INVALID_ARGUMENT when the folder is there and not empty; BAD_UPDATE when `weights` are not adapters for
+            this base.
+    """
+    config = adapter_config(model, base, weights, revision=revision)
+
+    def write(into: Path) -> None:
+        with (into / ADAPTER).open("wb") as file:
+            for piece in chunks(weights):
+                file.write(piece)
+        (into / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf8")
+        (into / "README.md").write_text(model_card(model, story), encoding="utf8")
+        load_tokenizer(base, model.gguf).save_pretrained(into)
+
+    return _whole(folder, write)
+
+
+def merge(folder: Path, model: ModelSpec, base: Path, weights: Tensors) -> list[Path]:
+    """Write base and adapter as one ordinary model for transformers, in the base's dtype. Returns its files.
+
+    The weights are W + scaling · B A. Arguments and refusals as for `write_adapter`; `base` has the weights, too.
+    """
+    merged = merged_model(model, base, weights)
+    merged.config = read_config(model, base, _labels(weights), dropout=True)
+
+    def write(into: Path) -> None:
+        merged.save_pretrained(into)
+        load_tokenizer(base, model.gguf).save_pretrained(into)
+        if model.gguf is None and (base / _GENERATION).is_file():
+            shutil.copyfile(base / _GENERATION, into / _GENERATION)
+
+    return _whole(folder, write)
+
+
+def merged_model(model: ModelSpec, base: Path, weights: Tensors) -> Any:
+    """The base with the adapter added to its weights, as an ordinary model of transformers, frozen.
+
+    Refusals as for `load_adapter_model`.
+    """
+    network = base_model(model, base, _labels(weights))
+    pairs = factor_pairs(network, weights)
+    for name, layer in linear_layers(network).items():
+        if name in pairs:
+            a, b = pairs[name]
+            change = model.adapters.scaling * (b.float() @ a.float())
+            own = network.get_submodule(name).weight
+            put(network, f"{name}.weight", (own.float() + (change.T if layer.transposed else change)).to(own.dtype))
+    for name, own in head(network).items():
+        put(network, name, weights[PREFIX + name].to(own.dtype))
+    return network.requires_grad_(False)
+
+
+def _labels(weights: Tensors) -> int | None:
+    """Classes of the head, if there is one."""
+    sizes = [tensor.shape[0] for name, tensor in sorted(weights.items()) if ".lora_" not in name and tensor.ndim == 2]
+    return sizes[-1] if sizes else None
+
+
+def _whole(folder: Path, write: Callable[[Path], None]) -> list[Path]:
+    """Make `folder` in one step: what `write` puts into a folder beside it becomes it, or nothing does."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise Refused(
+            ErrorCode.INVALID_ARGUMENT, f"{folder} is there already and not empty.", "name a new or an empty folder"
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        write(beside)
+        beside.chmod(0o755)
+        os.replace(beside, folder)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+    return sorted(folder.iterdir())
