@@ -9,8 +9,6 @@ from typing import Literal
 
 from federation.spec import TaskSpec, parse_spec
 
-ROOT = Path(__file__).parents[1]
-FIXTURES = ROOT / "tests" / "fixtures"
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
 EXACT = "lora_exact"
 
