@@ -97,9 +97,8 @@ class Delivery:
         self.rounds += 1
         self.examples += update.num_examples
         self.steps += update.num_steps
-        loss, accuracy = (update.metrics.get(f"train_{name}", float("nan")) for name in ("loss", "accuracy"))
-        text = f"{update.num_examples} examples, {update.num_steps} steps, loss {loss:.4f}, accuracy {accuracy:.3f}"
-        text = f"round {update.round}: {text}; update accepted"
+        text = f"round {update.round}: {update.num_examples} examples, {update.num_steps} steps{_scores(update)}"
+        text += "; update accepted"
         self._tell("submitted", text, round=update.round, receipt=answer["receipt"], metrics=update.metrics)
         following: dict[str, Any] = answer["next"]
         return following
@@ -128,3 +127,10 @@ class Delivery:
 
     async def _commit(self, commit: dict[str, Any]) -> dict[str, Any]:
         return await self._member.call("submit_update", commit, timeout=COMMIT_S)
+
+
+def _scores(update: Update) -> str:
+    """As a person reads them; a model that writes has no accuracy."""
+    shown = {"loss": ".4f", "accuracy": ".3f"}
+    known = [(name, update.metrics.get(f"train_{name}"), form) for name, form in shown.items()]
+    return "".join(f", {name} {value:{form}}" for name, value, form in known if value is not None)

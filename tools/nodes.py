@@ -208,11 +208,8 @@ def _checked(capabilities: dict[str, Any]) -> dict[str, Any]:
 
 
 def _scores(num_examples: int | None, loss: float | None, accuracy: float | None) -> dict[str, float]:
-    return {
-        "eval_examples": float(_given("num_examples", num_examples)),
-        "eval_loss": _given("loss", loss),
-        "eval_accuracy": _given("accuracy", accuracy),
-    }
+    scores = {"eval_examples": float(_given("num_examples", num_examples)), "eval_loss": _given("loss", loss)}
+    return scores if accuracy is None else scores | {"eval_accuracy": accuracy}
 
 
 def _given(name: str, value: T | None) -> T:

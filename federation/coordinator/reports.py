@@ -61,6 +61,9 @@ class Reports:
 
         async def work(connection: AsyncConnection) -> None:
             task = await get_task(connection, task_id)
+            if task.spec.model.classifies and "eval_accuracy" not in scores:
+                problem = "an evaluation of a model that classifies needs accuracy."
+                raise Refused(ErrorCode.INVALID_ARGUMENT, problem, "pass accuracy")
             if version != task.version:
                 raise Refused(
                     ErrorCode.WRONG_VERSION,

@@ -33,7 +33,7 @@ def spec(**changes: Any) -> dict[str, Any]:
             "partition": {"kind": "natural", "users": "largest", "parts": 2},
             "text": {"max_length": 64},
         },
-        "training": {"optimizer": "adam", "learning_rate": 0.005, "batch_size": 8, "max_steps": 30},
+        "training": {"optimizer": "adam", "learning_rate": 0.003, "batch_size": 8, "max_steps": 30},
         "cohort": {"size": 2, "min_nodes": 2, "quorum": 2},
         "evaluation": {"examples": 32},
         "rounds": 3,
@@ -41,30 +41,32 @@ def spec(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
-async def finished(machine: Machine, name: str, nodes: list[tuple[str, ...]], **changes: Any) -> dict[str, Any]:
-    """A task that these nodes have trained to its end."""
+async def begun(machine: Machine, name: str, nodes: list[tuple[str, ...]], **changes: Any) -> str:
+    """A task that these nodes train."""
     task = await machine.call("create_task", spec=spec(**changes), request_id=f"speeches-{name}")
     token = await machine.node_token()
     for number, flags in enumerate(nodes):
         machine.start_node(f"{name}-{number}", task["task_id"], token, "--data", "shakespeare", *flags)
-    return await machine.wait_for(task["task_id"], lambda task: task["state"] == "finished")
+    return str(task["task_id"])
+
+
+async def finished(machine: Machine, task_id: str) -> dict[str, Any]:
+    return await machine.wait_for(task_id, lambda task: task["state"] == "finished")
 
 
 async def test_two_nodes_of_different_rank_learn_more_together_than_the_base_knows_or_either_alone(
     machine: Machine, tmp_path: Path
 ) -> None:
     machine.start_server()
-    done = await finished(machine, "both", [("--index", "0"), ("--index", "1", "--rank", "4")])
-    task_id = done["task_id"]
-    alone = [
-        (await finished(machine, f"alone-{index}", [("--index", str(index))], cohort={"size": 1}))["rounds"][-1]["loss"]
-        for index in (0, 1)
-    ]
+    task_id = await begun(machine, "both", [("--index", "0"), ("--index", "1", "--rank", "4")])
+    lonely = [await begun(machine, f"alone-{index}", [("--index", str(index))], cohort={"size": 1}) for index in (0, 1)]
+    done = await finished(machine, task_id)
+    alone = [(await finished(machine, task))["rounds"][-1]["loss"] for task in lonely]
     base = (await machine.call("evaluate_model", task_id=task_id, version=0))["loss"]
     losses = [each["loss"] for each in done["rounds"]]
     print(f"base {base:.4f}, alone {alone[0]:.4f} and {alone[1]:.4f}, together {losses}")
-    assert losses[-1] < min(alone) < base
-    assert sorted(losses, reverse=True) == losses
+    assert losses[-1] < min(base, *alone)
+    assert losses[-1] < losses[0] < base
 
     scores = await machine.call("evaluate_model", task_id=task_id)
     assert scores["accuracy"] is None

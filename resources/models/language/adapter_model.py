@@ -113,7 +113,7 @@ def adapted(
     trained: dict[str, nn.Parameter] = {}
     ranks = {name: a.shape[0] for name, (a, _) in pairs.items()}
     begin = {name: all_ - lora.r if rule == "lora_stack" else 0 for name, all_ in ranks.items()}
-    _inject(network, dict.fromkeys(pairs, rank), {name: r - rank for name, r in ranks.items() if r > rank}, lora)
+    inject(network, dict.fromkeys(pairs, rank), {name: r - rank for name, r in ranks.items() if r > rank}, lora)
     for name, (a, b) in pairs.items():
         module = network.get_submodule(name)
         mine = torch.zeros(ranks[name], dtype=torch.bool)
@@ -163,7 +163,7 @@ def put(network: Any, name: str, value: Tensor) -> nn.Parameter:
     return parameter
 
 
-def _inject(network: Any, trained: Mapping[str, int], frozen: Mapping[str, int], lora: LoraSpec) -> None:
+def inject(network: Any, trained: Mapping[str, int], frozen: Mapping[str, int], lora: LoraSpec) -> None:
     """Empty adapters of these ranks, on the meta device: nothing is drawn from torch's global generator."""
     from peft import LoraConfig, LoraModel
 
