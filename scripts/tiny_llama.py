@@ -1,9 +1,11 @@
-"""Trains the tiny Llama of the tests, from nothing, on the speeches of Shakespeare's plays: two minutes on one thread.
+"""Trains the tiny Llama of the tests, from nothing, on the speeches of Shakespeare's plays: four minutes on one thread.
 
     POTLUCK_DATA=<folder> python -m scripts.tiny_llama tests/fixtures/tiny_llama
 
 The largest speakers are held out whole: they are the users on whom the tests fine-tune it. The tokenizer has seen them,
-which takes nothing away from the tests and keeps it the same whoever is held out.
+which takes nothing away from the tests and keeps it the same whoever is held out. In its last steps it reads verse as prose,
+line ends as spaces, and unlearns where lines end: every speaker then has that to teach, a few steps show it, and a test
+can tell fine-tuning from none.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import torch
 
 SEED = 0
 STEPS = 1500
+PROSE_STEPS = 120
 BATCH = 16
 LENGTH = 128
 VOCABULARY = 1024
@@ -36,7 +39,8 @@ A Llama of {parameters:,} parameters (4 layers, hidden size 128, byte-level BPE 
 tests: it writes something that looks like a play, and adapters have something to improve.
 
 Made by `python -m scripts.tiny_llama tests/fixtures/tiny_llama`: seed {seed}, {steps} steps of {batch} x {length}
-tokens, on the speeches of Shakespeare's plays (public domain) but for these speakers, on whom the tests fine-tune:
+tokens, on the speeches of Shakespeare's plays (public domain), and {prose} steps more on the same with line ends as spaces,
+but for these speakers, on whom the tests fine-tune: where lines end is theirs to teach.
 
 {held_out}
 
@@ -79,12 +83,12 @@ def tokenizer(texts: list[str]) -> Any:
     )
 
 
-def train(ids: torch.Tensor) -> Any:
-    """The model after `STEPS` steps of AdamW, warm-up and a linear decay, on random windows of `ids`."""
+def untrained() -> Any:
+    """The architecture, its weights drawn from `SEED`."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(SEED)
-    model = LlamaForCausalLM(
+    return LlamaForCausalLM(
         LlamaConfig(
             vocab_size=VOCABULARY,
             hidden_size=128,
@@ -99,12 +103,16 @@ def train(ids: torch.Tensor) -> Any:
             eos_token_id=2,
         )
     )
-    optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
+
+
+def train(model: Any, ids: torch.Tensor, steps: int, rate: float, seed: int) -> None:
+    """AdamW with warm-up and a linear decay, on random windows of `ids`; the weights end in bfloat16's values."""
+    optimizer = torch.optim.AdamW(model.parameters(), rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min(1.0, (step + 1) / 100) * max(0.02, 1 - step / STEPS)
+        optimizer, lambda step: min(1.0, (step + 1) / 100) * max(0.02, 1 - step / steps)
     )
-    draw = torch.Generator().manual_seed(SEED)
-    for step in range(STEPS):
+    draw = torch.Generator().manual_seed(seed)
+    for step in range(steps):
         starts = torch.randint(0, len(ids) - LENGTH, (BATCH,), generator=draw)
         batch = torch.stack([ids[start : start + LENGTH] for start in starts.tolist()])
         optimizer.zero_grad()
@@ -115,7 +123,7 @@ def train(ids: torch.Tensor) -> Any:
         schedule.step()
         if step % 100 == 0:
             print(f"step {step}: loss {loss.item():.3f}", flush=True)
-    return model
+    model.to(torch.bfloat16).float()
 
 
 def mean_loss(model: Any, ids: torch.Tensor, windows: int = 64) -> float:
@@ -132,13 +140,16 @@ def main(folder: Path, data: Path) -> None:
     held_out = list(users)[:HELD_OUT]
     words = tokenizer([text for texts in users.values() for text in texts])
 
-    def encoded(texts: list[str]) -> torch.Tensor:
-        rows = words(texts)["input_ids"]
+    def encoded(texts: list[str], line_end: str = "\n") -> torch.Tensor:
+        rows = words([text.replace("\n", line_end) for text in texts])["input_ids"]
         return torch.tensor([token for row in rows for token in [*row, words.eos_token_id]])
 
-    seen = encoded([text for user in sorted(users.keys() - set(held_out)) for text in users[user]])
-    spared = 64 * LENGTH
-    model = train(seen[:-spared]).to(torch.bfloat16)
+    texts = [text for user in sorted(users.keys() - set(held_out)) for text in users[user]]
+    seen, spared = encoded(texts), 64 * LENGTH
+    model = untrained()
+    train(model, seen[:-spared], STEPS, 3e-3, SEED)
+    train(model, encoded(texts, " ")[:-spared], PROSE_STEPS, 1e-3, SEED + 1)
+    model.to(torch.bfloat16)
     folder.mkdir(parents=True, exist_ok=True)
     words.save_pretrained(folder)
     model.save_pretrained(folder)
@@ -148,6 +159,7 @@ def main(folder: Path, data: Path) -> None:
         vocabulary=VOCABULARY,
         seed=SEED,
         steps=STEPS,
+        prose=PROSE_STEPS,
         batch=BATCH,
         length=LENGTH,
         held_out="\n".join(f"- {user}" for user in held_out),

@@ -14,7 +14,7 @@ from federation.model_spec import LoraSpec, ModelSpec
 from federation.weights import Tensors
 from resources.models.language.configuration import is_encoder
 from resources.models.language.loaded import base_model
-from resources.models.language.skeleton import PREFIX, head, linear_layers
+from resources.models.language.skeleton import PREFIX, head, linear_layers, targets
 
 TRAINED, FROZEN = "trained", "frozen"
 
@@ -110,8 +110,14 @@ def adapted(
             ErrorCode.INVALID_ARGUMENT, f"rank {rank} is not within the task's 1 to {lora.r}.", "give a rank in it"
         )
     pairs = factor_pairs(network, weights)
-    trained: dict[str, nn.Parameter] = {}
+    if odd := pairs.keys() ^ targets(model, network).keys():
+        raise _foreign(
+            f"{min(odd)} {'has an adapter, which the task has not' if min(odd) in pairs else 'has no adapter'}"
+        )
     ranks = {name: a.shape[0] for name, (a, _) in pairs.items()}
+    if min(ranks.values()) < lora.r:
+        raise _foreign(f"a layer's factors have rank {min(ranks.values())}, where the task's have {lora.r}")
+    trained: dict[str, nn.Parameter] = {}
     begin = {name: all_ - lora.r if rule == "lora_stack" else 0 for name, all_ in ranks.items()}
     inject(network, dict.fromkeys(pairs, rank), {name: r - rank for name, r in ranks.items() if r > rank}, lora)
     for name, (a, b) in pairs.items():

@@ -147,16 +147,15 @@ def _pin_of(source: Source, model: ModelSpec, weights: dict[str, str]) -> BasePi
 
 def _compare(wanted: BasePin, found: BasePin, source: Source) -> None:
     at = f" at revision {found.revision[:12]}" if found.revision else ""
-    from_hub = f"revision {wanted.revision[:12]} of the Hub's" if wanted.revision else "the one the task's owner has"
+    wants = f"get revision {wanted.revision[:12]} of the Hub's" if wanted.revision else "get what the task's owner has"
+    folder = isinstance(source, Folder) and source.within is not None
     for what, theirs, ours in (
-        ("weights", wanted.sha256, found.sha256),
-        ("tokenizer", wanted.tokenizer_sha256, found.tokenizer_sha256),
+        ("weights of {} have", wanted.sha256, found.sha256),
+        ("tokenizer of {} has", wanted.tokenizer_sha256, found.tokenizer_sha256),
     ):
         if theirs != ours:
             raise Refused(
                 ErrorCode.HASH_MISMATCH,
-                f"the {what} of {source.name}{at} have SHA-256 {ours[:12]}…, where the task wants {theirs[:12]}…."
-                if what == "weights"
-                else f"the {what} of {source.name}{at} has SHA-256 {ours[:12]}…, where the task wants {theirs[:12]}….",
-                f"get {from_hub}, or take the folder out of the models folder, so that it is fetched",
+                f"the {what.format(source.name + at)} SHA-256 {ours[:12]}…, where the task wants {theirs[:12]}….",
+                wants + (", or take the folder out of the models folder, so that it is fetched" if folder else ""),
             )

@@ -250,6 +250,12 @@ def test_adapters_of_another_model_are_refused(tmp_path: Path) -> None:
         "is missing": {name: value for name, value in weights.items() if name != a.replace("lora_A", "lora_B")},
         "none of an adapter": weights | {"lm_head.weight": torch.zeros(2, 2)},
         "no linear layer": {name.replace("q_proj", "nothing"): value for name, value in weights.items()},
+        "layers.1.self_attn.v_proj has no adapter": {
+            name: value for name, value in weights.items() if "layers.1.self_attn.v_proj" not in name
+        },
+        "rank 3, where the task's have 4": {
+            name: value[:3] if "lora_A" in name else value[:, :3] for name, value in weights.items()
+        },
         "the factors of": weights | {a: torch.zeros(4, 31)},
     }
     for problem, wrong in cases.items():
