@@ -145,6 +145,12 @@ class LanguageModels:
     def problems(self, spec: TaskSpec, *, fetch: bool) -> Iterable[Problem]:
         """Everything wrong with the spec that only the base model and the data can tell."""
         try:
+            if spec.data.id != "own":
+                shares.texts_card(spec)
+        except Refused as refused:
+            yield _problem("data.id", refused)
+            return
+        try:
             found = self.pin(spec)
             folder = self._folder(spec, found)
         except Unbuildable as refused:

@@ -118,7 +118,7 @@ def _hub_model(entry: HubEntry, query: str) -> Hit:
 
 def _hub_dataset(entry: HubEntry, query: str) -> Hit:
     size = None if entry.size is None else f"{entry.size} examples"
-    reason = "on the Hub, not in the catalogue; each node can bring it as data.id `own` after converting it to NPZ"
+    reason = "on the Hub, not in the catalogue; each node can bring it as data.id `own`, images as NPZ, texts as JSONL"
     return _hub_hit(entry, query, size, reason)
 
 

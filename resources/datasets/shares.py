@@ -10,7 +10,7 @@ from federation.errors import ErrorCode, Refused
 from federation.partition import Indices, partition
 from federation.spec import TaskSpec
 from resources.datasets import catalogue
-from resources.datasets.card import Texts
+from resources.datasets.card import TextCard, Texts
 from resources.datasets.text.rows import characters
 
 _CHARACTERS_PER_TOKEN = 4
@@ -24,8 +24,8 @@ def cut(spec: TaskSpec, *, folder: Path | None = None) -> list[Indices]:
         folder: where data sets' files may be; default: the environment's POTLUCK_DATA.
 
     Raises:
-        Refused: INVALID_ARGUMENT for `own` data, which nobody can cut; else as `catalogue.labels` or `catalogue.texts`,
-            and `partition`.
+        Refused: INVALID_ARGUMENT for `own` data, which nobody can cut; else as `catalogue.labels`, or as `texts_card`
+            and `catalogue.texts`, and `partition`.
     """
     if spec.data.id == "own":
         raise Refused(
@@ -34,9 +34,23 @@ def cut(spec: TaskSpec, *, folder: Path | None = None) -> list[Indices]:
             "train on data of your own, and join with own_data=true",
         )
     if spec.model.pretrained:
-        return cut_texts(spec, catalogue.texts(spec.data.id, "train", folder=folder))
+        return cut_texts(spec, catalogue.texts(texts_card(spec).id, "train", folder=folder))
     labels = catalogue.labels(spec.data.id, "train", folder=folder)
     return partition(labels, spec.data.partition, spec.partition_seed)
+
+
+def texts_card(spec: TaskSpec) -> TextCard:
+    """The card of the text data set that the task names.
+
+    Raises:
+        Refused: as `catalogue.text_card`; INVALID_SPEC for a task that classifies: no catalogued text has a label.
+    """
+    card = catalogue.text_card(spec.data.id)
+    if spec.model.classifies:
+        problem = f"data.id: the texts of {card.id} have no labels, and the task classifies."
+        mend = "use `own` data of texts and labels, or set model.task to causal_lm"
+        raise Refused(ErrorCode.INVALID_SPEC, problem, mend)
+    return card
 
 
 def cut_texts(spec: TaskSpec, texts: Texts) -> list[Indices]:
@@ -58,14 +72,14 @@ def examples_per_node(spec: TaskSpec) -> int | None:
     """Examples that a node of average share trains on; None where nobody knows. Of texts it is an estimate.
 
     Raises:
-        Refused: as `catalogue.image_card` or `catalogue.text_card`.
+        Refused: as `catalogue.image_card` or `texts_card`.
     """
     if spec.data.id == "own":
         return None
     part, kept = spec.data.partition, 1 - spec.data.holdout
     if not spec.model.pretrained:
         return max(1, round(catalogue.image_card(spec.data.id).num_train / part.parts * kept))
-    card = catalogue.text_card(spec.data.id)
+    card = texts_card(spec)
     count, length = card.num_train / part.parts, card.train_characters / part.parts
     if part.kind == "natural" and part.users == "largest":  # far above the average: they are counted, if they are here
         if not catalogue.present(card.id, "train"):
@@ -73,6 +87,6 @@ def examples_per_node(spec: TaskSpec) -> int | None:
         texts = catalogue.texts(card.id, "train")
         sizes = [characters(texts.rows[place]) for share in cut_texts(spec, texts) for place in share]
         count, length = len(sizes) / part.parts, sum(sizes) / part.parts
-    if spec.text.packing and not spec.model.classifies:
+    if spec.text.packing:
         count = length / _CHARACTERS_PER_TOKEN / spec.text.max_length
     return max(1, round(count * kept))

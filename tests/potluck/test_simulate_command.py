@@ -100,6 +100,7 @@ def test_an_attack_and_a_rule_with_options(monkeypatch: pytest.MonkeyPatch, caps
         (["--option", "mu"], "is no key=value"),
         (["--option", "mu=1"], "fedavg has no option 'mu'"),
         (["--data", "letters"], "--data: there is no data set 'letters'. Mend: use one of digits, mnist"),
+        (["--data", "shakespeare"], "--data: shakespeare holds texts, and the task's model takes numbers. Mend"),
         (["--model", "resnet"], ": --model: there is no model 'resnet'. Mend"),
         (["--model", "hf:a/b"], ": --model: hf:a/b is a pretrained language model"),
         (["--model-option", "width=3"], "--model-option width: mlp has no such option. Mend"),
@@ -145,10 +146,10 @@ def test_rounds_before_a_client_diverged_are_summed_up_before_the_error(
     assert capsys.readouterr().out.splitlines()[-1].startswith(f"{len(rounds)} rounds in ")
 
 
-def test_help_names_every_model_and_data_set_of_the_catalogue(
+def test_help_names_every_model_and_every_data_set_that_they_take(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["--help"], monkeypatch) == 0
     said = capsys.readouterr().out
-    for card in (*models(), *datasets()):
+    for card in (*models(), *(each for each in datasets() if each.holds == "images")):
         assert card.id in said

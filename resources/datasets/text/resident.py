@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from federation.data_spec import PartitionSpec, TextSpec
+from federation.errors import ErrorCode, Refused
 from federation.spec import TaskSpec
 from federation.training import Examples
 from resources.datasets import catalogue
@@ -38,7 +39,8 @@ class TestTexts:
         self._lock = threading.Lock()
 
     def get(self, spec: TaskSpec, tokenizer: Tokenizer, tokenizer_sha256: str) -> Examples:
-        """The examples that the task's versions are scored on; refusals as for `catalogue.texts` and `encode`."""
+        """The examples that the task's versions are scored on; refusals as for `catalogue.texts` and `encode`, and
+        DATA_UNAVAILABLE where there is no test text."""
         part, wanted = spec.data.partition, spec.evaluation.examples or EXAMPLES
         chosen = part if part.kind == "natural" and part.users == "largest" else None
         classifies = spec.model.classifies
@@ -47,6 +49,10 @@ class TestTexts:
             if key not in self._held:
                 rows = self._rows(spec, chosen)
                 every = encode(rows, tokenizer, spec.text, classifies=classifies)
+                if not len(every):
+                    problem = f"{spec.data.id} has no test texts of these users."
+                    mend = "set evaluation.server to false, or choose another data.partition"
+                    raise Refused(ErrorCode.DATA_UNAVAILABLE, problem, mend)
                 self._held[key] = every.take(_spread(len(every), wanted))
                 while len(self._held) > self._size:
                     self._held.popitem(last=False)

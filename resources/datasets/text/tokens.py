@@ -97,10 +97,7 @@ def documents(texts: Sequence[Rendered], tokenizer: Tokenizer, *, framed: bool) 
     """
     eos = eos_of(tokenizer)
     for text, tokens in zip(texts, _encoded(tokenizer, [each.text for each in texts], framed=framed), strict=True):
-        ids, learnt = tokens.ids, _inside(tokens.starts, text.learnt)
-        borders = sorted({border for span in text.learnt for border in span} - {0, len(text.text)})
-        if not all(tokens.meet_at(border) for border in borders):
-            ids, learnt = _apart(text, borders, tokenizer)
+        ids, learnt = _marked(text, tokens, tokenizer)
         if not len(ids):
             yield Document(ids, ids)
             continue
@@ -161,15 +158,14 @@ def _encoded(tokenizer: Tokenizer, texts: Sequence[str], *, framed: bool) -> Ite
             yield _Tokens(ids[:start], own, spans[:, 0], spans[:, 1], ids[end:])
 
 
-def _inside(starts: Ids, spans: tuple[Span, ...]) -> NDArray[np.bool_]:
-    inside = np.zeros(len(starts), dtype=np.bool_)
-    for start, end in spans:
-        inside |= (starts >= start) & (starts < end)
-    return inside
-
-
-def _apart(text: Rendered, borders: list[int], tokenizer: Tokenizer) -> tuple[Ids, NDArray[np.bool_]]:
+def _marked(text: Rendered, tokens: _Tokens, tokenizer: Tokenizer) -> tuple[Ids, NDArray[np.bool_]]:
+    """The text's ids, and which of them are learnt: piece by piece, from border to border."""
+    borders = sorted({border for span in text.learnt for border in span} - {0, len(text.text)})
     edges = list(pairwise([0, *borders, len(text.text)]))
-    pieces = [each.ids for each in _encoded(tokenizer, [text.text[a:b] for a, b in edges], framed=False)]
-    learnt = _inside(np.array([start for start, _ in edges], dtype=np.int64), text.learnt)
-    return np.concatenate(pieces), np.repeat(learnt, [len(piece) for piece in pieces])
+    if all(tokens.meet_at(border) for border in borders):
+        ids, counts = tokens.ids, np.diff([0, *np.searchsorted(tokens.starts, borders), len(tokens.ids)])
+    else:
+        pieces = [each.ids for each in _encoded(tokenizer, [text.text[a:b] for a, b in edges], framed=False)]
+        ids, counts = np.concatenate(pieces), np.array([len(piece) for piece in pieces])
+    learnt = [any(start <= first < end for start, end in text.learnt) for first, _ in edges]
+    return ids, np.repeat(np.array(learnt, dtype=np.bool_), counts)

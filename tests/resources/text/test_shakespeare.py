@@ -118,6 +118,21 @@ def test_a_model_for_numbers_is_refused_on_texts_and_a_language_model_on_images(
         cut(task(id="digits"))
 
 
+def test_what_a_language_model_cannot_learn_from_is_a_problem_of_the_data() -> None:
+    workload = Workload(DATA)
+    (images,) = workload.check(task(id="digits"))
+    assert (images.field, images.problem) == ("data.id", "digits holds images, and the task's model takes texts.")
+    classifier = task(model={"task": "sequence_classification"})
+    (unlabelled,) = workload.check(classifier)
+    assert (unlabelled.field, unlabelled.problem) == (
+        "data.id",
+        "the texts of shakespeare have no labels, and the task classifies.",
+    )
+    with pytest.raises(Refused, match="have no labels") as caught:
+        cut(classifier, folder=DATA)
+    assert caught.value.code is ErrorCode.INVALID_SPEC
+
+
 def test_simulations_of_language_models_are_refused_in_words() -> None:
     from federation.simulation.options import Wish
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from federation.data_spec import TextSpec
 from federation.errors import ErrorCode, Refused
 from resources.datasets.text.encoding import encode
 from resources.datasets.text.rows import Chat, Completion, Labelled, Message, Row, Text
 from resources.datasets.text.templates import check_tokenizer
+from tests.resources.text.bytes_tokenizer import of_bytes
 from tests.resources.text.small_tokenizer import CHAT, letters, words
 
 NO = -100
@@ -58,6 +61,37 @@ def test_a_token_never_stands_on_both_sides_of_the_border() -> None:
     assert one(Completion("a:", " b"), merging) == ([8, 7, 16, 2], [NO, NO, 16, 2])
     assert one(Completion("a: ", "b"), merging) == ([8, 7, 6, 9, 2], [NO, NO, NO, 9, 2])
     assert one(Text("a: b"), merging)[0] == [8, 7, 16, 2]
+
+
+@pytest.mark.parametrize("trim", [False, True])
+def test_white_space_at_a_border_is_where_it_was_written(trim: bool) -> None:
+    tokenizer = of_bytes(trim=trim)
+    for row, learnt in (
+        (Text(" a "), " a "),
+        (Completion("a:  ", "b "), "b "),
+        (Completion("a:", " \n b"), " \n b"),
+    ):
+        ids, labels = one(row, tokenizer)
+        whole = row.text if isinstance(row, Text) else row.prompt + row.completion
+        assert tokenizer.decode(ids) == whole + "</s>"
+        assert tokenizer.decode([label for label in labels if label != NO]) == learnt + "</s>"
+
+
+BYTES = [of_bytes(), of_bytes(trim=True)]
+WRITTEN = st.text(st.characters(codec="utf-8", exclude_characters="<"), min_size=1, max_size=12)
+
+
+@given(WRITTEN, WRITTEN, st.booleans(), st.booleans())
+def test_whatever_is_written_the_completion_is_learnt_and_nothing_else(
+    prompt: str, completion: str, trim: bool, chat: bool
+) -> None:
+    tokenizer = BYTES[trim]
+    tokenizer.chat_template = CHAT
+    text = TextSpec(max_length=512, packing=False, template="chat" if chat else "plain")
+    ids, labels = one(Completion(prompt, completion), tokenizer, text)
+    before, after = (f"<user> {prompt} </s>\n<bot> ", f"{completion} </s>") if chat else (prompt, f"{completion}</s>")
+    assert tokenizer.decode(ids) == before + after
+    assert tokenizer.decode([label for label in labels if label != NO]) == after
 
 
 def test_in_a_conversation_the_assistants_turns_are_learnt_to_their_end() -> None:

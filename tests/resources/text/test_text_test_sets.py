@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+from pathlib import Path
+
 import pytest
 import torch
 
+from federation.errors import ErrorCode, Refused
 from resources.datasets import catalogue
 from resources.datasets.text import resident
 from resources.datasets.text.encoding import encode
@@ -46,6 +51,18 @@ def test_a_federation_of_the_largest_users_is_scored_on_their_texts() -> None:
     ]
     found = TestTexts(DATA).get(spec, tokenizer, "t")
     assert torch.equal(found.x, encode(theirs, tokenizer, spec.text, classifies=False).x)
+
+
+def test_users_without_a_test_text_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "shakespeare").mkdir()
+    rows = [{"user": user, "text": text} for user, text in (("a/A", "Long, long."), ("a/B", "Ay."), ("a/B", "No."))]
+    text = "".join(f"{json.dumps(row)}\n" for row in rows)
+    (tmp_path / "shakespeare" / "speeches.jsonl.gz").write_bytes(gzip.compress(text.encode()))
+    alone = LARGEST | {"parts": 1}
+    with pytest.raises(Refused, match=r"no test texts.*evaluation\.server") as caught:
+        TestTexts(tmp_path).get(task(partition=alone), of_bytes(), "t")
+    assert caught.value.code is ErrorCode.DATA_UNAVAILABLE
+    assert len(TestTexts(tmp_path).get(task(partition=LARGEST), of_bytes(), "t")) == 1
 
 
 def test_the_sets_used_last_are_kept_and_others_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
