@@ -3,9 +3,9 @@
     POTLUCK_DATA=<folder> python -m scripts.tiny_llama tests/fixtures/tiny_llama
 
 The largest speakers are held out whole: they are the users on whom the tests fine-tune it. The tokenizer has seen them,
-which takes nothing away from the tests and keeps it the same whoever is held out. In its last steps it reads verse as prose,
-line ends as spaces, and unlearns where lines end: every speaker then has that to teach, a few steps show it, and a test
-can tell fine-tuning from none.
+which takes nothing away from the tests and keeps it the same whoever is held out. In its last steps it reads verse as
+prose, line ends as spaces, and unlearns where lines end: every speaker then has that to teach, a few steps show it, and
+a test can tell fine-tuning from none.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ A Llama of {parameters:,} parameters (4 layers, hidden size 128, byte-level BPE 
 tests: it writes something that looks like a play, and adapters have something to improve.
 
 Made by `python -m scripts.tiny_llama tests/fixtures/tiny_llama`: seed {seed}, {steps} steps of {batch} x {length}
-tokens, on the speeches of Shakespeare's plays (public domain), and {prose} steps more on the same with line ends as spaces,
-but for these speakers, on whom the tests fine-tune: where lines end is theirs to teach.
+tokens, on the speeches of Shakespeare's plays (public domain), and {prose} steps more on the same with line ends as
+spaces, but for these speakers, on whom the tests fine-tune: where lines end is theirs to teach.
 
 {held_out}
 

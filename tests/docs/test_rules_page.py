@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from federation.aggregation.compatibility import MIXINGS, cells, refusals
+from federation.aggregation.compatibility import MIXINGS, MODEL_KINDS, cells, refusals
 from federation.aggregation.methods import METHODS, Method
 from tests.docs.pages import blocks, headings, page, section, table
 
@@ -37,11 +37,14 @@ def test_a_method_lists_its_options_with_defaults_and_bounds(method: Method) -> 
         assert meaning == field.description, name
 
 
-def test_the_matrix_on_the_page_is_that_of_the_code() -> None:
-    documented = table(section(RULES, "What goes together"), "rule")
+@pytest.mark.parametrize("kind", MODEL_KINDS)
+def test_the_matrix_on_the_page_is_that_of_the_code(kind: str) -> None:
+    documented = table(section(RULES, f"Models of the kind `{kind}`"), "rule")
     expected = {}
     for name, method in METHODS.items():
-        allowed = [cell for cell in cells() if cell.rule == name and not refusals(cell)]
+        allowed = [cell for cell in cells() if (cell.rule, cell.model) == (name, kind) and not refusals(cell)]
+        if not allowed:
+            continue
         row = [", ".join(cell.weighting for cell in allowed if cell.mixing == mixing) or "–" for mixing in MIXINGS]
         resists = method.resists
         expected[name] = ["–" if resists is None else f"f of n ≥ {resists[0]}f + {resists[1]}", *row]

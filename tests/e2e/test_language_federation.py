@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,9 @@ async def _loads_in_peft(machine: Machine, task_id: str, folder: Path) -> None:
         machine.children.wait(f"export-{name}", timeout=120)
     base = AutoModelForCausalLM.from_pretrained(FIXTURES / "tiny_llama", dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(FIXTURES / "tiny_llama")
-    adapted = PeftModel.from_pretrained(base, folder / "adapters").eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # PEFT asks transformers by a deprecated name
+        adapted = PeftModel.from_pretrained(base, folder / "adapters").eval()
     merged = AutoModelForCausalLM.from_pretrained(folder / "merged", dtype=torch.float32).eval()
     ids = tokenizer("My lord,", return_tensors="pt")
     with torch.inference_mode():

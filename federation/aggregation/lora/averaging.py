@@ -54,8 +54,9 @@ def cut(layers: Layers, weights: Tensor, rank: int) -> Iterator[Averaged]:
     missing = rank - rows.shape[1]  # of more directions than the layer has
     rows = torch.nn.functional.pad(rows, (0, 0, 0, missing))
     columns = torch.nn.functional.pad(columns, (0, missing))
+    errors, lengths = _lengths(values[:, rank:]), _lengths(values)
     for at, pair in enumerate(layers.pairs):
-        yield Averaged(pair, rows[at], columns[at], _length(values[at, rank:]), _length(values[at]))
+        yield Averaged(pair, rows[at], columns[at], errors[at], lengths[at])
 
 
 def stacked(layers: Layers, weights: Tensor, r: int, seed: int) -> Iterator[Averaged]:
@@ -68,7 +69,8 @@ def stacked(layers: Layers, weights: Tensor, r: int, seed: int) -> Iterator[Aver
         rank = int((found > _ROUNDING * max(pair.inputs, pair.outputs) * found[0]).sum())
         a = torch.cat([rows[at, :rank], fresh_rows(seed, pair.module, r, pair.inputs)])
         b = torch.nn.functional.pad(columns[at, :, :rank], (0, r))
-        yield Averaged(pair, a, b, _length(found[rank:]), _length(found))
+        [error], [length] = _lengths(found[None, rank:]), _lengths(found[None])
+        yield Averaged(pair, a, b, error, length)
 
 
 def apart(layers: Layers, weights: Tensor) -> Iterator[Averaged]:
@@ -114,5 +116,6 @@ def _factors(layers: Layers, left: Tensor, right: Tensor, v: Tensor) -> tuple[Te
     return length * v, left @ (right @ v.mT) / length
 
 
-def _length(values: Tensor) -> float:
-    return float(torch.linalg.vector_norm(values))
+def _lengths(values: Tensor) -> list[float]:
+    lengths: list[float] = torch.linalg.vector_norm(values, dim=1).tolist()
+    return lengths

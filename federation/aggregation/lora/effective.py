@@ -39,17 +39,16 @@ def effective_gram(updates: AdapterUpdates, scaling: float) -> Wide:
 
 
 def _of(layers: Layers, n: int) -> torch.Tensor:
-    a, local = layers.delta_a, layers.local_a
-    b, delta_b, rows = layers.b, layers.delta_b, layers.rows
-    crossed, both = (b.mT @ delta_b)[:, rows], (b.mT @ b)[:, rows][:, :, rows]
+    delta, local, delta_b, rows, owner = layers.delta_a, layers.local_a, layers.delta_b, layers.rows, layers.owner
+    both, crossed = (layers.b.mT @ layers.b)[:, rows][:, :, rows], (layers.b.mT @ delta_b)[:, rows]
     own, mixed = torch.zeros(n, n, dtype=torch.float64), torch.zeros(n, n, dtype=torch.float64)
     for start in range(0, len(rows), _ROWS):
         part = slice(start, start + _ROWS)
-        inner = (both[:, part] * (a[:, part] @ a.mT)).sum(0)
+        inner = (both[:, part] * (delta[:, part] @ delta.mT)).sum(0)
         inner += ((delta_b[:, :, part].mT @ delta_b) * (local[:, part] @ local.mT)).sum(0)
-        own.index_add_(0, layers.owner[part], _by_owner(inner, layers.owner, n))
-        crossing = (crossed[:, part] * (a[:, part] @ local.mT)).sum(0)
-        mixed.index_add_(0, layers.owner[part], _by_owner(crossing, layers.owner, n))
+        own.index_add_(0, owner[part], _by_owner(inner, owner, n))
+        crossing = (crossed[:, part] * (delta[:, part] @ local.mT)).sum(0)
+        mixed.index_add_(0, owner[part], _by_owner(crossing, owner, n))
     return own + mixed + mixed.T
 
 

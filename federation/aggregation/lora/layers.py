@@ -4,7 +4,7 @@ of sums needs them together, but never of all layers."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from federation.layout import Layout, read_header
 from federation.weights import DELTA
 
 _BUDGET = 4 << 20  # bytes of the layers at hand: few enough for a cache, and never less than one layer
+_KEPT = 64 << 20  # bytes of all layers that are not read again
 _FLOAT = 4
 
 
@@ -42,6 +43,19 @@ class Layers:
     delta_b: Tensor
     rows: Tensor
     owner: Tensor
+
+    def only(self, heard: Tensor) -> Layers:
+        """The same of the updates at these places, [m]; `owner` is then the place among them."""
+        order = torch.full((int(self.owner.max()) + 1,), -1)
+        order[heard] = torch.arange(len(heard))
+        kept = order[self.owner] >= 0
+        return replace(
+            self,
+            delta_a=self.delta_a[:, kept],
+            delta_b=self.delta_b[:, :, kept],
+            rows=self.rows[kept],
+            owner=order[self.owner[kept]],
+        )
 
     @property
     def local_a(self) -> Tensor:
@@ -67,6 +81,7 @@ class AdapterUpdates:
         self.ranks: list[int] = []
         self._r, self._frozen_a = r, rule == "ffa"
         self._paths, self._offsets = [base, *paths], [offsets]
+        self._kept: list[Layers] | None = None
         roomy = roomy_header(self.layout)
         for path in paths:
             layout, offsets = read_header(path, max_header=roomy)
@@ -76,16 +91,19 @@ class AdapterUpdates:
     def __len__(self) -> int:
         return len(self.names)
 
-    def layers(self, which: Sequence[int] | None = None) -> Iterator[Layers]:
-        """Every layer once, of the updates at the places `which` (default: of all)."""
-        chosen = range(len(self)) if which is None else which
-        ranks = [self.ranks[place] for place in chosen]
-        owner = torch.tensor([at for at, rank in enumerate(ranks) for _ in range(rank)], dtype=torch.int64)
-        trained = torch.tensor([row for rank in ranks for row in range(rank)], dtype=torch.int64)
+    def layers(self) -> Iterator[Layers]:
+        """Every layer once. Where all of them take little memory, they are read once and kept."""
+        if self._kept is None and 2 * sum(path.stat().st_size for path in self._paths) <= _KEPT:
+            self._kept = list(self._read())
+        yield from self._read() if self._kept is None else self._kept
+
+    def _read(self) -> Iterator[Layers]:
+        owner = torch.tensor([at for at, rank in enumerate(self.ranks) for _ in range(rank)], dtype=torch.int64)
+        trained = torch.tensor([row for rank in self.ranks for row in range(rank)], dtype=torch.int64)
         with OpenFiles(self._paths) as files:
-            for some in self._batches(sum(ranks)):
-                a, b = self._side_by_side(files, some, [-1], [some[0].rank], "")
-                delta_a, delta_b = self._side_by_side(files, some, chosen, ranks, DELTA)
+            for some in self._batches(sum(self.ranks)):
+                a, b = self._side_by_side(files, some, [0], [some[0].rank])
+                delta_a, delta_b = self._side_by_side(files, some, range(1, len(self._paths)), self.ranks)
                 yield Layers(some, a, b, delta_a, delta_b, trained + (some[0].rank - self._r), owner)
 
     def head(self) -> Iterator[tuple[Block, NDArray[np.float64]]]:
@@ -110,21 +128,21 @@ class AdapterUpdates:
                 yield alike[start : start + size]
 
     def _side_by_side(
-        self, files: OpenFiles, some: Sequence[Pair], which: Sequence[int], ranks: Sequence[int], prefix: str
+        self, files: OpenFiles, some: Sequence[Pair], which: Sequence[int], ranks: Sequence[int]
     ) -> tuple[Tensor, Tensor]:
-        """The factors of some updates (-1 is the base), one below and one beside the other."""
+        """The factors in some files, of which the first is the base, one below and one beside the other."""
         rank, inputs, outputs = sum(ranks), some[0].inputs, some[0].outputs
         a = np.zeros((len(some), rank, inputs), np.float32)
         b = np.empty((len(some), outputs, rank), np.float32)
         for layer, pair in enumerate(some):
             end = 0
-            for place, own in zip(which, ranks, strict=True):
+            for file, own in zip(which, ranks, strict=True):
                 begin, end = end, end + own
-                offsets = self._offsets[place + 1]
-                if not (prefix and self._frozen_a):
-                    files.read_into(place + 1, a[layer, begin:end].data.cast("B"), offsets[prefix + pair.a])
+                offsets, prefix = self._offsets[file], DELTA if file else ""
+                if not (file and self._frozen_a):
+                    files.read_into(file, a[layer, begin:end].data.cast("B"), offsets[prefix + pair.a])
                 columns = np.empty((outputs, own), np.float32)
-                files.read_into(place + 1, columns.data.cast("B"), offsets[prefix + pair.b])
+                files.read_into(file, columns.data.cast("B"), offsets[prefix + pair.b])
                 b[layer, :, begin:end] = columns
         return torch.from_numpy(a).double(), torch.from_numpy(b).double()
 

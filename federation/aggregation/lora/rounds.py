@@ -43,8 +43,8 @@ def aggregate_adapters(
 ) -> Aggregate:
     """The next version of the adapter in `base`. Weights go by effective updates, never by factors.
 
-    Memory is a few layers of all updates, and the adapter. Each file is read twice: for distances, which norms and
-    cosines come from under every rule, and for the mean.
+    Memory is a few layers of all updates, and the adapter. Layers are gone through twice: for distances, which norms
+    and cosines come from under every rule, and for the mean.
 
     Args:
         ordered: accepted updates, in (node_id, upload_id) order.
@@ -86,9 +86,10 @@ def errors(averaged: Sequence[Averaged]) -> dict[str, float]:
 
 
 def _averaged(rule: str, kind: Kind, updates: AdapterUpdates, weights: Wide, r: int, seed: int) -> Iterator[Averaged]:
-    heard = [int(place) for place in np.flatnonzero(weights)]
+    heard = np.flatnonzero(weights)
     v = torch.from_numpy(weights[heard])
-    for layers in updates.layers(heard):
+    for every in updates.layers():
+        layers = every if len(heard) == len(weights) else every.only(torch.from_numpy(heard))
         if rule == "lora_stack":
             yield from stacked(layers, v, r, seed)
         elif _means_of_factors(rule, kind):

@@ -187,9 +187,10 @@ class Node:
         examples: int = 10,
         base: int | None = None,
         aux: dict[str, torch.Tensor] | None = None,
+        payload: bytes | None = None,
     ) -> Submission:
-        """The same, uploaded and signed but not submitted; `aux` is its second set."""
-        payload = pack_update({"w": torch.full((3,), delta)}, aux)
+        """The same, uploaded and signed but not submitted; `aux` is its second set, `payload` another file instead."""
+        payload = pack_update({"w": torch.full((3,), delta)}, aux) if payload is None else payload
         sha256 = hashlib.sha256(payload).hexdigest()
         base = number - 1 if base is None else base
         upload, offset, _ = await self._federation.uploads.begin(

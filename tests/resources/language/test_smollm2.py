@@ -69,11 +69,11 @@ def test_adapters_bring_the_tiny_llama_closer_to_a_speaker_it_has_never_read() -
     with torch.inference_mode():
         before = loss_of(mine.eval(), held).item()
     optimizer = torch.optim.Adam(mine.train().parameters(), 3e-3)
-    for _ in range(100):
+    for _ in range(40):
         loss = loss_of(mine, own[torch.randint(len(own), (8,), generator=draw)])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     with torch.inference_mode():
         after = loss_of(mine.eval(), held).item()
-    assert after < before - 0.03, (before, after)
+    assert after < before - 0.1, (before, after)
