@@ -1,6 +1,6 @@
 """Federated fine-tuning by adapters: what merging costs, what the server holds, and what is learned.
 
-    python -m benchmarks.lora [--quick] [--estimate] [--minutes 30] [--workers 2] [--parts merge,server,learning]
+    python -m benchmarks.lora [--quick] [--estimate] [--minutes 30] [--workers 2] [--parts merge server learning]
                               [--state FOLDER] [--json FILE]
 
 `lora_merge` and `lora_server` come first, each in a process of its own; `--quick` leaves them out, for they have one of
@@ -30,7 +30,7 @@ from benchmarks.lora_cells import BASE, EXACT, LOCAL, OWN_A, Cell, Scale, cells
 from benchmarks.lora_estimate import done, minutes, paces, seconds
 from benchmarks.lora_home import need_speeches, parameters, scale_of
 from benchmarks.lora_rounds import Outcome, advance
-from benchmarks.lora_table import finished, paired, table, verdict
+from benchmarks.lora_table import difference, finished, paired, table, verdict
 from benchmarks.report import NotMeasured, machine
 from benchmarks.study import STATE, markdown, one_thread_each
 
@@ -47,7 +47,7 @@ def main() -> None:
         "--minutes", type=float, default=30, help="stop the study after so many with what there is (30)"
     )
     parser.add_argument("--workers", type=int, default=2, help="cells at once (2)")
-    parser.add_argument("--parts", help=f"of {', '.join(PARTS)}, with commas between them; all, --quick: learning")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, help="all of them; --quick: learning")
     parser.add_argument("--state", type=Path, help=f"where trainings are kept ({STATE / 'lora'}; --quick: nowhere)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything there")
     arguments = parser.parse_args()
@@ -69,15 +69,16 @@ def run(arguments: argparse.Namespace, command: str) -> int:
     Raises:
         NotMeasured: the base model or the speeches are not here.
     """
-    parts = (arguments.parts or ("learning" if arguments.quick else ",".join(PARTS))).split(",")
-    failed = [part for part in parts if part in PARTS[:2] and not arguments.estimate and not _beside(part, arguments)]
-    if "learning" in parts:
-        learn(arguments, command)
+    parts = arguments.parts or (["learning"] if arguments.quick else PARTS)
+    beside = [] if arguments.estimate else [part for part in parts if part != "learning"]
+    failed = [part for part in beside if not _beside(part, arguments)]
+    if "learning" in parts and not learn(arguments, command):
+        failed.append("learning")
     return int(bool(failed))
 
 
-def learn(arguments: argparse.Namespace, command: str) -> None:
-    """Estimate, train, tell."""
+def learn(arguments: argparse.Namespace, command: str) -> bool:
+    """Estimate, train, tell; whether no cell was refused."""
     began, before, scale = time.time(), machine(), scale_of(arguments.quick)
     every = cells(scale)
     need_speeches()
@@ -98,13 +99,14 @@ def learn(arguments: argparse.Namespace, command: str) -> None:
             flush=True,
         )
         if arguments.estimate:
-            return
+            return True
         outcomes = played(every, scale, arguments.state, began + 60 * arguments.minutes, pool)
     took = time.time() - began
     text = report(outcomes, scale, command, f"{before}; load after {os.getloadavg()[0]:.2f}", took)
     print(text, flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps(_document(outcomes, command, before, took, text), indent=1))
+    return not any(each.problem for each in outcomes)
 
 
 def played(every: Sequence[Cell], scale: Scale, folder: Path, deadline: float, pool: Executor) -> list[Outcome]:
@@ -113,7 +115,7 @@ def played(every: Sequence[Cell], scale: Scale, folder: Path, deadline: float, p
     found = {}
     for job in as_completed(jobs):
         outcome = found[jobs[job].name] = job.result()
-        said = f"loss {outcome.loss:.4f}" if outcome.over else "stopped"
+        said = f"loss {outcome.loss:.4f}" if outcome.over else outcome.state
         print(f"  {outcome.cell.name}: {said}", file=sys.stderr, flush=True)
     return [found[cell.name] for cell in every]
 
@@ -123,7 +125,7 @@ def report(outcomes: Sequence[Outcome], scale: Scale, command: str, where: str, 
     now = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     lines = [f"## {TITLE}", "", f"`{command}`, {now}, {took / 60:.1f} minutes; {where}.", "", table(outcomes), ""]
     lines += [f"- {each}" for each in remarks(outcomes, scale)]
-    missing = [each.cell.name for each in outcomes if not each.over]
+    missing = [f"{each.cell.name} ({each.state})" for each in outcomes if not each.over]
     lines.append(f"- missing: {'; '.join(missing)}." if missing else "- nothing is missing.")
     return "\n".join(lines)
 
@@ -138,10 +140,14 @@ def remarks(outcomes: Sequence[Outcome], scale: Scale) -> list[str]:
         "nodes. Intervals: Student's t over seeds, paired by seed, which fixes the first A and the order of examples; "
         "texts and base are the same in all, so nothing is said of other speakers or models",
     ]
-    alone = finished(outcomes, LOCAL)
-    if alone:
-        own = fmean(each.own_loss for each in alone.values())
-        found.append(f"each alone, scored on its own speaker's test texts only: {own:.4f}")
+    alone, exact = finished(outcomes, LOCAL), finished(outcomes, EXACT)
+    if seeds := sorted(alone.keys() & exact.keys()):
+        own = [alone[seed].own_loss for seed in seeds]
+        told = difference(own, [exact[seed].loss for seed in seeds])
+        found.append(
+            f"each alone, its own speaker's test texts scored by it and no others: {fmean(own):.4f}; minus {EXACT} on "
+            f"the same: {told} ({verdict(told)})"
+        )
     for one, other in (("fedavg" + OWN_A, EXACT + OWN_A), (EXACT, LOCAL), (EXACT, BASE)):
         told = paired(outcomes, one, other)
         found.append(f"{one} minus {other}: {told} ({verdict(told)})")
@@ -166,7 +172,7 @@ def _document(outcomes: Sequence[Outcome], command: str, where: str, took: float
     told = [
         {
             "name": each.cell.name,
-            "state": "over" if each.over else "stopped",
+            "state": each.state,
             "rounds": [asdict(row) for row in each.rows],
             "scores": each.scores,
         }

@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version as release
 from pathlib import Path
 from statistics import fmean
@@ -25,6 +25,7 @@ from edge_client.work import make_update
 from federation.aggregation.contributions import Contribution
 from federation.aggregation.lora.rounds import LORA_ERROR
 from federation.aggregation.rules import aggregate
+from federation.errors import Refused
 from federation.evaluation import judge
 from federation.spec import derive_seed
 from federation.training import Stopped
@@ -62,12 +63,19 @@ class Outcome:
     Attributes:
         scores: of each federation's last version, on each speaker's test texts: mean loss, tokens.
         over: whether nothing is missing.
+        problem: why it cannot go on: a training that diverged, say.
     """
 
     cell: Cell
     rows: list[Row] = field(default_factory=list)
     scores: list[list[tuple[float, int]]] = field(default_factory=list)
     over: bool = False
+    problem: str = ""
+
+    @property
+    def state(self) -> str:
+        """In a word or two."""
+        return self.problem or ("over" if self.over else f"stopped after {len(self.rows)} rounds")
 
     @property
     def losses(self) -> list[float]:
@@ -89,8 +97,9 @@ class Outcome:
 
 def advance(cell: Cell, scale: Scale, folder: Path, deadline: float) -> Outcome:
     """Take the cell on until it is over, or the clock (`time.time`) shows `deadline`."""
-    found, play = Outcome(cell), _Play(cell, scale, folder, deadline)
+    found = Outcome(cell)
     try:
+        play = _Play(cell, scale, folder, deadline)
         for nodes in cell.federations:
             version = play.first
             for row, version in play.rounds(nodes, len(found.scores)):  # noqa: B007 - the last one is scored
@@ -98,7 +107,9 @@ def advance(cell: Cell, scale: Scale, folder: Path, deadline: float) -> Outcome:
             found.scores.append(play.scored(version))
     except Stopped:
         return found
-    return Outcome(cell, found.rows, found.scores, over=True)
+    except Refused as refused:
+        return replace(found, problem=f"refused: {refused.problem.removesuffix('.')} ({refused.code})")
+    return replace(found, over=True)
 
 
 class _Play:

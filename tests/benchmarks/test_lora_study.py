@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from benchmarks import lora_rounds
+from benchmarks.lora import report
 from benchmarks.lora_adapters import LORA, draw, pairs
 from benchmarks.lora_cells import BASE, EXACT, LOCAL, OWN_A, Cell, Scale, cells, trainings
 from benchmarks.lora_estimate import Pace, seconds
@@ -20,6 +21,7 @@ from benchmarks.lora_rounds import Outcome, Row, advance
 from benchmarks.lora_table import difference, paired, table, verdict
 from benchmarks.report import NotMeasured
 from federation.aggregation.rules import aggregate
+from federation.errors import ErrorCode, Refused
 from federation.spec import AggregationSpec
 from federation.weights import DELTA, load
 
@@ -99,6 +101,20 @@ def test_an_estimate_counts_what_is_left_and_shared_work_once() -> None:
 def test_centralised_training_has_the_steps_of_all_nodes_on_the_texts_of_all() -> None:
     found = cell("centralised, all nodes' steps")
     assert (found.federations, found.steps) == ((((0, 1),),), 6)
+
+
+def test_a_cell_that_is_refused_says_why_and_keeps_the_others_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(*_: Any) -> Any:
+        raise Refused(ErrorCode.BAD_UPDATE, "the loss became nan.", "lower the rate")
+
+    monkeypatch.setattr(lora_rounds, "_Play", refusing)
+    found = advance(cell(EXACT), SMALL, tmp_path, FOREVER)
+    assert (found.over, found.state) == (False, "refused: the loss became nan (bad_update)")
+    told = report([found, over(EXACT, 1, 4.0, 4.1)], SMALL, "x", "here", 60.0)
+    assert "- missing: lora_exact, seed 0 (refused: the loss became nan (bad_update))." in told
+    assert "| lora_exact | 4.0500 |" in told
 
 
 def test_without_a_base_model_the_reason_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
