@@ -78,7 +78,8 @@ def seconds(every: Sequence[Cell], scale: Scale, kept: Mapping[str, Outcome], ti
         for federation, round, work in trainings(cell, scale):
             left += 0 if (federation, round) in over or work in seen else cell.steps
             seen.add(work)
-        unscored = len(cell.federations) - len(before.scores)
+        each = scale.rounds if len(cell.federations[0]) > 1 else 1  # what is merged is scored every round
+        unscored = len(cell.federations) * each - (len(before.rows) if each > 1 else len(before.scores))
         costs[cell.name] = left * timing.step_s + unscored * timing.score_s
     return costs
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version as release
 from pathlib import Path
@@ -45,13 +45,20 @@ _LIBRARIES = ("torch", "transformers", "peft")
 
 @dataclass(frozen=True)
 class Row:
-    """A round of one of the cell's federations: the mean loss of its nodes' training, the rule's own error where there
-    was something to merge, and bytes: of the version that a node fetches, and of the update that it sends."""
+    """A round of one of the cell's federations.
+
+    Attributes:
+        train_loss: the mean over its nodes.
+        lora_error: the rule's own; None where there was nothing to merge.
+        loss: of the version that came of it, on all test texts; None where nobody asks for it by round.
+        down, up: bytes of the version that a node fetches, and of the update that it sends.
+    """
 
     federation: int
     round: int
     train_loss: float
     lora_error: float | None
+    loss: float | None
     down: int
     up: int
 
@@ -86,13 +93,17 @@ class Outcome:
     def loss(self) -> float:
         """Over all speakers' tokens."""
         tokens = [count for _, count in self.scores[0]]
-        return sum(loss * count for loss, count in zip(self.losses, tokens, strict=True)) / sum(tokens)
+        return over_tokens(list(zip(self.losses, tokens, strict=True)))
 
     @property
     def own_loss(self) -> float:
         """Of federations of one speaker each, every one on that speaker's tokens."""
-        own = [of_all[place] for place, of_all in enumerate(self.scores)]
-        return sum(loss * tokens for loss, tokens in own) / sum(tokens for _, tokens in own)
+        return over_tokens([of_all[place] for place, of_all in enumerate(self.scores)])
+
+
+def over_tokens(scores: Sequence[tuple[float, int]]) -> float:
+    """The mean loss over the tokens of all."""
+    return sum(loss * tokens for loss, tokens in scores) / sum(tokens for _, tokens in scores)
 
 
 def advance(cell: Cell, scale: Scale, folder: Path, deadline: float) -> Outcome:
@@ -137,10 +148,12 @@ class _Play:
                 adapters=self._spec.model.adapters,
             )
             loss = fmean(told["train_loss"] for _, told in found)
-            error = made.metrics.get(LORA_ERROR) if len(nodes) > 1 else None
             sizes = version.stat().st_size, found[0][0].stat().st_size
             version = self._put(to_bytes(made.weights))
-            yield Row(federation, round, loss, error, *sizes), version
+            error, scored = None, None
+            if len(nodes) > 1:
+                error, scored = made.metrics.get(LORA_ERROR), over_tokens(self.scored(version))
+            yield Row(federation, round, loss, error, scored, *sizes), version
 
     def scored(self, version: Path) -> list[tuple[float, int]]:
         """On each speaker's test texts: mean loss, tokens."""

@@ -18,6 +18,7 @@ HEAD = (
     f"minus `{EXACT}`, 95 % interval",
     "",
     "higher, of seeds × speakers",
+    "loss by round",
     "`lora_error` by round",
 )
 _T = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
@@ -77,7 +78,7 @@ def verdict(told: Difference) -> str:
 
 def _row(method: str, mine: BySeed, exact: BySeed) -> list[str]:
     if not mine:
-        return [method, "–", "–", "–", "–", "–"]
+        return [method, *["–"] * (len(HEAD) - 1)]
     losses = [mine[seed].loss for seed in sorted(mine)]
     by_seed = f" ({', '.join(f'{loss:.4f}' for loss in losses)})" if method != BASE and len(losses) > 1 else ""
     row = [method, f"{fmean(losses):.4f}{by_seed}"]
@@ -88,14 +89,15 @@ def _row(method: str, mine: BySeed, exact: BySeed) -> list[str]:
         told = difference([mine[seed].loss for seed in seeds], [exact[seed].loss for seed in seeds])
         pairs = [pair for seed in seeds for pair in zip(mine[seed].losses, exact[seed].losses, strict=True)]
         row += [str(told), verdict(told), f"{sum(a > b for a, b in pairs)} of {len(pairs)}"]
-    return [*row, _errors(mine)]
+    rows = [each for outcome in mine.values() for each in outcome.rows]
+    losses_by_round = _by_round([(each.round, each.loss) for each in rows])
+    return [*row, losses_by_round, _by_round([(each.round, each.lora_error) for each in rows])]
 
 
-def _errors(mine: BySeed) -> str:
+def _by_round(values: Sequence[tuple[int, float | None]]) -> str:
     """Means over seeds."""
     rounds: dict[int, list[float]] = {}
-    for outcome in mine.values():
-        for row in outcome.rows:
-            if row.lora_error is not None:
-                rounds.setdefault(row.round, []).append(row.lora_error)
+    for number, value in values:
+        if value is not None:
+            rounds.setdefault(number, []).append(value)
     return ", ".join(f"{fmean(rounds[number]):.3f}" for number in sorted(rounds)) or "–"

@@ -73,7 +73,7 @@ def test_the_table_pairs_seeds_that_both_have_and_counts_pairs() -> None:
     rows = {line.split(" | ")[0].strip("| "): line for line in table(outcomes).splitlines()[2:]}
     assert "| 4.2000 (4.2000, 4.2000) | +0.0500 ± 0.6353 | not distinguishable | 3 of 4 |" in rows["fedavg"]
     assert "| 4.3000 | +0.1000 | one seed: no interval | 2 of 2 |" in rows["ffa"]
-    assert rows["lora_stack"] == "| lora_stack | – | – | – | – | – |"
+    assert rows["lora_stack"] == "| lora_stack | – | – | – | – | – | – |"
     assert "| – | – | – |" in rows[EXACT]
     assert paired(outcomes, "fedavg", EXACT).mean == pytest.approx(0.05)
 
@@ -93,8 +93,8 @@ def test_an_estimate_counts_what_is_left_and_shared_work_once() -> None:
     two = [cell("fedavg"), cell(EXACT)]
     pace = Pace(step_s=1.0, score_s=10.0)
     nothing = {each.name: Outcome(each) for each in two}
-    assert list(seconds(two, SMALL, nothing, pace).values()) == [2 * 2 * 3 + 10.0, 2 * 3 + 10.0]
-    kept = nothing | {two[0].name: Outcome(two[0], [Row(0, 1, 4.0, 0.1, 1, 1)])}
+    assert list(seconds(two, SMALL, nothing, pace).values()) == [2 * 2 * 3 + 2 * 10.0, 2 * 3 + 2 * 10.0]
+    kept = nothing | {two[0].name: Outcome(two[0], [Row(0, 1, 4.0, 0.1, 4.0, 1, 1)])}
     assert seconds(two, SMALL, kept, pace)[two[0].name] == 2 * 3 + 10.0
 
 
