@@ -29,7 +29,7 @@ test: .venv/installed-dev  ## Run all tests
 	@scripts/install_chromium.sh
 	$(WEB) check build test
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not e2e"
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m e2e
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m e2e
 
 test-fast: .venv/installed-dev  ## Run the tests that start no processes and take no time
 	$(WEB) check

@@ -19,8 +19,9 @@ import torch
 from benchmarks.report import Report, command
 from edge_client.checkpoints import COST, EVERY_S, Checkpoints
 from edge_client.state_folder import StateFolder
+from federation.examples import Examples
 from federation.spec import TrainingSpec
-from federation.training import Examples, Training
+from federation.training import Training
 from federation.training import run as train
 from resources.models.catalogue import create_model
 

@@ -12,12 +12,12 @@ import torch
 
 from benchmarks.digits_workload import BATCH, HIDDEN, LEARNING_RATE, NAMES, read
 from benchmarks.round_clock import RoundClock
+from federation.examples import Examples
 from federation.simulation.engine import EngineName
 from federation.simulation.population import Population, clients_of
 from federation.simulation.run import simulate
 from federation.simulation.simulated_round import Start
 from federation.spec import TaskSpec
-from federation.training import Examples
 from resources.models.catalogue import create_model
 
 

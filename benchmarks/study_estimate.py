@@ -16,11 +16,11 @@ from benchmarks.study_cells import Cell
 from benchmarks.study_rounds import channels_last
 from federation.errors import Refused
 from federation.evaluation import evaluate
+from federation.examples import Examples
 from federation.rounds import select_cohort
 from federation.simulation.population import Population, clients_of
 from federation.simulation.run import simulate
 from federation.spec import CohortSpec, EvaluationSpec
-from federation.training import Examples
 from resources.datasets import catalogue as datasets
 from resources.models.catalogue import create_model
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from federation.errors import ErrorCode, Refused
+from federation.examples import Examples, split_holdout
 from federation.spec import TaskSpec, derive_seed
-from federation.training import Examples, split_holdout
 from resources.datasets import catalogue
 from resources.datasets.own import load_own
 from resources.datasets.shares import cut, cut_texts

@@ -12,9 +12,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from federation.errors import ErrorCode, Refused
+from federation.examples import Examples
 from federation.model_spec import ModelSpec
 from federation.objective import CLASSIFICATION, NEXT_TOKEN, Objective
-from federation.training import Examples
 
 TEXTS_AT_A_TIME = 4
 """A language model's logits are large: 128 tokens of 50,000 words take 25 MB an example."""

@@ -8,41 +8,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from federation.errors import ErrorCode, Refused
+from federation.examples import Examples
 from federation.objective import CLASSIFICATION, Objective, pieces
+from federation.optimizers import Adam, Sgd
 from federation.spec import TrainingSpec, derive_seed
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Labelled examples: `x` float32 [n, ...], values 0..1, channels first; `y` int64 [n], classes from 0.
-
-    Of texts `x` is int64 [n, T], token ids, and for a model that writes `y` int64 [n, T], the tokens to be predicted.
-    """
-
-    x: Tensor
-    y: Tensor
-
-    def __post_init__(self) -> None:
-        if len(self.x) != len(self.y):
-            raise ValueError(f"{len(self.x)} examples with {len(self.y)} labels")
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-    def take(self, indices: NDArray[np.int64] | Tensor) -> Examples:
-        """A copy of the examples at `indices`, in that order."""
-        index = torch.as_tensor(indices)
-        return Examples(self.x[index], self.y[index])
-
-    def first(self, n: int | None) -> Examples:
-        """The first n, or all; nothing is copied."""
-        return self if n is None else Examples(self.x[:n], self.y[:n])
 
 
 @dataclass(frozen=True)
@@ -353,19 +326,6 @@ def total_steps(n: int, spec: TrainingSpec) -> int:
     return steps if spec.max_steps is None else min(steps, spec.max_steps)
 
 
-def split_holdout(examples: Examples, share: float, seed: int) -> tuple[Examples, Examples]:
-    """Examples to train on and, kept from training, `share` of them (rounded down) to evaluate on; order is kept."""
-    trained_on, held = held_out_places(len(examples), share, seed)
-    return examples.take(trained_on), examples.take(held)
-
-
-def held_out_places(n: int, share: float, seed: int) -> tuple[Tensor, Tensor]:
-    """As `split_holdout`, places among n examples instead of the examples themselves."""
-    held = int(n * share)
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
-    return order[held:].sort().values, order[:held].sort().values
-
-
 def _like(a: Tensor, b: Tensor) -> bool:
     return a.shape == b.shape and a.dtype == b.dtype
 
@@ -373,8 +333,8 @@ def _like(a: Tensor, b: Tensor) -> bool:
 def _optimizer(model: nn.Module, spec: TrainingSpec) -> torch.optim.Optimizer:
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if spec.optimizer == "adam":
-        return torch.optim.Adam(parameters, lr=spec.learning_rate, weight_decay=spec.weight_decay)
-    return torch.optim.SGD(parameters, lr=spec.learning_rate, momentum=spec.momentum, weight_decay=spec.weight_decay)
+        return Adam(parameters, lr=spec.learning_rate, weight_decay=spec.weight_decay)
+    return Sgd(parameters, lr=spec.learning_rate, momentum=spec.momentum, weight_decay=spec.weight_decay)
 
 
 def _diverged(problem: str) -> Refused:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -34,7 +34,7 @@ async def follow(server: Connection, task_id: str, on_look: Callable[[], None] =
 
 
 def watch(endpoint: Endpoint, task_id: str, *, patience_s: float = 30) -> int:
-    """Show a task until it is over or paused, then its last accuracy; the command's exit code.
+    """Show a task until it is over or paused, then its last score; the command's exit code.
 
     Args:
         patience_s: how long to go on trying to reach a server that is lost or not there, in seconds of pauses.
@@ -57,9 +57,17 @@ def watch(endpoint: Endpoint, task_id: str, *, patience_s: float = 30) -> int:
 
     quiet()
     task = asyncio.run(look())
-    scores = [each["accuracy"] for each in task["rounds"] if each["accuracy"] is not None]
-    said = [task["state"], f"accuracy {scores[-1]:.3f}" if scores else "", task["reason"]]
+    said = [task["state"], _last_score(task["rounds"]), task["reason"]]
     if task["state"] == "paused":
         said.append(f"resume it: potluck call {endpoint.url} control_task task_id={task_id} action=resume")
     print("; ".join(filter(None, said)))
     return PAUSED if task["state"] == "paused" else 0
+
+
+def _last_score(rounds: Sequence[Mapping[str, Any]]) -> str:
+    """The latest accuracy; of a model that writes, which has none, the loss."""
+    accuracies = [each["accuracy"] for each in rounds if each.get("accuracy") is not None]
+    losses = [each["loss"] for each in rounds if each.get("loss") is not None]
+    if accuracies:
+        return f"accuracy {accuracies[-1]:.3f}"
+    return f"loss {losses[-1]:.4f}" if losses else ""

@@ -207,10 +207,12 @@ class LanguageModels:
     def _loaded(self, spec: TaskSpec, weights: Mapping[str, Tensor], base: BasePin) -> tuple[Any, Any]:
         from resources.models.language.adapter_model import load_adapter_model
         from resources.models.language.bases import fetch
+        from resources.models.language.loaded import base_model
         from resources.models.language.tokenizers import load_tokenizer
 
         folder = fetch(spec.model, self.models, base)
         rule, labels = spec.aggregation.rule, self._labels(spec)
+        base_model(spec.model, folder, labels, beside_others=True)  # read before it is asked for below
         model = load_adapter_model(spec.model, folder, weights, rule=rule, num_labels=labels)
         return model.eval(), load_tokenizer(folder, spec.model.gguf)
 

@@ -32,7 +32,7 @@ from federation.spec import TaskSpec, derive_seed, parse_spec
 if TYPE_CHECKING:
     import torch
 
-    from federation.training import Examples
+    from federation.examples import Examples
     from resources.workload import Workload
 
 _LINUX = sys.platform == "linux"
@@ -129,8 +129,9 @@ def _step(spec: TaskSpec, memory_bytes: int, models: Path | None = None) -> Meas
     import torch
 
     from federation.evaluation import objective_of
+    from federation.examples import Examples
     from federation.threads import use_threads
-    from federation.training import Examples, train
+    from federation.training import train
     from resources.workload import Workload
 
     use_threads(1)
@@ -162,7 +163,7 @@ def _random_examples(spec: TaskSpec, workload: Workload, generator: torch.Genera
     """One batch."""
     import torch
 
-    from federation.training import Examples
+    from federation.examples import Examples
 
     (shape, classes), n = workload.schema_for(spec), spec.training.batch_size
     if not spec.model.pretrained:

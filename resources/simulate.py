@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from federation.errors import ErrorCode, Refused
+from federation.examples import held_out_places
 from federation.partition import partition
 from federation.simulation.backdoor import check_patchable
 from federation.simulation.engine import EngineName, check_float32, suited_to
@@ -18,7 +19,6 @@ from federation.simulation.population import Population, clients_of
 from federation.simulation.refusals import check_simulated_model, check_simulation
 from federation.simulation.vectorized import check_vectorizes
 from federation.spec import TaskSpec, derive_seed
-from federation.training import held_out_places
 from resources.datasets import catalogue as datasets
 from resources.models.catalogue import cost, create_model
 

@@ -1,11 +1,47 @@
-"""One thread for arithmetic: two or more are slower on small tensors, and tests run side by side."""
+"""Arithmetic on one thread: more are slower on small tensors, and tests run side by side. Long files come first."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 import torch
 
 from federation.threads import use_threads
+
+_HERE = Path(__file__).parent
+_LONGEST_FIRST = (
+    "e2e/browser/test_page_states.py",
+    "benchmarks/test_benchmarks_run.py",
+    "e2e/test_mnist.py",
+    "e2e/test_language_federation.py",
+    "e2e/test_fault_matrix.py",
+    "mcp_server/test_simulations.py",
+    "docs/test_tutorials_run.py",
+    "e2e/test_scaffold_faults.py",
+    "e2e/test_node_faults.py",
+    "e2e/browser/test_tabs_together.py",
+    "e2e/browser/test_tab_page.py",
+    "e2e/browser/test_tabs_data.py",
+    "e2e/browser/test_tabs_killed.py",
+    "e2e/test_stdio.py",
+    "benchmarks/test_study.py",
+    "e2e/test_server_process.py",
+    "e2e/test_demo.py",
+    "e2e/browser/test_tabs_in_rounds.py",
+    "benchmarks/test_web_benchmark.py",
+    "e2e/test_conformance.py",
+    "mcp_server/test_torn_connections.py",
+    "fuzz/test_fuzz_wire.py",
+)
+"""Files that each take a worker a while: one that began last would keep it busy when nothing is left for the others."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {_HERE / name: place for place, name in enumerate(_LONGEST_FIRST)}
+    if gone := [str(path) for path in places if not path.is_file()]:
+        raise pytest.UsageError(f"tests/conftest.py orders files that are not there: {', '.join(gone)}")
+    items.sort(key=lambda item: places.get(item.path, len(places)))  # all others stay as they are
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from federation.coordinator.records import Task
@@ -23,7 +24,7 @@ def _base_of(task: Task) -> list[str]:
     if not task.spec.model.pretrained:
         return []
     task_type = "text-classification" if task.spec.model.classifies else "text-generation"
-    return [f"base_model: {task.spec.model.id.removeprefix(HF)}", f"pipeline_tag: {task_type}"]
+    return [f"base_model: {json.dumps(task.spec.model.id.removeprefix(HF))}", f"pipeline_tag: {task_type}"]
 
 
 def _adapters(task: Task) -> list[str]:
@@ -40,7 +41,11 @@ def _adapters(task: Task) -> list[str]:
 def _loading(task: Task) -> str:
     if not task.spec.model.pretrained:
         return "Load the tensors with `safetensors.torch.load_file(path)`."
-    return "Load the folder with `peft.PeftModel.from_pretrained(base_model, folder)`."
+    model = "AutoModelForSequenceClassification" if task.spec.model.classifies else "AutoModelForCausalLM"
+    base = json.dumps(task.spec.model.id.removeprefix(HF))
+    lines = ["from peft import PeftModel", f"from transformers import {model}", ""]
+    lines += [f"base = {model}.from_pretrained({base})", 'model = PeftModel.from_pretrained(base, "this folder")']
+    return "\n".join(["```python", *lines, "```"])
 
 
 def model_card(task: Task, lineage: dict[str, Any]) -> str:
@@ -53,7 +58,7 @@ def model_card(task: Task, lineage: dict[str, Any]) -> str:
         "---",
         f"library_name: {'peft' if spec.model.pretrained else 'pytorch'}",
         *_base_of(task),
-        "tags: [federated-learning, potluck, " + spec.aggregation.rule + "]",
+        f"tags: [federated-learning, potluck, {'lora, ' if spec.model.pretrained else ''}{spec.aggregation.rule}]",
         "---",
         f"# {spec.name}",
         "",
@@ -61,7 +66,7 @@ def model_card(task: Task, lineage: dict[str, Any]) -> str:
         "",
         "| | |",
         "| --- | --- |",
-        f"| model | `{spec.model.id}` {spec.model.options or ''} |",
+        f"| model | {' '.join(filter(None, [f'`{spec.model.id}`', str(spec.model.options or '')]))} |",
         *_adapters(task),
         f"| input, classes | {list(task.input_shape)}, {task.num_classes} |",
         f"| data | `{spec.data.id}`, {spec.data.partition.kind} partition into {spec.data.partition.parts} |",

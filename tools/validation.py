@@ -49,19 +49,22 @@ async def validate_task(
     problems = [*rule_problems(parsed), *await asyncio.to_thread(lambda: state.workload.check(parsed, fetch=False))]
     if problems:
         return _answer(problems)
-    budget = state.workload.estimate(parsed)
-    warnings = _against_nodes(parsed, budget.memory_bytes, await state.federation.views.capabilities())
-    warnings += _of_selection(parsed)
+    budget = await asyncio.to_thread(state.workload.estimate, parsed)
+    nodes = await state.federation.views.capabilities()
+    warnings = [*_against_nodes(parsed, budget.memory_bytes, nodes), *_of_selection(parsed)]
     answer = _answer([], warnings, asdict(budget))
     if measure:
         if state.measuring.locked():
             raise Refused(ErrorCode.BUSY, "another measurement is running.", "try again when it is done")
         async with state.measuring:
             try:
-                answer.measured = asdict(await asyncio.to_thread(measure_step, parsed, models=state.workload.models))
+                measured = await asyncio.to_thread(measure_step, parsed, models=state.workload.models)
             except Refused as refused:
                 problem = Problem(field="(measured)", problem=refused.problem, mend=refused.mend)
                 return _answer([problem], warnings, asdict(budget))
+        warnings = [*_against_nodes(parsed, measured.peak_memory_bytes, nodes), *_of_selection(parsed)]
+        answer = _answer([], warnings, asdict(budget))
+        answer.measured = asdict(measured)
     return answer
 
 

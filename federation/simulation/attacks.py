@@ -17,9 +17,9 @@ from torch import Tensor
 
 from federation.aggregation.blocks import Updates
 from federation.errors import ErrorCode, Refused
+from federation.examples import Examples
 from federation.simulation.clients import Client
 from federation.simulation.forging import Lie, spread_of
-from federation.training import Examples
 
 AttackName = Literal["label_flip", "sign_flip", "gaussian", "alie", "ipm", "min_max", "backdoor"]
 

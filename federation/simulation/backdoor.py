@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from federation.errors import ErrorCode, Refused
+from federation.examples import Examples
 from federation.simulation.clients import Client
-from federation.training import Examples
 
 TARGET = 0
 _SIDE = 3

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from federation.training import Examples
+from federation.examples import Examples
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from federation.errors import Refused
+from federation.examples import Examples
 from federation.simulation.clients import LocalUpdates, Work, flattened
 from federation.simulation.engine import ModelFactory, check_float32
 from federation.spec import TrainingSpec
-from federation.training import Examples, train
+from federation.training import train
 from federation.weights import Tensors, subtract
 
 

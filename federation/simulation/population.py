@@ -8,12 +8,12 @@ from itertools import pairwise
 
 import torch
 
+from federation.examples import Examples
 from federation.simulation.attacks import Attack, attackers_among
 from federation.simulation.backdoor import plant
 from federation.simulation.clients import Client
 from federation.simulation.engine import ModelFactory
 from federation.spec import derive_seed
-from federation.training import Examples
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,12 @@ import numpy as np
 import torch
 
 from federation.errors import ErrorCode, Refused
+from federation.examples import Examples
 from federation.simulation.clients import LocalUpdates, Work
 from federation.simulation.engine import ModelFactory, check_float32
 from federation.simulation.loop import LoopEngine
 from federation.spec import TrainingSpec
 from federation.threads import use_threads
-from federation.training import Examples
 from federation.weights import Tensors, load, to_bytes
 
 _engine: LoopEngine | None = None

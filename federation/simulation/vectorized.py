@@ -17,10 +17,11 @@ from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
 from federation.errors import ErrorCode, Refused
+from federation.examples import Examples
 from federation.simulation.clients import LocalUpdates, Work, flattened, schedule
 from federation.simulation.engine import ModelFactory, check_float32, vectorizes
 from federation.spec import TrainingSpec
-from federation.training import Examples, total_steps
+from federation.training import total_steps
 from federation.weights import Tensors
 
 _BUDGET = 64 << 20  # bytes of one group's weights and plans

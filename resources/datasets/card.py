@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from federation.training import Examples
+from federation.examples import Examples
 from resources.datasets.text.rows import Rows
 
 Split = Literal["train", "test"]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from federation.errors import ErrorCode, Refused
-from federation.training import Examples
+from federation.examples import Examples
 from resources.datasets.card import DatasetCard, ImageCard, Labels, Source, Split, TextCard, Texts, TextSource
 from resources.datasets.digits import DIGITS, Digits
 from resources.datasets.idx import IdxImages

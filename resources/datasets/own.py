@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from federation.errors import ErrorCode, Refused
-from federation.training import Examples
+from federation.examples import Examples
 from resources.datasets.card import Labels
 
 Shape = tuple[int, ...]

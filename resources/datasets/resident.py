@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from pathlib import Path
 
-from federation.training import Examples
+from federation.examples import Examples
 from resources.datasets import catalogue
 
 

@@ -17,6 +17,7 @@ from resources.models.initialisation import initialise
 from resources.models.mcmahan_cnn import MCMAHAN_CNN
 from resources.models.mnist_cnn import MNIST_CNN
 from resources.models.perceptrons import LOGISTIC, MCMAHAN_2NN, MLP
+from resources.models.shapes import pass_through
 
 RawOptions = Mapping[str, int | float | bool | str]
 
@@ -51,7 +52,10 @@ def create_model(
         Unbuildable: a Refused, NOT_FOUND for an unknown id, INVALID_SPEC for a shape or option it cannot take;
             it names the field.
     """
-    model = _skeleton(id, input_shape, num_classes, options).to_empty(device="cpu")
+    model = _skeleton(id, input_shape, num_classes, options)
+    # What `to_empty` does, without the compiler that it loads (see resources.models.shapes).
+    empty = {name: torch.empty(tensor.shape, dtype=tensor.dtype) for name, tensor in model.state_dict().items()}
+    model.load_state_dict(empty, assign=True)
     initialise(model, seed, _family(id).gain)
     return model
 
@@ -105,8 +109,7 @@ def cost(id: str, *, input_shape: Shape, num_classes: int, options: RawOptions |
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
             module.register_forward_hook(count)
-    with torch.no_grad():
-        model(torch.empty((1, *input_shape), device="meta"))
+    pass_through(model, (1, *input_shape))
     return Cost(_count(model), flops, activations + math.prod(input_shape))
 
 

@@ -6,13 +6,13 @@ from itertools import repeat
 from pathlib import Path
 
 import pytest
+from forked import ForkedChildren
 from lives import Lives
 from machine import Machine
 from outside import missing
 from small_federation import SmallChunks
 
 from edge_client.connection import Connection
-from potluck.processes import Children
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -45,7 +45,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
-    with Children(tmp_path / "logs") as children:
+    with ForkedChildren(tmp_path / "logs") as children:
         yield Machine(tmp_path, children)
 
 
@@ -53,7 +53,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """A machine whose server runs for all tests that only talk to it."""
     folder = tmp_path_factory.mktemp("shared")
-    with Children(folder / "logs") as children:
+    with ForkedChildren(folder / "logs") as children:
         machine = Machine(folder, children)
         machine.start_server()
         yield machine

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import multiprocessing
 import os
+import random
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from forked import become_potluck, forked
 from mcp import Client
 from mcp.client.subscriptions import SubscriptionLost
 
@@ -39,8 +40,7 @@ class Lives:
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / "server.log"
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["mcp_server.run", "potluck.cli", "sklearn.datasets", "lives"])
+        self._context = forked()
         self._process: Any = None
 
     @property
@@ -50,7 +50,8 @@ class Lives:
     async def start(self, fault: str | None = None, *flags: str, **environment: str) -> None:
         """A new life, with its fault; returns when it accepts connections."""
         arguments = ["serve", "--port", str(self.port), "--data-dir", str(self.data_dir), *flags]
-        environment |= {"POTLUCK_OPERATOR_TOKEN": OPERATOR} | ({"POTLUCK_FAULT": fault} if fault else {})
+        environment = os.environ | environment | {"POTLUCK_OPERATOR_TOKEN": OPERATOR}
+        environment |= {"POTLUCK_FAULT": fault} if fault else {}
         self._process = self._context.Process(target=_live, args=(arguments, environment, str(self.log)))
         self._process.start()
         deadline = time.monotonic() + PATIENCE_S
@@ -119,23 +120,17 @@ class Lives:
 
 
 def _live(arguments: list[str], environment: dict[str, str], log: str) -> None:
-    """What the forked process does: become `potluck serve`, as the command line would."""
-    from federation import fault_points
-    from potluck.cli import main
-
-    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.dup2(out, 1)
-    os.dup2(out, 2)
-    os.environ.update(environment)
+    """What the forked process does."""
     if offset := environment.get(CLOCK):
         real = time.time
         time.time = lambda: real() + float(Path(offset).read_text())
-    fault_points.arm(environment.get(fault_points.VARIABLE))
-    sys.argv = ["potluck", *arguments]
-    main()
+    become_potluck(arguments, environment, log)
 
 
 def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """One that the system gives to no connection while no life listens on it, as it would a port that it chose."""
+    while True:
+        port = random.SystemRandom().randrange(10_000, 30_000)
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port

@@ -5,11 +5,9 @@ They are forked from a process that has imported what takes long, so that a life
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from forked import become_potluck, forked
 
 from edge_client.identity import write_key
 
@@ -32,8 +31,7 @@ class NodeLives:
         self.state = folder / "state" / name
         self._folder = folder / "lives"
         self._index = index
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["edge_client.node", "potluck.join", "sklearn.datasets"])
+        self._context = forked()
         self._process: Any = None
         if not self.key.exists():
             write_key(self.key, Ed25519PrivateKey.from_private_bytes(name.encode().ljust(32, b".")))
@@ -46,7 +44,9 @@ class NodeLives:
         self._life += 1
         arguments = ["join", url, "--task", task_id, "--key", str(self.key), "--name", self.name]
         arguments += ["--index", str(self._index), "--state-dir", str(self.state), "--checkpoint-every", "0", *flags]
-        self._process = self._context.Process(target=_live, args=(arguments, token, fault, str(self._log)))
+        environment = os.environ | {"POTLUCK_TOKEN": token, "OMP_NUM_THREADS": "1"}
+        environment |= {"POTLUCK_FAULT": fault} if fault else {}
+        self._process = self._context.Process(target=become_potluck, args=(arguments, environment, str(self._log)))
         self._process.start()
 
     def died(self) -> int:
@@ -108,17 +108,3 @@ class NodeLives:
             assert self._process.is_alive() or condition(), f"{self.name} ended before {what}:\n{self.said()}"
             assert time.monotonic() < deadline, f"{self.name} went on for {PATIENCE_S} s, until {what}:\n{self.said()}"
             ticker.wait(0.02)
-
-
-def _live(arguments: list[str], token: str, fault: str | None, log: str) -> None:
-    """What the forked process does: become `potluck join`, as the command line would."""
-    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.dup2(out, 1)
-    os.dup2(out, 2)
-    os.environ |= {"POTLUCK_TOKEN": token, "OMP_NUM_THREADS": "1"}
-    from federation import fault_points
-    from potluck.cli import main
-
-    fault_points.arm(fault)
-    sys.argv = ["potluck", *arguments]
-    main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import warnings
 from pathlib import Path
@@ -134,3 +135,37 @@ async def test_a_node_killed_in_mid_round_goes_on_with_its_optimisers_state_to_t
     assert "going on after step 7 of 12" in machine.children.log("mortal").read_text()
     assert mortal["model"]["sha256"] == steady["model"]["sha256"]
     assert mortal["model"]["size"] == steady["model"]["size"]
+
+
+async def test_two_nodes_learn_to_classify_texts_of_their_own(machine: Machine, tmp_path: Path) -> None:
+    said = {0: ("good", "kind", "sweet", "fair"), 1: ("foul", "cruel", "vile", "false")}
+    for node in range(2):
+        rows = [
+            {"text": f"Thou art {said[label][(n + node) % 4]} and {said[label][n % 4]}, my lord.", "label": label}
+            for n in range(24)
+            for label in said
+        ]
+        (tmp_path / f"own-{node}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    machine.start_server()
+    changes: dict[str, Any] = {
+        "model": {"id": "hf:tiny_llama", "task": "sequence_classification", "lora": {"r": 4}},
+        "data": {"id": "own", "num_classes": 2, "holdout": 0.25, "text": {"max_length": 24}},
+        "training": {"optimizer": "adam", "learning_rate": 0.01, "batch_size": 8, "epochs": 2},
+        "evaluation": {},
+    }
+    task = await machine.call("create_task", spec=spec(**changes), request_id="classify")
+    token = await machine.node_token()
+    for node in range(2):
+        machine.start_node(f"own-{node}", task["task_id"], token, "--data", str(tmp_path / f"own-{node}.jsonl"))
+    scored = await machine.wait_for(task["task_id"], lambda task: task["rounds"][-1]["node_accuracy"] is not None)
+    assert scored["state"] == "finished"
+    assert scored["rounds"][-1]["node_accuracy"] >= 0.9
+    answer = await machine.call(
+        "predict",
+        task_id=task["task_id"],
+        inputs=["Thou art sweet and kind, my lord.", "Thou art vile and false, my lord."],
+    )
+    assert answer["labels"] == [0, 1]
+    assert answer["texts"] == []
+    exported = await machine.call("export_model", task_id=task["task_id"])
+    assert json.loads(exported["files"]["adapter_config.json"])["task_type"] == "SEQ_CLS"

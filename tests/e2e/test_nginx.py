@@ -16,6 +16,7 @@ import pytest
 import torch
 from agent import Heard, use
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from forked import ForkedChildren
 from machine import OPERATOR, Machine, spec
 from mcp import Client
 from mcp.client.sse import sse_client
@@ -29,7 +30,6 @@ from edge_client.endpoint import Endpoint
 from edge_client.identity import Identity
 from edge_client.membership import Membership
 from mcp_server.edge import is_built
-from potluck.processes import Children
 
 pytestmark = [
     pytest.mark.anyio,
@@ -58,7 +58,7 @@ def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxied]:
     if program is None:
         missing("nginx is not installed: apt-get install nginx")
     folder = tmp_path_factory.mktemp("proxied")
-    with Children(folder / "logs") as children:
+    with ForkedChildren(folder / "logs") as children:
         machine = Machine(folder, children)
         flags = ["--base-path", "/potluck", "--allow-host", NAME, "--anonymous-role", "none"]
         machine.start_server(*flags, environment={"POTLUCK_TRUSTED_PROXIES": "127.0.0.1"})

@@ -5,14 +5,24 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import httpx2
 import pytest
 from machine import Machine
 
 from mcp_server.edge import is_built
+from potluck.processes import Children
 
 TOKEN = re.compile(r"^operator token +(pl_\S+)", re.MULTILINE)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    """Its server is started by the command line, as people start it."""
+    with Children(tmp_path / "logs") as children:
+        yield Machine(tmp_path, children)
 
 
 def potluck(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 from agent import Heard, use
+from forked import ForkedChildren
 from machine import Machine, spec
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
 from mcp_server.keys import operator_token
-from potluck.processes import Children
 
 pytestmark = [
     pytest.mark.anyio,
@@ -135,7 +135,7 @@ def raw(data_dir: Path, *flags: str) -> Iterator[Raw]:
 
 
 async def test_standard_output_carries_messages_only_while_a_federation_trains_at_debug(tmp_path: Path) -> None:
-    with Children(tmp_path / "logs") as children:
+    with ForkedChildren(tmp_path / "logs") as children:
         machine = Machine(tmp_path, children)
         with (
             raw(machine.data_dir, "--port", "0", "--log-level", "DEBUG") as serving,

@@ -13,8 +13,9 @@ from edge_client import checkpoints as module
 from edge_client.checkpoints import COST, Checkpoints, identity
 from edge_client.data import Share
 from edge_client.state_folder import StateFolder
+from federation.examples import Examples
 from federation.spec import TrainingSpec
-from federation.training import Examples, Training
+from federation.training import Training
 
 SPEC = TrainingSpec(epochs=4, batch_size=10, learning_rate=0.1, momentum=0.9)
 ASSIGNMENT: dict[str, Any] = {

@@ -12,7 +12,7 @@ import torch
 
 from edge_client.data import Shares, load_share, own_examples, own_path
 from federation.errors import ErrorCode, Refused
-from federation.training import Examples
+from federation.examples import Examples
 from resources.datasets.text.rows import Completion, Labelled, Text
 from tests.resources.text.bytes_tokenizer import of_bytes
 from tests.resources.text.fixtures import DATA, task

@@ -8,7 +8,7 @@ from torch import nn
 
 from federation.errors import Refused
 from federation.evaluation import evaluate
-from federation.training import Examples
+from federation.examples import Examples
 
 
 def logits_as_given() -> nn.Module:

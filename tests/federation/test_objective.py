@@ -12,10 +12,11 @@ from torch.nn import functional as F
 
 from federation.errors import Refused
 from federation.evaluation import evaluate_text, judge, perplexity_of
+from federation.examples import Examples
 from federation.model_spec import ModelSpec
 from federation.objective import IGNORED, NEXT_TOKEN
 from federation.spec import TrainingSpec
-from federation.training import Checkpoint, Examples, Training, run, train
+from federation.training import Checkpoint, Training, run, train
 
 VOCABULARY = 7
 WRITES = ModelSpec(id="hf:acme/tiny")

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from federation.examples import Examples
 from federation.spec import TrainingSpec
-from federation.training import Checkpoint, Examples, Progress, Stopped, Training, run
+from federation.training import Checkpoint, Progress, Stopped, Training, run
 
 SPECS: dict[str, dict[str, Any]] = {
     "plain": {"epochs": 3, "batch_size": 8, "learning_rate": 0.1},

@@ -9,8 +9,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from federation.errors import ErrorCode, Refused
+from federation.examples import Examples, split_holdout
 from federation.spec import TrainingSpec
-from federation.training import Examples, Progress, Stopped, Training, run, split_holdout, total_steps, train
+from federation.training import Progress, Stopped, Training, run, total_steps, train
 
 
 def two_blobs(n: int = 50) -> Examples:

@@ -251,8 +251,12 @@ async def test_a_pause_lets_the_round_end_and_resume_goes_on_from_any_version(se
 async def test_simulated_scaffold_is_not_rolled_back_for_its_clients_variates_do_not_follow(served: Served) -> None:
     operator, task_id = await begun(served, SMALL | {"rounds": 2000, "aggregation": {"rule": "scaffold"}})
     await until(served, task_id, lambda task: task["version"] >= 2)
+    child = served.federation.simulations.pid(task_id)
+    assert child is not None
     await operator.call("control_task", task_id=task_id, action="pause")
     paused = await until(served, task_id, lambda task: task["rounds"][-1]["state"] == "open")
+    async with asyncio.timeout(20):
+        await gone(child)  # by then what its last round made superfluous is freed, too
     async with refused(served, "wrong_state", says="control variates belong to the last round"):
         await operator.call("control_task", task_id=task_id, action="roll_back", version=1)
     same = await operator.call("control_task", task_id=task_id, action="roll_back", version=paused["version"])

@@ -40,3 +40,10 @@ def test_the_exit_code_tells_a_task_that_is_over_from_one_to_resume(
     assert said.startswith(f"{state}; accuracy 0.500")
     resumes = "resume it: potluck call http://127.0.0.1:7860 control_task task_id=task-1 action=resume"
     assert (resumes in said) is (state == "paused")
+
+
+def test_a_task_ends_with_its_accuracy_or_without_one_with_its_loss() -> None:
+    unmeasured = {"accuracy": None, "loss": None}
+    assert potluck.watch._last_score([{"accuracy": 0.5, "loss": 1.5}, unmeasured]) == "accuracy 0.500"
+    assert potluck.watch._last_score([{"accuracy": None, "loss": 2.25}, unmeasured]) == "loss 2.2500"
+    assert potluck.watch._last_score([unmeasured]) == ""

@@ -4,6 +4,7 @@ import gzip
 import io
 import os
 import struct
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 from PIL import Image
 
 from federation.errors import ErrorCode, Refused
-from resources.datasets import catalogue
+from resources.datasets import catalogue, digits
 from resources.datasets.card import Pixels
 from resources.datasets.idx import IdxImages, read_idx
 
@@ -45,6 +46,16 @@ def write_mnist(folder: Path, images: np.ndarray[Any, Any], labels: list[int], s
 
 
 IMAGES = np.random.RandomState(0).randint(0, 256, (5, 28, 28)).astype(np.uint8)
+
+
+def test_digits_are_those_of_scikit_learn_wherever_it_keeps_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    expected = np.column_stack([bunch.data, bunch.target])
+    assert np.array_equal(digits._table(), expected)
+    monkeypatch.setattr(digits, "find_spec", lambda name: ModuleSpec(name, None, origin="/elsewhere/__init__.py"))
+    assert np.array_equal(digits._table(), expected)
 
 
 def test_digits_are_split_once_and_for_all() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from federation.training import Examples
+from federation.examples import Examples
 from resources.datasets import catalogue
 
 ROOT = Path(__file__).resolve().parents[2]

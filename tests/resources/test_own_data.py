@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from federation.errors import ErrorCode, Refused
-from federation.training import Examples
+from federation.examples import Examples
 from resources.datasets.own import load_own
 
 SHAPE = (1, 2, 3)

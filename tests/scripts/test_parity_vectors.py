@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import torch
 
+from federation.examples import Examples
 from federation.spec import TrainingSpec
-from federation.training import Examples, train
+from federation.training import train
 from federation.weights import load_bytes
 from resources.models.catalogue import model_of, models
 

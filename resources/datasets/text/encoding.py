@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from federation.data_spec import TextSpec
 from federation.errors import ErrorCode, Refused
-from federation.training import Examples, held_out_places
+from federation.examples import Examples, held_out_places
 from resources.datasets.text.packing import learns, one_by_one, packed
 from resources.datasets.text.rows import Labelled, Row
 from resources.datasets.text.templates import rendered

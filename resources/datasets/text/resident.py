@@ -10,8 +10,8 @@ import numpy as np
 
 from federation.data_spec import PartitionSpec, TextSpec
 from federation.errors import ErrorCode, Refused
+from federation.examples import Examples
 from federation.spec import TaskSpec
-from federation.training import Examples
 from resources.datasets import catalogue
 from resources.datasets.shares import cut_texts
 from resources.datasets.text.encoding import encode

@@ -2,47 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from federation.errors import ErrorCode, Refused
 from federation.model_spec import HF, ModelSpec
-from federation.weights import Tensors, chunks
+from federation.weights import Tensors
 from resources.models.language.adapter_model import factor_pairs, put
 from resources.models.language.configuration import read_config, skeleton
 from resources.models.language.loaded import base_model
 from resources.models.language.skeleton import PREFIX, head, linear_layers
 from resources.models.language.tokenizers import load_tokenizer
 
-ADAPTER = "adapter_model.safetensors"
 _GENERATION = "generation_config.json"
-
-
-@dataclass(frozen=True)
-class Story:
-    """What a model card tells of how the adapter came to be.
-
-    Attributes:
-        title: of the card.
-        rule: by which updates were merged.
-        rounds: that were merged.
-        nodes: that took part, at most in one round.
-        data: the data set's name.
-        metrics: of the held-out texts, by name, e.g. {"perplexity": 31.2}.
-    """
-
-    title: str
-    rule: str
-    rounds: int
-    nodes: int
-    data: str
-    metrics: Mapping[str, float]
 
 
 def adapter_config(model: ModelSpec, base: Path, weights: Tensors, *, revision: str | None = None) -> dict[str, Any]:
@@ -86,73 +62,19 @@ def adapter_config(model: ModelSpec, base: Path, weights: Tensors, *, revision: 
     }
 
 
-def model_card(model: ModelSpec, story: Story) -> str:
-    """A README.md with the front matter that the Hub reads."""
-    base, task = model.id.removeprefix(HF), "text-classification" if model.classifies else "text-generation"
-    lora = model.adapters
-    front = [
-        "---",
-        f"base_model: {json.dumps(base)}",
-        "library_name: peft",
-        f"pipeline_tag: {task}",
-        "tags:",
-        *(f"- {tag}" for tag in (f"base_model:adapter:{base}", "federated-learning", "lora", "potluck")),
-        "---",
-    ]
-    load = "AutoModelForSequenceClassification" if model.classifies else "AutoModelForCausalLM"
-    body = [
-        f"# {story.title}",
-        "",
-        f"A LoRA adapter for `{base}`, trained by federated learning with Potluck: up to {story.nodes} nodes in a "
-        f"round, {story.rounds} rounds, merged by `{story.rule}`. Texts (`{story.data}`) stayed on the nodes; adapters "
-        "alone travelled.",
-        "",
-        f"Trained with r = {lora.r}, scaling {lora.scaling:g}, dropout {lora.dropout:g}.",
-        "",
-        *(f"- {name}: {value:.4g}" for name, value in story.metrics.items()),
-        *([""] if story.metrics else []),
-        "```python",
-        "from peft import PeftModel",
-        f"from transformers import {load}",
-        "",
-        f"base = {load}.from_pretrained({json.dumps(base)})",
-        'model = PeftModel.from_pretrained(base, "<this folder>")',
-        "```",
-    ]
-    return "\n".join([*front, "", *body, ""])
+def merge(folder: Path, model: ModelSpec, base: Path, weights: Tensors) -> list[Path]:
+    """Write base and adapter as one ordinary model for transformers, in the base's dtype. Returns its files.
 
-
-def write_adapter(
-    folder: Path, model: ModelSpec, base: Path, weights: Tensors, story: Story, *, revision: str | None = None
-) -> list[Path]:
-    """Write a folder that `PeftModel.from_pretrained` loads; all of it or nothing. Returns its files.
+    The weights are W + scaling · B A.
+    All of it is written, or nothing.
 
     Args:
         folder: to be made; it may exist if it is empty.
-        base: a folder with the base's configuration and tokenizer (`bases.describe`): its weights are not needed.
-        revision: the base's commit.
+        base: a folder with the base's configuration, tokenizer and weights (`bases.fetch`).
 
     Raises:
         Refused: INVALID_ARGUMENT when the folder is there and not empty; BAD_UPDATE when `weights` are not adapters for
             this base.
-    """
-    config = adapter_config(model, base, weights, revision=revision)
-
-    def write(into: Path) -> None:
-        with (into / ADAPTER).open("wb") as file:
-            for piece in chunks(weights):
-                file.write(piece)
-        (into / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf8")
-        (into / "README.md").write_text(model_card(model, story), encoding="utf8")
-        load_tokenizer(base, model.gguf).save_pretrained(into)
-
-    return _whole(folder, write)
-
-
-def merge(folder: Path, model: ModelSpec, base: Path, weights: Tensors) -> list[Path]:
-    """Write base and adapter as one ordinary model for transformers, in the base's dtype. Returns its files.
-
-    The weights are W + scaling · B A. Arguments and refusals as for `write_adapter`; `base` has the weights, too.
     """
     merged = merged_model(model, base, weights)
     merged.config = read_config(model, base, _labels(weights), dropout=True)

@@ -19,10 +19,15 @@ _lock = threading.Lock()
 _kept: dict[_Key, nn.Module] = {}
 
 
-def base_model(model: ModelSpec, folder: Path, num_labels: int | None = None) -> Any:
+def base_model(model: ModelSpec, folder: Path, num_labels: int | None = None, *, beside_others: bool = False) -> Any:
     """The base model with frozen weights, in eval mode: modules of its own, tensors that all such models share.
 
     The weights last used stay in memory, so that a round need not read what the round before has read.
+
+    Args:
+        beside_others: other threads compute meanwhile. While transformers reads a bfloat16 model, that is torch's
+            default type in the whole process; so it is read as float32, and narrowed: the same bits, twice the memory
+            until it is done.
 
     Raises:
         Refused: BAD_DATA when the files do not hold all weights of the model.
@@ -32,7 +37,7 @@ def base_model(model: ModelSpec, folder: Path, num_labels: int | None = None) ->
     with _lock:
         if key not in _kept:
             _kept.clear()
-            _kept[key] = _read(model, folder, num_labels)
+            _kept[key] = _read(model, folder, num_labels, torch.float32 if beside_others else _dtype(model))
         base = _kept[key]
     shared = {id(tensor): tensor for tensor in [*base.parameters(), *base.buffers()]}
     return copy.deepcopy(base, shared)
@@ -63,7 +68,7 @@ def _dtype(model: ModelSpec) -> torch.dtype:
     return torch.bfloat16 if model.dtype == "bfloat16" else torch.float32
 
 
-def _read(model: ModelSpec, folder: Path, num_labels: int | None) -> nn.Module:
+def _read(model: ModelSpec, folder: Path, num_labels: int | None, dtype: torch.dtype) -> nn.Module:
     from transformers import GenerationConfig
 
     where: dict[str, Any] = {"use_safetensors": True} if model.gguf is None else {"gguf_file": model.gguf}
@@ -71,7 +76,7 @@ def _read(model: ModelSpec, folder: Path, num_labels: int | None) -> nn.Module:
         network, found = auto_class(model).from_pretrained(
             folder,
             config=read_config(model, folder, num_labels),
-            dtype=_dtype(model),
+            dtype=dtype,
             trust_remote_code=False,
             local_files_only=True,
             output_loading_info=True,
@@ -89,6 +94,9 @@ def _read(model: ModelSpec, folder: Path, num_labels: int | None) -> nn.Module:
     if model.gguf is not None:  # its weights are plain tensors by now, which may be written as such
         network.hf_quantizer = None
         del network.config.quantization_config
+    network.config.dtype = _dtype(model)
+    for weight in network.parameters():  # not the frequencies of positions, which stay float32
+        weight.data = weight.data.to(_dtype(model))
     frozen: nn.Module = network.requires_grad_(False).eval()
     return frozen
 

@@ -14,11 +14,10 @@ import httpx2
 import numpy as np
 from anyio.from_thread import BlockingPortal
 from evidence import rows
+from forked import ForkedChildren
 from machine import Machine, spec
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
-
-from potluck.processes import Children
 
 Tensors = dict[str, NDArray[np.float64]]
 _UPDATES = """
@@ -98,5 +97,5 @@ class TabFederation:
 @contextmanager
 def federation(folder: Path, portal: BlockingPortal) -> Iterator[TabFederation]:
     """A machine whose processes end with the test."""
-    with Children(folder / "logs") as children:
+    with ForkedChildren(folder / "logs") as children:
         yield TabFederation(Machine(folder, children), portal)

@@ -40,7 +40,7 @@ def test_axe_finds_nothing_serious_idle_training_and_finished_and_nothing_scroll
     browser: Browser, everyones: TabFederation, scheme: Any
 ) -> None:
     task_id = everyones.create(
-        name=f"looked at in {scheme} colours", rounds=2, training={"epochs": 1000, "learning_rate": 0.01}
+        name=f"looked at in {scheme} colours", rounds=2, training={"epochs": 500, "learning_rate": 0.01}
     )
     with browser.new_context(color_scheme=scheme, reduced_motion="reduce") as context:
         tab = Tab(context, everyones.page).ready().choose(task_id)

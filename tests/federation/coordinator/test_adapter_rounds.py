@@ -14,6 +14,7 @@ from world import Node, ThreeNumbers, World, open_world
 
 from federation.aggregation.contributions import Contribution
 from federation.aggregation.rules import aggregate
+from federation.base_pin import BasePin
 from federation.coordinator.submissions import Receipt
 from federation.errors import ErrorCode, Refused
 from federation.spec import TaskSpec, derive_seed
@@ -37,7 +38,7 @@ SCALING = 2.0
 class TinyAdapters(ThreeNumbers):
     """A workload whose model is an adapter of two layers and a head."""
 
-    def initial_weights(self, spec: TaskSpec) -> dict[str, torch.Tensor]:
+    def initial_weights(self, spec: TaskSpec, base: BasePin | None = None) -> dict[str, torch.Tensor]:
         return draw_version(0, R, layers={"q": (12, 12), "v": (12, 6)}, b=0.0, head=True)
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from federation.examples import Examples
 from federation.simulation.clients import Client, LocalUpdates, Work
 from federation.simulation.engine import Engine, ModelFactory
 from federation.simulation.population import Population, clients_of
 from federation.spec import TaskSpec
-from federation.training import Examples
 from federation.weights import Tensors
 
 RAGGED = (1, 7, 32, 12, 20, 3, 31, 18)

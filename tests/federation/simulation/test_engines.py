@@ -26,6 +26,7 @@ from small_world import (
 )
 
 from federation.errors import ErrorCode, Refused
+from federation.examples import Examples
 from federation.simulation.clients import Client, Work
 from federation.simulation.engine import ModelFactory, suited_to
 from federation.simulation.loop import LoopEngine
@@ -33,7 +34,7 @@ from federation.simulation.processes import ProcessesEngine
 from federation.simulation.run import simulate
 from federation.simulation.vectorized import VectorizedEngine
 from federation.spec import TrainingSpec
-from federation.training import Examples, train
+from federation.training import train
 from federation.weights import subtract
 
 WAYS: dict[str, dict[str, Any]] = {

@@ -16,12 +16,13 @@ from federation.aggregation.contributions import Contribution
 from federation.aggregation.rules import aggregate
 from federation.errors import ErrorCode, Refused
 from federation.evaluation import evaluate
+from federation.examples import Examples
 from federation.rounds import select_cohort
 from federation.simulation.population import Population
 from federation.simulation.run import simulate
 from federation.simulation.simulated_round import SimulatedRound, Start, Trained
 from federation.spec import CohortSpec, derive_seed
-from federation.training import Examples, Stopped, train
+from federation.training import Stopped, train
 from federation.weights import Tensors, pack_update, subtract, to_bytes
 
 

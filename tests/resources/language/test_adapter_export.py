@@ -13,11 +13,18 @@ from families import TINY_LLAMA, make, some_adapter, some_ids, spec
 
 from federation.errors import Refused
 from federation.model_spec import ModelSpec
+from federation.weights import Tensors, to_bytes
 from resources.models.language.adapter_model import load_adapter_model
-from resources.models.language.export import Story, adapter_config, merge, model_card, write_adapter
+from resources.models.language.export import adapter_config, merge
 from resources.models.language.skeleton import adapter_layout
 
-STORY = Story("Plays", "lora_exact", rounds=3, nodes=2, data="shakespeare", metrics={"perplexity": 31.25})
+
+def write_adapter(folder: Path, model: ModelSpec, base: Path, weights: Tensors, revision: str | None = None) -> None:
+    """The two files that an export consists of, beside its card."""
+    folder.mkdir()
+    (folder / "adapter_model.safetensors").write_bytes(to_bytes(weights))
+    config = adapter_config(model, base, weights, revision=revision)
+    (folder / "adapter_config.json").write_text(json.dumps(config), encoding="utf8")
 
 
 def peft_logits(base: Path, adapter: Path, ids: torch.Tensor, kind: str = "CausalLM", **options: Any) -> torch.Tensor:
@@ -45,7 +52,7 @@ def test_peft_and_transformers_compute_the_logits_that_we_do(tmp_path: Path, fam
         ours = load_adapter_model(model, base, weights, rule="lora_exact").eval()(ids)
         plain = AutoModelForCausalLM.from_pretrained(base)(input_ids=ids).logits
     assert float((ours - plain).abs().max()) > 0.1  # the adapter matters
-    write_adapter(tmp_path / "adapter", model, base, weights, STORY, revision="abc")
+    write_adapter(tmp_path / "adapter", model, base, weights, revision="abc")
     torch.testing.assert_close(peft_logits(base, tmp_path / "adapter", ids), ours, rtol=0, atol=1e-5)
     merge(tmp_path / "merged", model, base, weights)
     with torch.inference_mode():
@@ -53,8 +60,7 @@ def test_peft_and_transformers_compute_the_logits_that_we_do(tmp_path: Path, fam
     torch.testing.assert_close(merged, ours, rtol=0, atol=1e-5)
     again = AutoModelForCausalLM.from_pretrained(base)(input_ids=ids).logits
     torch.testing.assert_close(again, plain, rtol=0, atol=0)
-    for folder in (tmp_path / "adapter", tmp_path / "merged"):
-        assert AutoTokenizer.from_pretrained(folder)("To be")["input_ids"] == words("To be")["input_ids"]
+    assert AutoTokenizer.from_pretrained(tmp_path / "merged")("To be")["input_ids"] == words("To be")["input_ids"]
 
 
 def test_layers_of_different_ranks_keep_the_tasks_scaling(tmp_path: Path) -> None:
@@ -69,7 +75,7 @@ def test_layers_of_different_ranks_keep_the_tasks_scaling(tmp_path: Path) -> Non
     assert len(config["rank_pattern"]) == len(config["alpha_pattern"]) == 3
     with torch.inference_mode():
         ours = load_adapter_model(model, base, weights, rule="lora_stack").eval()(ids)
-    write_adapter(tmp_path / "adapter", model, base, weights, STORY)
+    write_adapter(tmp_path / "adapter", model, base, weights)
     torch.testing.assert_close(peft_logits(base, tmp_path / "adapter", ids), ours, rtol=0, atol=1e-5)
 
 
@@ -81,7 +87,7 @@ def test_a_classifier_comes_back_with_its_head(tmp_path: Path) -> None:
     ids, weights = some_ids(3), some_adapter(adapter_layout(model, base, num_labels=3))
     with torch.inference_mode():
         ours = load_adapter_model(model, base, weights, rule="lora_exact", num_labels=3).eval()(ids)
-    write_adapter(tmp_path / "adapter", model, base, weights, STORY)
+    write_adapter(tmp_path / "adapter", model, base, weights)
     theirs = peft_logits(base, tmp_path / "adapter", ids, "SequenceClassification", num_labels=3)
     torch.testing.assert_close(theirs, ours, rtol=0, atol=1e-5)
     merge(tmp_path / "merged", model, base, weights)
@@ -99,29 +105,14 @@ def test_a_merged_model_keeps_the_bases_dtype_and_own_dropout(tmp_path: Path) ->
     assert config["resid_pdrop"] == 0.1
 
 
-def test_a_model_card_has_the_front_matter_of_the_hub() -> None:
-    import yaml
-
-    card = model_card(ModelSpec(id="hf:acme/tiny"), STORY)
-    _, front, body = card.split("---\n")
-    assert yaml.safe_load(front) == {
-        "base_model": "acme/tiny",
-        "library_name": "peft",
-        "pipeline_tag": "text-generation",
-        "tags": ["base_model:adapter:acme/tiny", "federated-learning", "lora", "potluck"],
-    }
-    assert "- perplexity: 31.25" in body
-    assert "2 nodes" in body
-
-
 def test_a_folder_that_is_not_empty_is_left_as_it_is(tmp_path: Path) -> None:
     model = spec("tiny_llama")
     weights = some_adapter(adapter_layout(model, TINY_LLAMA))
     (tmp_path / "there").mkdir()
-    assert write_adapter(tmp_path / "there", model, TINY_LLAMA, weights, STORY)
+    assert merge(tmp_path / "there", model, TINY_LLAMA, weights)
     before = {path.name: path.read_bytes() for path in (tmp_path / "there").iterdir()}
     with pytest.raises(Refused, match="not empty"):
-        write_adapter(tmp_path / "there", model, TINY_LLAMA, weights, STORY)
+        merge(tmp_path / "there", model, TINY_LLAMA, weights)
     assert {path.name: path.read_bytes() for path in (tmp_path / "there").iterdir()} == before
 
 
@@ -130,8 +121,6 @@ def test_an_export_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     weights = some_adapter(adapter_layout(spec("base"), base))
     (base / "tokenizer.json").write_text("{", encoding="utf8")
     (tmp_path / "out").mkdir()
-    with pytest.raises(Refused, match="the tokenizer in base cannot be loaded"):
-        write_adapter(tmp_path / "out" / "adapter", spec("base"), base, weights, STORY)
     with pytest.raises(Refused, match="the tokenizer in base cannot be loaded"):
         merge(tmp_path / "out" / "merged", spec("base"), base, weights)
     assert list((tmp_path / "out").iterdir()) == []

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from federation.errors import ErrorCode, Refused
 from federation.model_spec import ModelSpec
 from resources.models.language.adapter_model import load_adapter_model
+from resources.models.language.loaded import base_model, forget
 from resources.models.language.skeleton import adapter_layout, initial_adapter
 
 FAMILIES = ("llama", "qwen2", "gpt2")
@@ -283,3 +284,23 @@ def test_a_base_that_lacks_weights_is_refused(tmp_path: Path) -> None:
     save_file(held, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(Refused, match=r"1 weights are missing, model\.layers\.1\.mlp\.up_proj\.weight among them"):
         load_adapter_model(model, folder, weights, rule="lora_exact")
+
+
+def test_a_bfloat16_base_read_beside_other_threads_is_the_same_and_leaves_torchs_default_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path / "base")
+    model = ModelSpec(id="hf:base", dtype="bfloat16")
+    forget()
+    ids = some_ids()
+    usual = base_model(model, tmp_path / "base")
+    forget()
+    changed: list[torch.dtype] = []
+    monkeypatch.setattr(torch, "set_default_dtype", changed.append)
+    careful = base_model(model, tmp_path / "base", beside_others=True)
+    forget()
+    assert set(changed) <= {torch.float32}
+    assert {weight.dtype for weight in careful.parameters()} == {torch.bfloat16}
+    assert {buffer.dtype for buffer in careful.buffers()} == {buffer.dtype for buffer in usual.buffers()}
+    with torch.inference_mode():
+        assert torch.equal(careful(input_ids=ids).logits, usual(input_ids=ids).logits)

@@ -10,11 +10,11 @@ import pytest
 import torch
 from families import make, some_adapter, some_ids
 
+from federation.base_pin import BasePin
 from federation.errors import Refused
 from federation.model_spec import LoraSpec, ModelSpec
 from resources.models.language import bases
 from resources.models.language.adapter_model import load_adapter_model
-from resources.models.language.bases import Pin
 from resources.models.language.export import merge
 from resources.models.language.skeleton import adapter_layout
 from resources.models.language.tokenizers import load_tokenizer
@@ -118,7 +118,7 @@ def test_a_gguf_files_one_hash_pins_weights_and_tokenizer(root: Path) -> None:
     assert pin.sha256 == pin.tokenizer_sha256
     assert bases.fetch(PACKED, root, pin) == bases.describe(PACKED, root, pin) == root / "packed"
     with pytest.raises(Refused, match="the weights of packed have SHA-256"):
-        bases.fetch(PACKED, root, Pin(None, "0" * 64, "0" * 64))
+        bases.fetch(PACKED, root, BasePin(None, "0" * 64, "0" * 64))
 
 
 def test_an_adapter_on_a_gguf_file_is_merged_into_a_plain_folder(root: Path) -> None:

@@ -3,7 +3,7 @@ import type { EngineReport } from '../engine/types';
 import type { Fields } from './protocol';
 
 /** Every rule of the server's whose node side is plain local training, with or without a proximal term: all but
- *  `scaffold`, whose control variates this node does not keep. */
+ *  `scaffold`, whose control variates this node does not keep, and those of adapters, which need a language model. */
 export const METHODS: readonly string[] = [
   'bulyan',
   'centered_clipping',

@@ -17,12 +17,13 @@ export function obstaclesOf(
 ): string[] {
   const model = spec?.model.id ?? String(task.model);
   const rule = spec?.aggregation.rule;
+  const known = models.includes(model);
   const found: [boolean, string][] = [
     [task.state === 'finished' || task.state === 'cancelled', `The task is ${task.state}.`],
     [task.simulated, 'The server simulates this task: no nodes take part.'],
-    [!models.includes(model), `This page cannot train the model ${model}; a Python node can.`],
+    [!known, `This page cannot train the model ${model}; a Python node can.`],
     [
-      rule !== undefined && !METHODS.includes(rule),
+      known && rule !== undefined && !METHODS.includes(rule),
       `This page does not keep what the method ${rule} needs from round to round; a Python node does.`,
     ],
     [spec !== null && !CODECS.includes(spec.codec), `This page does not know the compression ${spec?.codec}.`],

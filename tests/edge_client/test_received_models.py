@@ -68,7 +68,10 @@ def test_a_base_that_is_not_the_tasks_is_refused(version: Path, part: str, says:
     assert refused.value.code is ErrorCode.HASH_MISMATCH
 
 
-def test_without_the_base_a_node_says_where_it_looked(version: Path, tmp_path: Path) -> None:
+def test_without_the_base_a_node_says_where_it_looked(
+    version: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     told = assignment(spec())
     with pytest.raises(Refused, match="tiny_llama"):
         Models(tmp_path).receive(spec(), told, version)
