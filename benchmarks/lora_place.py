@@ -11,8 +11,8 @@ import torch
 from benchmarks.lora_cells import Places, Scale, cells, task
 from edge_client.data import Share, load_share
 from edge_client.models import Models
+from federation.examples import Examples
 from federation.spec import TaskSpec
-from federation.training import Examples
 from federation.weights import Tensors
 
 
