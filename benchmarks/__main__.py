@@ -30,11 +30,13 @@ NAMES = (
     "checkpoint_cost",
     "churn",
     "rules",
+    "lora_merge",
+    "lora_server",
     "simulation_speed",
     "flower_rounds",
     "web",
 )
-STUDIES = ("mcmahan", "flute_lr", "robustness", "heterogeneity")
+STUDIES = ("mcmahan", "flute_lr", "robustness", "heterogeneity", "lora")
 LONGEST_S = 3600
 
 

@@ -43,6 +43,9 @@ BARS: dict[str, Bar] = {
     "trimmed_mean": Bar("trimmed mean, 50 updates of 10 MB", "CPU-s", 0.6, 0.4),
     "krum": Bar("Krum, 50 updates of 10 MB", "CPU-s", 0.35, 0.25),
     "rules_flat": Bar("memory that those two add from 8 updates to all", "MB", 32, 16),
+    "lora_merge": Bar("exact merge of 4 adapters, SmolLM2-135M's shapes, r = 8", "CPU-ms", 50, 35),
+    "lora_error": Bar("its error above the best of that rank, in the worst layer", "", 1e-4, 1e-6),
+    "lora_server": Bar("memory that closing a round of 16 such adapters adds to the server", "MB", 64, 32),
     "churn": Bar("rounds of 200 nodes, 30 % vanishing, over at their deadline", "share", 1, 1, more_is_better=True),
     "web_mlp_jax": Bar("CPU a step, MLP: jax-js on WebGPU of ours on WebGPU", "ratio", 1.5, 2, more_is_better=True),
     "web_cnn_jax": Bar(

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from benchmarks.wire import Wire
 from federation.identity import b64url, update_message
 
-CAPABILITIES = {"runtime": "benchmark", "device": "cpu", "codecs": ["none"], "methods": ["fedavg"]}
+CAPABILITIES = {"runtime": "benchmark", "device": "cpu", "codecs": ["none"], "methods": ["fedavg", "lora_exact"]}
 
 
 class LightNode:

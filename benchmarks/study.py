@@ -89,7 +89,7 @@ def run(study: Study, arguments: argparse.Namespace, command: str) -> int:
         cells = [replace(cell, engine="processes") for cell in cells]
     at_once = 1 if arguments.processes else arguments.workers
     need_data(cells)
-    with _pool(at_once) as pool:
+    with one_thread_each(at_once) as pool:
         timings = paces(cells, pool, arguments.workers)
         print(estimate(study, cells, timings, arguments, at_once), flush=True)
         if arguments.estimate:
@@ -202,7 +202,7 @@ def _document(
 
 
 @contextmanager
-def _pool(workers: int) -> Iterator[Executor]:
+def one_thread_each(workers: int) -> Iterator[Executor]:
     """Processes with one thread each, NumPy's sums too; what waits is dropped when the study ends early."""
     context = multiprocessing.get_context("spawn")
     before = dict(os.environ)

@@ -17,7 +17,7 @@ from federation.spec import TaskSpec
 
 _ROOT = Path(__file__).parents[1]
 _DECIDES = ("federation", "resources")
-"""The packages whose code a result depends on."""
+"""The code that a simulated result depends on."""
 
 
 @dataclass(frozen=True)
@@ -119,10 +119,14 @@ class Outcome:
 
 
 @lru_cache
-def code_digest() -> str:
-    """Of the sources that decide a result, so that what another version made is never taken for this one's."""
+def code_digest(decides: tuple[str, ...] = _DECIDES) -> str:
+    """Of the sources that decide a result, so that what another version made is never taken for this one's.
+
+    Args:
+        decides: packages and files.
+    """
     digest = hashlib.sha256()
-    for package in _DECIDES:
-        for file in sorted((_ROOT / package).rglob("*.py")):
+    for path in (_ROOT / each for each in decides):
+        for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
             digest.update(file.read_bytes())
     return digest.hexdigest()[:16]

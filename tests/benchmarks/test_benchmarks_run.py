@@ -28,6 +28,8 @@ SMALL = {
     "idle_nodes": "--nodes 6 --window 0.1 --settle 0.1",
     "checkpoint_cost": "--steps 3 --runs 1 --every 10 --disk /tmp",
     "rules": "--updates 8 --megabytes 1 --repeats 1 --rules krum,trimmed_mean --flower none",
+    "lora_merge": "--adapters 2 --layers 2 --repeats 1 --dense-repeats 1",
+    "lora_server": "--adapters 2",
     "simulation_speed": "--clients 4 --rounds 2 --peers none",
     "churn": "--nodes 4 --rounds 2 --deadline 4",
 }
