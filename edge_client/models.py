@@ -49,6 +49,18 @@ class Models:
         pretrained = [ANY_PRETRAINED] if find_spec("transformers") and find_spec("peft") else []
         return [card.id for card in models()] + pretrained
 
+    def check(self, spec: TaskSpec) -> None:
+        """Refused (incompatible_node) where this node is to train ranks that the task does not have."""
+        if self.rank is None:
+            return
+        if not spec.model.pretrained:
+            problem = f"the task trains {spec.model.id} as a whole, and no adapters."
+            raise Refused(ErrorCode.INCOMPATIBLE_NODE, problem, "leave --rank out")
+        most = spec.model.adapters.r
+        if not 1 <= self.rank <= most:
+            problem = f"this node is to train adapters of rank {self.rank}, and the task's have rank {most}."
+            raise Refused(ErrorCode.INCOMPATIBLE_NODE, problem, f"pass --rank with a number from 1 to {most}")
+
     def receive(self, spec: TaskSpec, assignment: Mapping[str, Any], file: Path) -> Received:
         """The model in `file`, a version of the task's. Refused where the base model is not the task's."""
         if spec.model.pretrained:
@@ -78,10 +90,7 @@ class Models:
     def _adapters(self, spec: TaskSpec, assignment: Mapping[str, Any], file: Path) -> Received:
         from resources.models.language.adapter_model import load_adapter_model
 
-        most = spec.model.adapters.r
-        if self.rank is not None and not 1 <= self.rank <= most:
-            problem = f"this node is to train adapters of rank {self.rank}, and the task's have rank {most}."
-            raise Refused(ErrorCode.INCOMPATIBLE_NODE, problem, f"pass --rank with a number from 1 to {most}")
+        self.check(spec)
         module = load_adapter_model(
             spec.model,
             self.base_folder(spec, assignment),

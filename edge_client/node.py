@@ -190,7 +190,9 @@ class Node:
         self, member: Membership, terms: dict[str, Any], state: StateFolder, lanes: Lanes, delivery: Delivery
     ) -> Labour:
         task = await member.ask("get_task", {"task_id": self.task_id})
-        own = await asyncio.to_thread(own_examples, parse_spec(task["spec"]), self._data)
+        spec = parse_spec(task["spec"])
+        self._models.check(spec)
+        own = await asyncio.to_thread(own_examples, spec, self._data)
         return Labour(
             member,
             lanes,

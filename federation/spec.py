@@ -205,6 +205,18 @@ class TaskSpec(Part):
 
     @model_validator(mode="before")
     @classmethod
+    def _adapters_are_trained_by_adam(cls, raw: Any) -> Any:
+        """By default: SGD at a rate for whole models hardly moves factors of which one begins at zero."""
+        match raw:
+            case {"model": {"id": str(id)}, **rest} if id.startswith(HF):
+                chosen = rest.get("training", {})
+                if isinstance(chosen, Mapping) and "optimizer" not in chosen:
+                    usual = {"optimizer": "adam", "learning_rate": 1e-3, "batch_size": 8}
+                    return {**raw, "training": {**usual, **chosen}}
+        return raw
+
+    @model_validator(mode="before")
+    @classmethod
     def _pretrained_models_take_texts(cls, raw: Any) -> Any:
         """The section `text` is there with its defaults: nodes read them, and `own` texts need no shape."""
         match raw:

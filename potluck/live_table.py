@@ -31,10 +31,16 @@ def cells(round_: Mapping[str, Any]) -> tuple[str, ...]:
         value = round_.get(name)
         return "–" if value is None else format(value, form)
 
+    def score(name: str, form: str) -> str:
+        """The server's; else, marked, the mean of the nodes' own."""
+        if round_.get(name) is None and round_.get(f"node_{name}") is not None:
+            return f"{number(f'node_{name}', form)}*"
+        return number(name, form)
+
     return (
         str(round_["round"]),
-        number("accuracy", ".3f"),
-        number("loss", ".4f"),
+        score("accuracy", ".3f"),
+        score("loss", ".4f"),
         number("seconds", ".2f"),
         human_bytes(round_.get("bytes_up") or 0),
         human_bytes(round_.get("bytes_down") or 0),

@@ -65,9 +65,10 @@ def watch(endpoint: Endpoint, task_id: str, *, patience_s: float = 30) -> int:
 
 
 def _last_score(rounds: Sequence[Mapping[str, Any]]) -> str:
-    """The latest accuracy; of a model that writes, which has none, the loss."""
-    accuracies = [each["accuracy"] for each in rounds if each.get("accuracy") is not None]
-    losses = [each["loss"] for each in rounds if each.get("loss") is not None]
-    if accuracies:
-        return f"accuracy {accuracies[-1]:.3f}"
-    return f"loss {losses[-1]:.4f}" if losses else ""
+    """The latest accuracy; of a model that writes, which has none, the loss. The nodes' own, if the server has none."""
+    for who, prefix in (("", ""), ("on the nodes' held-out examples: ", "node_")):
+        for name, form in (("accuracy", ".3f"), ("loss", ".4f")):
+            known = [each[prefix + name] for each in rounds if each.get(prefix + name) is not None]
+            if known:
+                return f"{who}{name} {known[-1]:{form}}"
+    return ""

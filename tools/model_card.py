@@ -30,7 +30,7 @@ def _base_of(task: Task) -> list[str]:
 def _adapters(task: Task) -> list[str]:
     if task.base is None:
         return []
-    lora, revision = task.spec.model.adapters, task.base.revision or "a folder"
+    lora, revision = task.spec.model.adapters, task.base.revision or "a folder of the server's"
     where = lora.target_modules if isinstance(lora.target_modules, str) else ", ".join(lora.target_modules)
     return [
         f"| base | revision {revision}, weights `{task.base.sha256}` |",

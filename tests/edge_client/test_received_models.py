@@ -59,6 +59,13 @@ def test_a_rank_that_the_task_does_not_have_is_refused(version: Path, rank: int)
     assert refused.value.code is ErrorCode.INCOMPATIBLE_NODE
 
 
+def test_ranks_are_of_adapters_alone() -> None:
+    whole = parse_spec({"name": "digits", "model": {"id": "mlp"}, "data": {"id": "digits"}})
+    Models().check(whole)
+    with pytest.raises(Refused, match="mlp as a whole"):
+        Models(rank=4).check(whole)
+
+
 @pytest.mark.parametrize(("part", "says"), [("sha256", "weights"), ("tokenizer_sha256", "tokenizer")])
 def test_a_base_that_is_not_the_tasks_is_refused(version: Path, part: str, says: str) -> None:
     told = assignment(spec())

@@ -33,6 +33,9 @@ def resolve(model: ModelSpec, root: Path | None) -> Base:
             folder's where there is none.
     """
     name = model.id.removeprefix(HF)
+    if root is not None and not root.is_dir():
+        problem = "the models folder (--models, POTLUCK_MODELS) does not exist here."
+        raise Refused(ErrorCode.DATA_UNAVAILABLE, problem, "correct its path, or leave it out: then the Hub is asked")
     if root is not None and (folder := root / name).is_dir():
         if not folder.resolve().is_relative_to(root.resolve()):
             raise Refused(
@@ -115,7 +118,7 @@ def _source(model: ModelSpec, root: Path | None, revision: str | None) -> Source
     except Exception as error:  # the client raises its own errors, its HTTP library's and the system's
         if here is not None and _complete(here, model) and not isinstance(error, _answers()):
             return here
-        refuse(base.name, revision, error)
+        refuse(base.name, revision, error, looked=root is not None)
 
 
 def _answers() -> tuple[type[Exception], ...]:

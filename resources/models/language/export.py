@@ -122,6 +122,8 @@ def _whole(folder: Path, write: Callable[[Path], None]) -> list[Path]:
     beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         write(beside)
+        for file in beside.iterdir():
+            file.chmod(0o644)
         beside.chmod(0o755)
         os.replace(beside, folder)
     except BaseException:

@@ -89,7 +89,7 @@ class Repository:
         try:
             return Path(hf_hub_download(self.name, name, revision=self.revision))
         except Exception as error:  # the client raises its own errors, its HTTP library's and the system's
-            refuse(self.name, self.revision, error)
+            refuse(self.name, self.revision, error, looked=False)
 
     def sha256(self, name: str) -> str:
         return self.hashes[name] or file_sha256(self.path(name))
@@ -128,12 +128,19 @@ def is_commit(revision: str | None) -> bool:
     return revision is not None and _COMMIT.fullmatch(revision) is not None
 
 
-def refuse(repository: str, revision: str | None, error: Exception) -> NoReturn:
-    """Say in words what kept the Hub's client from answering."""
+def refuse(repository: str, revision: str | None, error: Exception, *, looked: bool) -> NoReturn:
+    """Say in words what kept the Hub's client from answering.
+
+    Args:
+        looked: whether there is a models folder, which does not have it.
+    """
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
     code, what = ErrorCode.DATA_UNAVAILABLE, f"cannot be had from the Hugging Face Hub ({type(error).__name__})"
     mend = f"connect to the internet, or set POTLUCK_MODELS to a folder that holds {repository}"
+    if looked:
+        what = f"is not in the models folder, and {what}"
+        mend = f"correct the name, put its folder {repository} below the models folder, or connect to the internet"
     match error:
         case GatedRepoError():
             what = "is gated: the Hub gives it only to accounts that have accepted its terms"
