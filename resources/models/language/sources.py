@@ -140,7 +140,7 @@ def refuse(repository: str, revision: str | None, error: Exception, *, looked: b
     mend = f"connect to the internet, or set POTLUCK_MODELS to a folder that holds {repository}"
     if looked:
         what = f"is not in the models folder, and {what}"
-        mend = f"correct the name, put its folder {repository} below the models folder, or connect to the internet"
+        mend = f"correct the name; or put {repository} below the folder POTLUCK_MODELS, or connect to the internet"
     match error:
         case GatedRepoError():
             what = "is gated: the Hub gives it only to accounts that have accepted its terms"
