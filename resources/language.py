@@ -97,7 +97,7 @@ class LanguageModels:
         )
 
     def evaluate(self, spec: TaskSpec, weights: Mapping[str, Tensor], base: BasePin) -> Evaluation | None:
-        """The score on the first `evaluation.examples` test examples; None for data that nodes bring themselves."""
+        """The score on `evaluation.examples` of the test examples; None for data that nodes bring themselves."""
         if spec.data.id == "own":
             return None
         model, tokenizer = self._loaded(spec, weights, base)
