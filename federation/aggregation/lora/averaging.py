@@ -16,8 +16,11 @@ Three ways to make factors of M:
   do when A is frozen (FFA-LoRA, Sun et al. 2024, arXiv:2403.12313). The gap is Σ v_i ΔB_i (Σ v_j ΔA_j - ΔA_i).
 
 In `cut` and `stacked` the rows of A have one length in a layer, that of the rows before, and stand at right angles; B
-takes all the rest. So the k-th row and column belong to the k-th largest singular value, and a direction of which the
-mean holds little or nothing learns as a fresh one does: its B is small, its A is not.
+takes all the rest. So a direction of which the mean holds little or nothing learns as a fresh one does: its B is small,
+its A is not. The k-th row and column belong to the k-th largest singular value, which is what nodes of lower rank train
+first; but where all have trained all ranks, `cut` turns A to lie as near as it can to the mean of the nodes' A
+(orthogonal Procrustes problem, Schönemann 1966), and B with it. The product is the same, and the next round goes on from
+factors like those that the nodes have adapted so far: Adam's steps depend on which.
 """
 
 from __future__ import annotations
@@ -54,6 +57,8 @@ def cut(layers: Layers, weights: Tensor, rank: int) -> Iterator[Averaged]:
     missing = rank - rows.shape[1]  # of more directions than the layer has
     rows = torch.nn.functional.pad(rows, (0, 0, 0, missing))
     columns = torch.nn.functional.pad(columns, (0, missing))
+    if len(layers.owner) == rank * len(weights):  # nobody left ranks out
+        rows, columns = _turned(rows, columns, _mean_a(layers, weights))
     errors, lengths = _lengths(values[:, rank:]), _lengths(values)
     for at, pair in enumerate(layers.pairs):
         yield Averaged(pair, rows[at], columns[at], errors[at], lengths[at])
@@ -114,6 +119,19 @@ def _factors(layers: Layers, left: Tensor, right: Tensor, v: Tensor) -> tuple[Te
     length = layers.a.square().sum(-1).mean(-1).sqrt()[:, None, None]
     length = torch.where(length > 0, length, 1.0)
     return length * v, left @ (right @ v.mT) / length
+
+
+def _mean_a(layers: Layers, weights: Tensor) -> Tensor:
+    """A + Σ v_i ΔA_i, [L, r, in]."""
+    share = weights[layers.owner][:, None]
+    return layers.a + torch.zeros_like(layers.a).index_add_(1, layers.rows, layers.delta_a * share)
+
+
+def _turned(rows: Tensor, columns: Tensor, towards: Tensor) -> tuple[Tensor, Tensor]:
+    """T A and B Tᵀ for the orthogonal T that brings T A nearest to `towards`: U V of towards Aᵀ = U S V."""
+    u, _, v = torch.linalg.svd(towards @ rows.mT)
+    turn = u @ v
+    return turn @ rows, columns @ turn.mT
 
 
 def _lengths(values: Tensor) -> list[float]:

@@ -84,6 +84,26 @@ def test_directions_come_by_falling_size_with_rows_of_one_length_and_the_present
         assert (a[:held].gather(1, a[:held].abs().argmax(1, keepdim=True)) > 0).all()
 
 
+def test_where_nobody_left_ranks_out_a_is_turned_as_near_to_the_nodes_mean_as_the_product_allows() -> None:
+    counts = [3, 1, 2]
+    with small_round(3, ranks=[8, 8, 8], r=8, counts=counts) as small:
+        done = small.run("lora_exact")
+        mean_a = small.run("fedavg").weights
+    for name in (name for name in small.version if "lora_A" in name):
+        a, b = done.weights[name].double(), done.weights[name.replace("_A", "_B")].double()
+        if min(a.shape[1], b.shape[0]) < 8:
+            continue  # a layer that has not so many directions
+        length = float(small.version[name].double().square().sum(1).mean().sqrt())
+        torch.testing.assert_close(a @ a.T, length**2 * torch.eye(8).double(), atol=1e-5, rtol=0)
+        wanted, near = mean_a[name].double(), float((a - mean_a[name].double()).norm())
+        generator = torch.Generator().manual_seed(0)
+        for _ in range(50):
+            turn, _ = torch.linalg.qr(torch.randn(8, 8, generator=generator, dtype=torch.float64))
+            assert float((turn @ a - wanted).norm()) >= near - 1e-6
+        slight = torch.matrix_exp(0.01 * (turn - turn.T))
+        assert float((slight @ a - wanted).norm()) > near
+
+
 def test_a_direction_that_the_mean_does_not_hold_has_a_row_to_learn_with_yet() -> None:
     version = draw_version(0, 6, b=0.0)
     update = draw_update(0, version, 6, 2)
