@@ -19,7 +19,7 @@ from resources.datasets.shares import cut, cut_texts
 from resources.datasets.text.encoding import text_share
 from resources.datasets.text.files import load_texts
 from resources.datasets.text.rows import Rows
-from resources.datasets.text.tokens import Tokenizer
+from resources.datasets.text.tokenizer import Tokenizer
 
 Own = Examples | Rows
 TokenizerOf = Callable[[], Tokenizer]

@@ -16,7 +16,7 @@ from federation.errors import ErrorCode, Refused
 from federation.model_spec import HF
 from federation.spec import TaskSpec
 from federation.weights import Tensors, load
-from resources.datasets.text.tokens import Tokenizer
+from resources.datasets.text.tokenizer import Tokenizer
 from resources.models.catalogue import create_model, models
 
 ANY_PRETRAINED = f"{HF}*"

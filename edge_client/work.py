@@ -161,7 +161,7 @@ def _metrics(spec: TaskSpec, trained: Trained, received: Evaluation | None, shar
     if spec.model.classifies:
         metrics["train_accuracy"] = trained.accuracy
     if spec.model.pretrained:
-        metrics["train_tokens_per_s"] = trained.examples_per_s * share.train.x.shape[1]
+        metrics["train_tokens_per_s"] = trained.examples_per_s * share.train.tokens / len(share.train)
     if received is not None:
         metrics["eval_loss"] = received.loss
         metrics["eval_accuracy"] = received.accuracy

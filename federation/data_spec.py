@@ -28,6 +28,12 @@ class PartitionSpec(Part):
     )
     seed: int | None = Field(default=None, ge=0, lt=2**63, description="Seed of the cut; default: the task's seed.")
 
+    @model_validator(mode="after")
+    def _the_largest_users_are_natural_shares(self) -> Self:
+        if self.users == "largest" and self.kind != "natural":
+            raise ValueError(f"users: largest belongs to kind natural: {self.kind} cuts by no users")
+        return self
+
 
 class TextSpec(Part):
     """How texts become examples for a language model."""

@@ -91,7 +91,8 @@ def evaluate_text(model: nn.Module, examples: Examples, batch_size: int = TEXTS_
         for x, y in zip(torch.split(examples.x, batch_size), torch.split(examples.y, batch_size), strict=True):
             part = NEXT_TOKEN.targets(y)
             if part:
-                loss, correct = NEXT_TOKEN.score(model(x), y)
+                seen, wanted = NEXT_TOKEN.narrowed(x, y)
+                loss, correct = NEXT_TOKEN.score(model(seen), wanted)
                 loss_sum += loss.double() * part
                 tokens, right = tokens + part, right + int(correct.sum())
     if not tokens:

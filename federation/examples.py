@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from federation.objective import IGNORED
+
 
 @dataclass(frozen=True)
 class Examples:
@@ -26,6 +28,14 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.y)
+
+    @property
+    def tokens(self) -> int:
+        """Of texts: tokens up to each example's last label; where a text has one label, all, and padding with them."""
+        if self.y.ndim == 1:
+            return self.x.numel()
+        places = torch.arange(1, self.y.shape[1] + 1)
+        return int(torch.where(self.y != IGNORED, places, 0).amax(dim=1).sum())
 
     def take(self, indices: NDArray[np.int64] | Tensor) -> Examples:
         """A copy of the examples at `indices`, in that order."""

@@ -19,6 +19,10 @@ class Objective(Protocol):
         """How many answers `y` asks for."""
         ...
 
+    def narrowed(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Of `x` and `y`, which have a target, the part that loss and gradient depend on: what the model is given."""
+        ...
+
     def score(self, logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """The mean loss over the targets (nats), and which of them the likeliest answer gets right (bool)."""
         ...
@@ -30,6 +34,10 @@ class Classification:
     def targets(self, y: Tensor) -> int:
         """See `Objective`."""
         return len(y)
+
+    def narrowed(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Objective`: all of it."""
+        return x, y
 
     def score(self, logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """See `Objective`."""
@@ -43,6 +51,12 @@ class NextToken:
     def targets(self, y: Tensor) -> int:
         """See `Objective`."""
         return int((y[:, 1:] != IGNORED).sum())
+
+    def narrowed(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Objective`: up to the last target, since the model is causal and padding on the right. Examples are
+        padded to the longest of a share, pieces of a batch seldom have it."""
+        width = int((y != IGNORED).any(dim=0).nonzero().max()) + 1
+        return x[:, :width], y[:, :width]
 
     def score(self, logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """See `Objective`; the loss is taken in float32, and memory is that of the targets' logits."""

@@ -54,6 +54,13 @@ class TrainingSpec(Part):
         default=False, description="hf: compute activations again in the backward pass, which takes less memory."
     )
 
+    @model_validator(mode="after")
+    def _a_piece_has_an_example(self) -> Self:
+        if self.accumulation > self.batch_size:
+            said = f"accumulation {self.accumulation} is more than batch_size {self.batch_size}"
+            raise ValueError(f"{said}: a batch has at most as many pieces as examples")
+        return self
+
 
 class AggregationSpec(Part):
     """The aggregation rule and its options."""

@@ -177,11 +177,12 @@ class Training:
         targets, loss_sum, correct = self._objective.targets(y), 0.0, 0
         if targets == 0:
             raise Refused(ErrorCode.BAD_DATA, "a batch has nothing to predict.", "leave out examples without labels")
-        for piece, answers in pieces(x, y, self._spec.accumulation):
-            part = self._objective.targets(answers)
+        for piece in pieces(x, y, self._spec.accumulation):
+            part = self._objective.targets(piece[1])
             if part == 0:
                 continue
-            loss, right = self._objective.score(self._model(piece), answers)
+            seen, answers = self._objective.narrowed(*piece)
+            loss, right = self._objective.score(self._model(seen), answers)
             value = loss.item()
             if not math.isfinite(value):
                 raise _diverged(f"the loss became {value} at step {self.at.step} of {self.total_steps}.")

@@ -11,8 +11,10 @@ import pytest
 import torch
 
 from edge_client.data import Shares, load_share, own_examples, own_path
+from edge_client.work import _metrics
 from federation.errors import ErrorCode, Refused
 from federation.examples import Examples
+from federation.training import Trained
 from resources.datasets.text.rows import Completion, Labelled, Text
 from tests.resources.text.bytes_tokenizer import of_bytes
 from tests.resources.text.fixtures import DATA, task
@@ -119,3 +121,12 @@ def test_a_node_whose_task_wants_own_texts_has_to_bring_them() -> None:
         own_examples(task(id="own"), None)
     with pytest.raises(Refused, match="no part of the data set"):
         load_share(task(), None, None, of_bytes)
+
+
+def test_tokens_a_second_are_those_that_were_read_and_no_padding(tmp_path: Path) -> None:
+    spec = task(id="own", text={"max_length": 64, "packing": False}, holdout=0.0)
+    rows = [{"text": "To be."}] * 3 + [{"text": "Or not to be, that is the question."}]
+    share = load_share(spec, None, own_examples(spec, jsonl(tmp_path, *rows)), of_bytes)
+    assert share.train.x.shape == (4, 36)
+    trained = Trained(num_examples=4, num_steps=1, loss=1.0, accuracy=0.0, seconds=2.0, examples_per_s=2.0)
+    assert _metrics(spec, trained, None, share)["train_tokens_per_s"] == 2.0 * (3 * 7 + 36) / 4  # each ended by eos

@@ -14,7 +14,7 @@ from federation.errors import Refused
 from federation.evaluation import evaluate_text, judge, perplexity_of
 from federation.examples import Examples
 from federation.model_spec import ModelSpec
-from federation.objective import IGNORED, NEXT_TOKEN
+from federation.objective import CLASSIFICATION, IGNORED, NEXT_TOKEN
 from federation.spec import TrainingSpec
 from federation.training import Checkpoint, Training, run, train
 
@@ -72,6 +72,89 @@ def test_the_score_of_texts_is_the_mean_over_tokens_whatever_the_batch() -> None
     assert whole.perplexity == pytest.approx(math.exp(whole.loss))
     assert (whole.accuracy, whole.per_class_accuracy) == (None, [])
     assert whole.token_accuracy == pytest.approx((logits.argmax(1) == wanted).sum().item() / whole.num_tokens)
+
+
+class Causal(nn.Module):
+    """Ids [n, T] to logits [n, T, 7], each from all tokens up to its own; remembers how wide they were."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(VOCABULARY, 8)
+        self.memory = nn.GRU(8, 8, batch_first=True)
+        self.out = nn.Linear(8, VOCABULARY)
+        self.widths: list[int] = []
+
+    def forward(self, ids: Tensor) -> Tensor:
+        self.widths.append(ids.shape[1])
+        logits: Tensor = self.out(self.memory(self.table(ids))[0])
+        return logits
+
+
+def causal() -> Causal:
+    torch.manual_seed(0)
+    return Causal()
+
+
+def padded(*lengths: int, width: int) -> Examples:
+    """Texts of these lengths, of which the first token is a prompt."""
+    ids = torch.randint(1, VOCABULARY, (len(lengths), width), generator=torch.Generator().manual_seed(1))
+    wanted = torch.arange(width)[None] < torch.tensor(lengths)[:, None]
+    labels = torch.where(wanted, ids, IGNORED)
+    labels[:, 0] = IGNORED
+    return Examples(torch.where(wanted, ids, 0), labels)
+
+
+def test_without_its_padding_a_batch_has_the_same_loss_and_gradients() -> None:
+    examples, model = padded(5, 3, 2, width=40), causal()
+    seen, answers = NEXT_TOKEN.narrowed(examples.x, examples.y)
+    assert torch.equal(seen, examples.x[:, :5])
+    assert torch.equal(answers, examples.y[:, :5])
+    found = []
+    for x, y in ((examples.x, examples.y), (seen, answers)):
+        model.zero_grad()
+        loss, right = NEXT_TOKEN.score(model(x), y)
+        torch.autograd.backward(loss)
+        found.append((loss, right, [weight.grad for weight in model.parameters()]))
+    assert found[0][2][0] is not None
+    torch.testing.assert_close(found[1], found[0], rtol=1e-5, atol=1e-7)
+
+
+def test_nothing_is_cut_from_a_full_example_or_from_what_is_classified() -> None:
+    full, images = padded(6, 2, width=6), Examples(torch.rand(2, 1, 4, 4), torch.tensor([0, 1]))
+    for objective, examples in ((NEXT_TOKEN, full), (CLASSIFICATION, images)):
+        x, y = objective.narrowed(examples.x, examples.y)
+        assert torch.equal(x, examples.x)
+        assert torch.equal(y, examples.y)
+
+
+def test_a_model_is_trained_and_scored_on_pieces_as_wide_as_their_own_longest_text() -> None:
+    examples = padded(*[4] * 7, 40, width=64)
+    spec = TrainingSpec(batch_size=4, accumulation=2)
+    model = causal()
+    train(model, examples, spec, seed=0, objective=NEXT_TOKEN)
+    assert sorted(model.widths) == [4, 4, 4, 40]
+    whole = evaluate_text(model, examples, 8)
+    model.widths.clear()
+    assert evaluate_text(model, examples, 2).loss == pytest.approx(whole.loss, rel=1e-6)
+    assert model.widths == [4, 4, 4, 40]
+
+
+def test_how_far_examples_are_padded_changes_no_training() -> None:
+    spec = TrainingSpec(batch_size=2, epochs=2, learning_rate=0.5)
+    models = [causal(), causal()]
+    for model, width in zip(models, (5, 64), strict=True):
+        ids = padded(5, 2, 4, 3, width=5)
+        more = (0, width - 5)
+        examples = Examples(F.pad(ids.x, more), F.pad(ids.y, more, value=IGNORED))
+        train(model, examples, spec, seed=1, objective=NEXT_TOKEN)
+    assert models[0].widths == models[1].widths
+    for one, other in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_padding_is_no_token() -> None:
+    assert padded(5, 2, 3, width=40).tokens == 10
+    assert Examples(torch.ones(2, 4, dtype=torch.int64), torch.tensor([0, 1])).tokens == 8
 
 
 def test_texts_without_a_token_to_predict_are_refused() -> None:

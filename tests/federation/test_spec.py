@@ -200,3 +200,18 @@ def test_a_language_models_data_are_texts_with_every_default_filled_in() -> None
     with pytest.raises(Refused, match=r"input_shape belongs to numbers"):
         parse_spec({"name": "t", "model": {"id": "hf:mine/tiny"}, "data": {"id": "own", "input_shape": [4]}})
     assert parse_spec({"name": "t", "model": {"id": "mlp"}, "data": {"id": "digits"}}).data.text is None
+
+
+def test_the_largest_users_are_taken_of_natural_shares_alone() -> None:
+    for kind in ("iid", "dirichlet", "shards"):
+        problem = refusal(spec(data={"id": "digits", "partition": {"kind": kind, "users": "largest"}}))
+        assert f"data.partition: users: largest belongs to kind natural: {kind} cuts by no users" in problem
+    task = parse_spec(spec(data={"id": "digits", "partition": {"kind": "natural", "users": "largest"}}))
+    assert task.data.partition.users == "largest"
+
+
+def test_a_batch_has_no_more_pieces_than_examples() -> None:
+    language = {"model": {"id": "hf:acme/tiny"}, "data": {"id": "shakespeare"}}
+    problem = refusal(spec(**language, training={"batch_size": 4, "accumulation": 5}))
+    assert "training: accumulation 5 is more than batch_size 4" in problem
+    assert parse_spec(spec(**language, training={"batch_size": 4, "accumulation": 4})).training.accumulation == 4

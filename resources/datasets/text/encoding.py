@@ -15,8 +15,10 @@ from federation.errors import ErrorCode, Refused
 from federation.examples import Examples, held_out_places
 from resources.datasets.text.packing import learns, one_by_one, packed
 from resources.datasets.text.rows import Labelled, Row
+from resources.datasets.text.special import literal
 from resources.datasets.text.templates import rendered
-from resources.datasets.text.tokens import Document, Tokenizer, documents, pad_of, to_classify
+from resources.datasets.text.tokenizer import Tokenizer, check_fast, pad_of
+from resources.datasets.text.tokens import Document, documents, to_classify
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +51,7 @@ def encoded(rows: Sequence[Row], tokenizer: Tokenizer, text: TextSpec, *, classi
     row is one, filled up to the longest of them. An example without a token to learn is left out and counted.
 
     Raises:
-        Refused: BAD_DATA, INVALID_SPEC: as `templates.rendered` and `tokens.tokenized`.
+        Refused: BAD_DATA, INVALID_SPEC: as `templates.rendered`, `tokens.documents` and `tokens.to_classify`.
     """
     return _laid_out(_documents(rows, tokenizer, text, classifies), rows, tokenizer, text, classifies)
 
@@ -82,10 +84,13 @@ def text_share(
 
 
 def _documents(rows: Sequence[Row], tokenizer: Tokenizer, text: TextSpec, classifies: bool) -> list[Document]:
+    check_fast(tokenizer)
     texts = list(rendered(rows, tokenizer, text, classifies=classifies))
+    if text.template == "chat":
+        return list(documents(texts, tokenizer, framed=False))
     if classifies:
-        return list(to_classify([each.text for each in texts], tokenizer))
-    return list(documents(texts, tokenizer, framed=text.template == "plain"))
+        return list(to_classify([each.text for each in texts], literal(tokenizer)))
+    return list(documents(texts, literal(tokenizer), framed=True))
 
 
 def _laid_out(

@@ -16,7 +16,7 @@ from resources.datasets import catalogue
 from resources.datasets.shares import cut_texts
 from resources.datasets.text.encoding import encode
 from resources.datasets.text.rows import Rows
-from resources.datasets.text.tokens import Tokenizer
+from resources.datasets.text.tokenizer import Tokenizer
 
 EXAMPLES = 64
 """How many the server scores on, where the task does not say."""

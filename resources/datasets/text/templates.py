@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from federation.data_spec import TextSpec
 from federation.errors import ErrorCode, Refused
 from resources.datasets.text.rows import Chat, Completion, Labelled, Message, Row, Text
-from resources.datasets.text.tokens import Rendered, Span, Tokenizer, check_fast, eos_of, pad_of
+from resources.datasets.text.special import Special
+from resources.datasets.text.tokenizer import Tokenizer, check_fast, eos_of, pad_of
+from resources.datasets.text.tokens import Rendered, Span, tokenized
 
 _EXCHANGE = (Message("user", "Question?"), Message("assistant", "Answer."))
 
@@ -38,12 +40,15 @@ def rendered(rows: Sequence[Row], tokenizer: Tokenizer, text: TextSpec, *, class
 
     `plain`: a text as it is; a prompt and, straight after it, its completion, which alone is learnt.
     `chat`: by the tokenizer's own chat template; a prompt is the user's turn and its completion the assistant's, a text
-    by itself an assistant's turn that nothing precedes. The assistant's turns are learnt, to the end of the turn.
+    by itself an assistant's turn that nothing precedes. The assistant's turns are learnt, to the end of the turn; what
+    follows the last of them is left out.
 
     Raises:
-        Refused: BAD_DATA for a row of a kind that the task or its template cannot take, naming it by its number among
-            the texts; INVALID_SPEC for a tokenizer without a chat template.
+        Refused: BAD_DATA for a row of a kind that the task or its template cannot take, and for a special token in a
+            turn, which in the whole could not be told from the template's, naming the row by its number among the
+            texts; INVALID_SPEC for a tokenizer without a chat template.
     """
+    special = Special(tokenizer)
     if classifies and text.template == "chat":
         raise _chat_classifies()
     for number, row in enumerate(rows, start=1):
@@ -54,8 +59,12 @@ def rendered(rows: Sequence[Row], tokenizer: Tokenizer, text: TextSpec, *, class
         if text.template == "plain":
             yield _plain(row, number)
             continue
+        messages = _messages(row)
+        contents = [message.content for message in messages]
+        for content, tokens in zip(contents, tokenized(tokenizer, contents, framed=False), strict=True):
+            special.check(number, content, tokens.ids.tolist())
         try:
-            yield _conversation(_messages(row), tokenizer)
+            yield _conversation(messages, tokenizer)
         except _Otherwise as problem:
             raise Refused(ErrorCode.BAD_DATA, f"text {number}: {problem}", _PLAIN) from None
 
@@ -66,7 +75,7 @@ def _plain(row: Row, number: int) -> Rendered:
             return Rendered(text, ((0, len(text)),))
         case Completion(prompt, completion):
             whole = prompt + completion
-            return Rendered(whole, ((len(prompt), len(whole)),), prompt=True)
+            return Rendered(whole, ((len(prompt), len(whole)),), len(prompt))
         case Chat():
             problem = f"text {number} is a conversation, which the plain template cannot render."
             raise Refused(
@@ -99,9 +108,12 @@ def _conversation(messages: tuple[Message, ...], tokenizer: Tokenizer) -> Render
 
     A turn begins where the conversation before it ends once the template has been asked to let the assistant speak,
     which is what the model is given when it is to answer; and ends where the conversation up to it ends, or at the eos
-    that ends it. Both have to be beginnings of the whole: else no place in the whole can be told from its parts.
+    that ends it. Both have to be beginnings of the whole: else no place in the whole can be told from its parts. What
+    comes before the last of them, to where its own opening begins, may be cut.
     """
-    whole = _render(messages, tokenizer)
+    last = max((place for place, message in enumerate(messages) if message.role == "assistant"), default=len(messages))
+    messages = messages[: last + 1]
+    whole, prompt = _render(messages, tokenizer), 0
     spans: list[Span] = []
     for place, message in enumerate(messages):
         if message.role != "assistant":
@@ -115,7 +127,10 @@ def _conversation(messages: tuple[Message, ...], tokenizer: Tokenizer) -> Render
                 "so that the assistant's turns cannot be told."
             )
         spans.append((len(start), len(upto)))
-    return Rendered(_ended(whole, tokenizer), tuple(spans))
+        if before and place == last:
+            bare = _render(before, tokenizer)
+            prompt = len(bare if start.startswith(bare) else start)
+    return Rendered(_ended(whole, tokenizer), tuple(spans), prompt)
 
 
 def _opening(message: Message, tokenizer: Tokenizer) -> str:

@@ -12,12 +12,15 @@ from hypothesis import strategies as st
 from federation.data_spec import TextSpec
 from federation.errors import ErrorCode, Refused
 from resources.datasets.text.encoding import encode, encoded, text_share
-from resources.datasets.text.rows import Completion, Labelled, Row, Text
-from tests.resources.text.small_tokenizer import words
+from resources.datasets.text.rows import Chat, Completion, Labelled, Message, Row, Text
+from tests.resources.text.small_tokenizer import CHAT, letters, words
 
 NO = -100
 PACKED = TextSpec(max_length=8)
 LOOSE = TextSpec(max_length=8, packing=False)
+CHAT_OF_8 = TextSpec(max_length=8, packing=False, template="chat")
+PREAMBLE = words(chat="a b c d e f g h " + CHAT)
+"""Before a text by itself its template puts more than eight tokens, which are not a prompt."""
 
 
 def test_packed_texts_fill_examples_of_exactly_the_maximal_length() -> None:
@@ -46,14 +49,57 @@ def test_a_long_prompt_gives_way_to_its_completion() -> None:
     assert examples.y.tolist() == [[NO, NO, NO, NO, NO, 13, 6, 2]]
 
 
+A_LONG_QUESTION = Completion("a b c d e f g h", "a")
+A_LONG_ANSWER = Completion("a", "b c d e f g h a b")
+LATER_TURNS = Chat(tuple(Message("assistant" if n % 2 else "user", word) for n, word in enumerate("abcd")))
+
+
+@pytest.mark.parametrize(
+    ("row", "bos", "ids", "learnt"),
+    [
+        (A_LONG_QUESTION, False, [11, 12, 13, 2, 4, 6, 2], [6, 2]),
+        (A_LONG_QUESTION, True, [1, 12, 13, 2, 4, 6, 2], [6, 2]),
+        (A_LONG_ANSWER, False, [4, 7, 8, 9, 10, 11, 12], [7, 8, 9, 10, 11, 12]),
+        (A_LONG_ANSWER, True, [1, 4, 7, 8, 9, 10, 11], [7, 8, 9, 10, 11]),
+        (Text("a b c d e f g h"), True, [1, 4, 6, 7, 8, 9, 10], [6, 7, 8, 9, 10]),
+    ],
+    ids=["a question", "a question after <s>", "an answer", "an answer after <s>", "a text by itself"],
+)
+def test_a_long_conversation_loses_its_beginning_and_only_then_the_end_of_its_last_turn(
+    row: Row, bos: bool, ids: list[int], learnt: list[int]
+) -> None:
+    text = CHAT_OF_8.model_copy(update={"max_length": 7})
+    examples = encode([row], words(bos=bos), text, classifies=False)
+    assert examples.x.tolist() == [ids]
+    at = ids.index(learnt[0], 2 if bos else 1)
+    assert examples.y.tolist() == [[NO] * at + learnt]
+
+
+def test_of_earlier_turns_what_stays_is_learnt_still() -> None:
+    examples = encode([LATER_TURNS], words(bos=True), CHAT_OF_8, classifies=False)
+    assert examples.x.tolist() == [[1, 2, 3, 8, 2, 4, 9, 2]]
+    assert examples.y.tolist() == [[NO, 2, NO, NO, NO, NO, 9, 2]]
+
+
+def test_a_last_turn_survives_where_borders_stand_within_tokens() -> None:
+    template = "{% for m in messages %}{{ 'a' if m.role == 'user' else 'b' }}:{{ m.content }}{% endfor %}"
+    template += "{% if add_generation_prompt %}b:{% endif %}"
+    merging = letters(":c", chat=template)  # " " is 6, ":" 7, "a" 8, "b" 9, "c" 10, ":c" 16
+    row = Completion("dddddddd", "cd")
+    whole = encode([row], merging, CHAT_OF_8.model_copy(update={"max_length": 64}), classifies=False)
+    assert whole.x.tolist() == [[8, 7, *[11] * 8, 9, 7, 10, 11, 2]]
+    cut = encode([row], merging, CHAT_OF_8, classifies=False)
+    assert cut.x.tolist() == [[11, 11, 11, 9, 7, 10, 11, 2]]
+    assert cut.y.tolist() == [[NO] * 5 + [10, 11, 2]]
+
+
 def test_examples_without_a_token_to_learn_are_left_out_and_counted() -> None:
     rows: list[Row] = [Completion("a b c d e f g h", " a"), Text("b")]
     found = encoded(rows, words(), PACKED, classifies=False)
     assert found.examples.x.tolist() == [[6, 2, 7, 2, 0, 0, 0, 0]]
     assert (found.dropped, found.tokens) == (1, 12)
-    chat = TextSpec(max_length=8, packing=False, template="chat")
-    found = encoded([Completion("a b c d e f g h", "a"), Text("b")], words(), chat, classifies=False)
-    assert found.examples.x.tolist() == [[1, 4, 7, 2, 0, 0, 0, 0]]
+    found = encoded([Text("b"), Completion("c", "b")], PREAMBLE, CHAT_OF_8, classifies=False)
+    assert found.examples.x.tolist() == [[13, 1, 3, 8, 2, 4, 7, 2]]
     assert found.dropped == 1
 
 
@@ -118,14 +164,12 @@ def test_a_share_to_classify_keeps_each_label_with_its_text() -> None:
 
 
 def test_a_share_without_anything_to_train_on_is_refused() -> None:
-    chat = TextSpec(max_length=8, packing=False, template="chat")
     with pytest.raises(Refused, match=r"none of the 2 texts.*8 tokens.*max_length") as caught:
-        text_share([Completion("a " * 9, "b")] * 2, words(), chat, classifies=False, holdout=0.0, seed=0)
+        text_share([Text("b")] * 2, PREAMBLE, CHAT_OF_8, classifies=False, holdout=0.0, seed=0)
     assert caught.value.code is ErrorCode.BAD_DATA
 
 
 def test_whoever_loses_examples_is_told_how_many(caplog: pytest.LogCaptureFixture) -> None:
-    chat = TextSpec(max_length=8, packing=False, template="chat")
     with caplog.at_level(logging.WARNING):
-        text_share([Completion("a " * 9, "b"), Text("c")], words(), chat, classifies=False, holdout=0.0, seed=0)
+        text_share([Completion("c", "b"), Text("b")], PREAMBLE, CHAT_OF_8, classifies=False, holdout=0.0, seed=0)
     assert "1 of 2 texts have no token to learn within 8 tokens" in caplog.text
