@@ -32,7 +32,7 @@ def squared_distances(g: Wide) -> Wide:
     What rounding alone may have made is 0: equal updates, or equal mixtures of them, then tie instead of being ranked
     by chance.
     """
-    norms = np.diag(g)
+    norms = np.maximum(np.diag(g), 0.0)
     sums = norms[:, None] + norms[None, :]
     distances = sums - (g + g.T)
     distances[distances <= _ROUNDING * sums] = 0.0

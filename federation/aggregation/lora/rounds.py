@@ -44,7 +44,7 @@ def aggregate_adapters(
     """The next version of the adapter in `base`. Weights go by effective updates, never by factors.
 
     Memory is a few layers of all updates, and the adapter. Layers are gone through twice: for distances, which norms
-    and cosines come from under every rule, and for the mean.
+    and cosines come from under every rule, and for the mean; once more for distances if an update's terms cancel.
 
     Args:
         ordered: accepted updates, in (node_id, upload_id) order.

@@ -109,6 +109,13 @@ def test_distances_to_a_weighted_sum_are_those_to_the_vector() -> None:
     assert squared_distances_to(rows @ rows.T, v) == pytest.approx(expected)
 
 
+def test_rounding_makes_no_squared_distance_negative() -> None:
+    off = -1 + 4e-15
+    distances = squared_distances(np.array([[-1.0, off, 0.0], [off, -1.0, 0.0], [0.0, 0.0, 4.0]]))
+    assert distances.min() == 0.0
+    assert distances[0, 2] == 4.0
+
+
 def test_blocks_hold_each_coordinate_once() -> None:
     rows = draw(0, 5, 1000)
     with Round(rows, dtype=torch.float32) as small:
