@@ -17,10 +17,10 @@ Three ways to make factors of M:
 
 In `cut` and `stacked` the rows of A have one length in a layer, that of the rows before, and stand at right angles; B
 takes all the rest. So a direction of which the mean holds little or nothing learns as a fresh one does: its B is small,
-its A is not. The k-th row and column belong to the k-th largest singular value, which is what nodes of lower rank train
-first; but where all have trained all ranks, `cut` turns A to lie as near as it can to the mean of the nodes' A
-(orthogonal Procrustes problem, Schönemann 1966), and B with it. The product is the same, and the next round goes on from
-factors like those that the nodes have adapted so far: Adam's steps depend on which.
+its A is not. The k-th row and column belong to the k-th largest singular value, which is what nodes of lower rank
+train first; but where all have trained all ranks, `cut` turns A to lie as near as it can to the mean of the nodes' A
+(orthogonal Procrustes problem, Schönemann 1966), and B with it. The product is the same, and the next round goes on
+from factors like those that the nodes have adapted so far: Adam's steps depend on which.
 """
 
 from __future__ import annotations
