@@ -215,3 +215,16 @@ def test_a_batch_has_no_more_pieces_than_examples() -> None:
     problem = refusal(spec(**language, training={"batch_size": 4, "accumulation": 5}))
     assert "training: accumulation 5 is more than batch_size 4" in problem
     assert parse_spec(spec(**language, training={"batch_size": 4, "accumulation": 4})).training.accumulation == 4
+
+
+def test_adapters_are_trained_by_adam_and_merged_exactly_unless_the_spec_says_otherwise() -> None:
+    raw = {"name": "t", "model": {"id": "hf:acme/tiny"}, "data": {"id": "shakespeare"}}
+    plain = parse_spec(raw)
+    chosen = (plain.training.optimizer, plain.training.learning_rate, plain.training.batch_size)
+    assert (*chosen, plain.aggregation.rule) == ("adam", 1e-3, 8, "lora_exact")
+    asked = parse_spec(raw | {"training": {"epochs": 2, "learning_rate": 0.5}, "aggregation": {"weighting": "uniform"}})
+    assert (asked.training.optimizer, asked.training.epochs, asked.training.learning_rate) == ("adam", 2, 0.5)
+    assert (asked.aggregation.rule, asked.aggregation.weighting) == ("lora_exact", "uniform")
+    own = parse_spec(raw | {"training": {"optimizer": "sgd"}, "aggregation": {"rule": "ffa"}})
+    assert (own.training.optimizer, own.training.learning_rate, own.aggregation.rule) == ("sgd", 0.05, "ffa")
+    assert parse_spec({"name": "t", "model": {"id": "mlp"}, "data": {"id": "digits"}}).training.optimizer == "sgd"

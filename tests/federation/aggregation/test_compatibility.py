@@ -22,6 +22,7 @@ MODELS = {"classifier": {"id": "mlp"}, "adapter": {"id": "hf:mine/tiny", "lora":
 
 def spec(aggregation: dict[str, Any], *, kind: str = "classifier", **changes: Any) -> TaskSpec:
     raw = {"name": "t", "model": MODELS[kind], "data": {"id": "digits"}, "cohort": {"size": 20, "quorum": 20}}
+    raw["training"] = {"optimizer": "sgd"}  # which some rules ask for
     return parse_spec(raw | {"aggregation": aggregation} | changes)
 
 
