@@ -15,7 +15,7 @@ from tools.context import Ctx, current_caller, potluck
 from tools.model_card import model_card
 
 # Flat or nested, so its items can be of no one type; a schema that says nothing at all is one that some hosts refuse.
-Example = Annotated[Any, WithJsonSchema({"type": ["array", "string"]})]
+Example = Annotated[Any, WithJsonSchema({"anyOf": [{"type": "array"}, {"type": "string"}]})]
 
 
 class Prediction(BaseModel):
