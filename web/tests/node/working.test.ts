@@ -1,18 +1,14 @@
 /** The small parts of a node's work, without a server. */
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { Lost } from '../../src/node/answers';
 import { toBase32, toBase64, toBase64Url, fromBase64 } from '../../src/node/bytes';
-import { capabilitiesOf, METHODS } from '../../src/node/capabilities';
 import { Checkpoints } from '../../src/node/checkpoints';
 import { Heartbeat } from '../../src/node/heartbeat';
 import { Asking } from '../../src/node/asking';
-import { Device } from '../../src/node/device';
 import { Membership } from '../../src/node/membership';
-import { canonical, proximalOf } from '../../src/node/plan';
 import type { Progress } from '../../src/node/parts';
+import type { TaskSpec } from '../../src/node/protocol';
 import { atLeast, delays, onWake, Patience, sleep } from '../../src/node/patience';
-import { cardOf, obstaclesOf } from '../../src/node/picker';
-import type { TaskSpec, TaskSummary, TaskView } from '../../src/node/protocol';
 import { shareOf, take, takesShare } from '../../src/node/share';
 import { alone, type Locks } from '../../src/node/standing';
 import { Store } from '../../src/node/store';
@@ -22,7 +18,7 @@ import { Disk } from './opfs';
 import { Teller } from '../../src/node/teller';
 import { Lanes } from '../../src/node/lanes';
 import { identityOf, newPair } from '../../src/node/identity';
-import { keyringInMemory, parseSafetensors, StandIns, writeSafetensors } from './standins';
+import { parseSafetensors, StandIns, writeSafetensors } from './standins';
 
 describe('bytes', () => {
   it('are written as others write them', () => {
@@ -181,46 +177,6 @@ describe('one standing request', () => {
   });
 });
 
-describe('what a task asks for', () => {
-  const spec = (rule: string, options = {}) =>
-    ({ model: { id: 'mlp' }, codec: 'none', aggregation: { rule, options } }) as unknown as TaskSpec;
-  const running = { state: 'running', simulated: false, model: 'mlp' };
-
-  it.each([
-    [{}, 'fedavg', 0],
-    [{ state: 'finished' }, 'fedavg', 1],
-    [{ simulated: true }, 'fedavg', 1],
-    [{}, 'scaffold', 1],
-    [{ simulated: true, state: 'cancelled' }, 'scaffold', 3],
-  ])('%o with %s has %i obstacles', (task, rule, obstacles) => {
-    expect(obstaclesOf({ ...running, ...task }, spec(rule), ['mlp'])).toHaveLength(obstacles);
-  });
-
-  it('may be a model that cannot be built, which is an obstacle and not a failure', () => {
-    const known = new StandIns();
-    known.chainOf = () => {
-      throw new Refused('invalid_spec', 'The hidden layer is too wide.', 'choose another task');
-    };
-    const training = { epochs: 1, batch_size: 4, max_steps: null, optimizer: 'sgd', momentum: 0 };
-    const view = { spec: { ...spec('fedavg'), training, data: { id: 'own' } }, input_shape: [4], num_classes: 2, model: { size: 10 } };
-    const card = cardOf(running as unknown as TaskSummary, view as unknown as TaskView, known, null);
-    expect(card.obstacles).toEqual(['The hidden layer is too wide.']);
-  });
-
-  it('may be a proximal term', () => {
-    expect(proximalOf(spec('fedprox'))).toBe(0.01);
-    expect(proximalOf(spec('fedprox', { mu: 0.5 }))).toBe(0.5);
-    expect(proximalOf(spec('fednova', { mu: 0.1 }))).toBe(0.1);
-    expect(proximalOf(spec('fednova'))).toBe(0);
-    expect(proximalOf(spec('fedavg', { mu: 3 }))).toBe(0);
-  });
-
-  it('is the same work in whatever order it is written', () => {
-    expect(canonical({ b: [{ d: 1, c: null }], a: 'x' })).toBe(canonical({ a: 'x', b: [{ c: null, d: 1 }] }));
-    expect(canonical({ a: 1 })).not.toBe(canonical({ a: 2 }));
-  });
-});
-
 describe('a share', () => {
   it('is the examples at its places, and no others', () => {
     const all = { x: Float32Array.from([0, 0, 1, 1, 2, 2]), y: Uint32Array.from([5, 6, 7]) };
@@ -245,29 +201,6 @@ describe('a share', () => {
     await expect(shareOf(parts, odd, 'task-a', spec, all, 2, signal)).rejects.toMatchObject({ code: 'internal' });
     expect(takesShare(spec, { kind: 'digits' })).toBe(true);
     expect(takesShare(spec, { kind: 'files', files: [] })).toBe(false);
-  });
-});
-
-describe('capabilities', () => {
-  const browser = { userAgent: 'Agent/1', deviceMemory: 8, hardwareConcurrency: 4 };
-  const engine = { reason: 'r', limits: {}, kernels: [], matmulGflops: 12 };
-
-  it('name an adapter as an accelerator, and a CPU as none', () => {
-    const adapter = { vendor: 'acme', architecture: 'gen-3', description: 'x'.repeat(100) };
-    const told = capabilitiesOf({ ...engine, kind: 'webgpu', adapter }, ['mlp'], browser);
-    expect(told).toMatchObject({ runtime: 'browser', memory_bytes: 8 * 2 ** 30, matmul_gflops: 12, model_ids: ['mlp'] });
-    expect(told.device).toMatch(/^webgpu: acme gen-3 x+$/);
-    expect(String(told.device)).toHaveLength(80);
-    expect(capabilitiesOf({ ...engine, kind: 'cpu', adapter: {} }, [], browser).device).toBe('cpu');
-  });
-
-  it('hold every method of the server but scaffold and those of adapters', async () => {
-    const { readFileSync } = await import('node:fs');
-    const source = readFileSync(new URL('../../../federation/aggregation/methods.py', import.meta.url), 'utf8');
-    const names = [...source.matchAll(/Method\(\s*"([a-z_]+)"/g)].map(([, name]) => name);
-    const others = ['scaffold', 'lora_exact', 'lora_stack', 'ffa'];
-    expect(names).toEqual(expect.arrayContaining(others));
-    expect([...METHODS].sort()).toEqual(names.filter((name) => !others.includes(name)).sort());
   });
 });
 
@@ -330,62 +263,6 @@ describe('a renewal', () => {
     member.close();
     await expect(third).rejects.toMatchObject({ name: 'AbortError' });
     expect(signal?.aborted).toBe(true);
-  });
-});
-
-describe('the kernels of a device', () => {
-  afterEach(() => vi.unstubAllGlobals());
-
-  it('are tried once for each adapter, and remembered', async () => {
-    const info = { vendor: 'acme', architecture: 'gen-3' };
-    vi.stubGlobal('navigator', { gpu: { requestAdapter: async () => ({ info }) } });
-    const found = { wide: { variant: 'tiled', gflops: 3 } };
-    const given: unknown[] = [];
-    const parts = new StandIns();
-    const openEngine = async (force?: 'webgpu' | 'cpu', before?: unknown) => {
-      given.push(before);
-      const engine = await parts.openEngine(force);
-      return { ...engine, report: { ...engine.report, kind: 'webgpu' as const, adapter: info }, calibration: () => found };
-    };
-    const keyring = keyringInMemory();
-    const open = () => Device.open({ openEngine }, 'a', new Teller(() => undefined), keyring);
-    await open();
-    await open();
-    info.architecture = 'gen-4';
-    await open();
-    expect(given).toEqual([undefined, found, undefined]);
-  });
-});
-
-describe('a task that a graphics device cannot hold', () => {
-  const spec = {
-    model: { id: 'mlp', options: { hidden: 1000 } },
-    codec: 'none',
-    aggregation: { rule: 'fedavg', options: {} },
-    training: { epochs: 1, batch_size: 4, max_steps: null, optimizer: 'sgd', momentum: 0 },
-    data: { id: 'own' },
-  };
-  const task = { state: 'running', simulated: false, model: 'mlp', data: 'own' } as unknown as TaskSummary;
-  const view = { spec, input_shape: [1, 4, 4], num_classes: 3, model: { size: 80_000 } } as unknown as TaskView;
-  const limits = { maxBufferSize: 1e9, maxStorageBufferBindingSize: 50_000 };
-  const engine = { kind: 'webgpu', reason: '', adapter: {}, limits, kernels: [], matmulGflops: 1 } as const;
-
-  it('is not offered, with the numbers; nor is one of which nothing is known yet', () => {
-    const known = new StandIns();
-    const obstacles = (limit: number, read: TaskView | null = view) => {
-      const held = { ...engine, limits: { ...limits, maxStorageBufferBindingSize: limit } };
-      return cardOf(task, read, known, null, held).obstacles;
-    };
-    const bytes = 4 * (16 * 1000 + 1000 + 3 * 1000 + 3);
-    expect(obstacles(bytes)).toEqual([]);
-    expect(obstacles(bytes - 1)).toEqual([expect.stringContaining('80.0 kB')]);
-    expect(obstacles(1e9, null)).toEqual(['What it asks for has not been read yet.']);
-  });
-
-  it('names the classes as the data set does, or else by number', () => {
-    const names = (given?: readonly string[]) => cardOf(task, view, new StandIns(), null, null, given).classNames;
-    expect(names()).toEqual(['0', '1', '2']);
-    expect(names(['cat', 'dog', 'eel'])).toEqual(['cat', 'dog', 'eel']);
   });
 });
 
