@@ -242,8 +242,7 @@ def export(
     from edge_client.endpoint import Endpoint
     from potluck.export import export as write
 
-    base = (models or True) if merged else False
-    write(Endpoint(url, transport, token, ca_file), task, out, version=version, merged=base)
+    write(Endpoint(url, transport, token, ca_file), task, out, version=version, merged=merged, models=models)
 
 
 app.command()(simulate)

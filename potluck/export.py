@@ -21,12 +21,14 @@ from federation.weights import load
 from potluck.client import quiet
 
 
-def export(endpoint: Endpoint, task_id: str, out: Path, *, version: int | None, merged: Path | bool | None) -> None:
+def export(
+    endpoint: Endpoint, task_id: str, out: Path, *, version: int | None, merged: bool, models: Path | None
+) -> None:
     """Write the version to the new folder `out`: weights, configuration and model card.
 
     Args:
-        merged: instead of adapters, the whole model with the adapters merged in; the folder in which base models are
-            looked for, True for the default, False for adapters.
+        merged: instead of adapters, the whole model with the adapters merged in.
+        models: folder of base models by name; default: the Hub and its cache.
 
     Raises:
         Refused: `out` is there already; the server refuses; the base model is not here, or another one.
@@ -38,9 +40,9 @@ def export(endpoint: Endpoint, task_id: str, out: Path, *, version: int | None, 
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".export-") as scratch:
         folder = Path(scratch) / "model"
         folder.mkdir()
-        made, spec = asyncio.run(_fetch(endpoint, task_id, version, folder, merged=merged is not False))
-        if merged is not False:
-            folder = _merged(made, spec, folder, Path(scratch) / "merged", None if merged is True else merged)
+        made, spec = asyncio.run(_fetch(endpoint, task_id, version, folder, merged=merged))
+        if merged:
+            folder = _merged(made, spec, folder, Path(scratch) / "merged", models)
         os.rename(folder, out)
     typer.echo(f"version {made['version']} of {task_id} is in {out}: {', '.join(sorted(os.listdir(out)))}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TypeVar
 
 from federation.errors import ErrorCode, Refused
@@ -36,8 +37,13 @@ class Turns:
         self._here += 1
         loop = asyncio.get_running_loop()
         job = self._pool.submit(work)
-        job.add_done_callback(lambda _: loop.call_soon_threadsafe(self._leave))
+        job.add_done_callback(lambda _: self._leave(loop))
         return await asyncio.wrap_future(job)
 
-    def _leave(self) -> None:
+    def _leave(self, loop: asyncio.AbstractEventLoop) -> None:
+        """On whatever thread the job ended."""
+        with suppress(RuntimeError):  # the server has stopped meanwhile
+            loop.call_soon_threadsafe(self._one_less)
+
+    def _one_less(self) -> None:
         self._here -= 1
