@@ -44,6 +44,10 @@ class Settings(LimitSettings):
     operator_token: SecretStr | None = Field(
         default=None, min_length=16, description="Presets the operator's token instead of making one."
     )
+    operators: Names = Field(
+        default=[], description="Names at Hugging Face that are operators once signed in; in a Space: its owner."
+    )
+    dashboard: bool = Field(default=True, description="Serve the pages for people at `/`, if the extra is installed.")
     quota_bytes: int | None = Field(default=None, ge=1 << 20, description="Most bytes that blobs may take on disk.")
     models: Path | None = Field(
         default=None,

@@ -74,6 +74,9 @@ def serve(
     quota_bytes: Annotated[int | None, typer.Option(help="Most bytes that blobs may take on disk.")] = None,
     models: Annotated[Path | None, typer.Option(help="Base models of language tasks, by name.")] = None,
     torch_threads: Annotated[int | None, typer.Option(min=1, help="For aggregation and evaluation.")] = None,
+    dashboard: Annotated[
+        bool | None, typer.Option("--dashboard/--no-dashboard", help="The pages for people at /.  [default: there]")
+    ] = None,
     log_format: Annotated[Literal["text", "json"] | None, typer.Option(help="[default: text]")] = None,
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None, typer.Option(case_sensitive=False, help="[default: INFO]")
@@ -106,6 +109,7 @@ def serve(
         "quota_bytes": quota_bytes,
         "models": models,
         "torch_threads": torch_threads,
+        "dashboard": dashboard,
         "log_format": log_format,
         "log_level": log_level,
         "conformance": conformance,
