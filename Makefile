@@ -59,7 +59,7 @@ clean:  ## Remove the virtual environment and what the build made
 	@echo 'Making .venv: about 1.5 GB and a few minutes with the CPU build of torch, once.'
 	$(PYTHON) -m venv .venv
 	$(if $(TORCH_INDEX),$(PIP) 'torch<2.14' --index-url $(TORCH_INDEX))
-	$(PIP) --editable .
+	$(PIP) --editable '.[space]'
 	@touch $@
 
 .venv/installed-dev: pyproject.toml .venv/installed

@@ -48,6 +48,10 @@ class Pages(Protocol):
         """Answers a request."""
         ...
 
+    async def open(self) -> None:
+        """The server has started."""
+        ...
+
     async def close(self) -> None:
         """Ends what it has running."""
         ...
@@ -94,6 +98,8 @@ def build_app(
         running = [asyncio.create_task(fanout.run()), asyncio.create_task(audit.run())]
         try:
             async with protocol.session_manager.run():
+                if pages is not None:
+                    await pages.open()
                 yield
         finally:
             if pages is not None:
@@ -127,7 +133,7 @@ def build_app(
             Middleware(Departures, lambda: federation.shared.notices.stopping),
             Middleware(HostGuard, hosts, settings.allow_origin, audit),
             cors,
-            Middleware(AuthMiddleware, callers, streams, state.rates, audit),
+            Middleware(AuthMiddleware, callers, streams, state.rates, audit, pages=pages is not None),
         ],
     )
     app.state.protocol, app.state.potluck = protocol, state  # for a host at the standard streams

@@ -75,10 +75,17 @@ class Callers:
 
 
 class AuthMiddleware:
-    """Puts the caller's identity where the SDK and the tools look for it, for as long as its token lasts."""
+    """Puts the caller's identity where the SDK and the tools look for it, for as long as its token lasts.
 
-    def __init__(self, app: ASGIApp, callers: Callers, streams: Streams, rates: Rates, audit: Audit) -> None:
+    Args:
+        pages: whether there are pages for people, wherever there is nothing else.
+    """
+
+    def __init__(
+        self, app: ASGIApp, callers: Callers, streams: Streams, rates: Rates, audit: Audit, *, pages: bool = False
+    ) -> None:
         self._app = app
+        self._pages = pages
         self._callers = callers
         self._streams = streams
         self._rates = rates
@@ -86,7 +93,7 @@ class AuthMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "").removeprefix(scope.get("root_path", ""))
-        if scope["type"] != "http" or path in PUBLIC or not is_guarded(path):
+        if scope["type"] != "http" or path in PUBLIC or (self._pages and not is_guarded(path)):
             await self._app(scope, receive, send)
             return
         address = source(scope)

@@ -32,11 +32,12 @@ _WRONG = (
 _MISSING = Path(__file__).with_name("no_dashboard.html")
 
 
-def pages_for(settings: Settings, *, hub_sign_in: bool = False) -> PagesFor:
+def pages_for(settings: Settings, *, hub_sign_in: bool = False, at_once: bool = False) -> PagesFor:
     """The pages of a server with these settings, made on the first visit: one that nobody looks at pays nothing.
 
     Args:
         hub_sign_in: whether visitors may sign in at Hugging Face; only inside a Space.
+        at_once: make them when the server starts, so that the first visitor need not wait.
     """
     policy = f"frame-ancestors {' '.join(framers(settings))}; base-uri 'self'; object-src 'none'"
     headers = [
@@ -53,7 +54,7 @@ def pages_for(settings: Settings, *, hub_sign_in: bool = False) -> PagesFor:
 
             return application(connect, Options(hub_sign_in=hub_sign_in))
 
-        return Lazy(make, headers) if find_spec("gradio") else _Missing()
+        return Lazy(make, headers, at_once=at_once) if find_spec("gradio") else _Missing()
 
     return build
 
@@ -82,11 +83,13 @@ class Lazy:
 
     Args:
         headers: what every answer carries besides its own.
+        at_once: make it when the server starts.
     """
 
-    def __init__(self, make: Callable[[], ASGIApp], headers: Headers = ()) -> None:
+    def __init__(self, make: Callable[[], ASGIApp], headers: Headers = (), *, at_once: bool = False) -> None:
         self._make = make
         self._headers = list(headers)
+        self._at_once = at_once
         self._living: asyncio.Task[None] | None = None
         self._made: asyncio.Future[ASGIApp] | None = None
         self._over = asyncio.Event()
@@ -102,12 +105,21 @@ class Lazy:
 
         await app(scope, receive, with_headers)
 
+    async def open(self) -> None:
+        """The server has started."""
+        if self._at_once:
+            self._begin()
+
     async def ready(self) -> ASGIApp:
         """The application, started. An attempt that failed is made again by whoever asks next."""
+        return await asyncio.shield(self._begin())
+
+    def _begin(self) -> asyncio.Future[ASGIApp]:
         if self._made is None or (self._made.done() and self._made.exception() is not None):
             self._made = asyncio.get_running_loop().create_future()
+            self._made.add_done_callback(lambda made: made.cancelled() or made.exception())  # it may have no visitor
             self._living = asyncio.create_task(self._live(self._made))
-        return await asyncio.shield(self._made)
+        return self._made
 
     async def close(self) -> None:
         """Ends the application, if it ever began."""
@@ -139,6 +151,9 @@ class _Missing:
         """Answers a request."""
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         await (self._page if path in ("", "/") else self._nothing)(scope, receive, send)
+
+    async def open(self) -> None:
+        """There is nothing to prepare."""
 
     async def close(self) -> None:
         """Nothing is running."""
