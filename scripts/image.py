@@ -39,7 +39,7 @@ class Step:
 
 def steps(dockerfile: str) -> list[Step]:
     """The instructions, in order; lines that go on are one."""
-    whole = re.sub(r"\\\n\s*", " ", dockerfile)
+    whole = re.sub(r"\s*\\\n\s*", " ", dockerfile)
     lines = [line.strip() for line in whole.splitlines() if line.strip() and not line.startswith("#")]
     return [Step(*line.split(maxsplit=1)) for line in lines]
 
