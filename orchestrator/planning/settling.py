@@ -44,9 +44,16 @@ def _mended(draft: Draft, wishes: Wishes, problem: Problem) -> bool:
             before = repr(draft.spec)
             done = mend(draft, wishes, problem)
             if repr(draft.spec) != before:
-                draft.notes.append(f"{problem.field}: {problem.problem.rstrip('.')}; {done}.")
+                _note(draft, problem.field, f"{problem.problem.rstrip('.')}; {done}.")
                 return True
     return _dropped(draft, problem)
+
+
+def _note(draft: Draft, field: str, said: str) -> None:
+    """Says what was changed; of several steps towards one end, the last."""
+    if draft.notes and draft.notes[-1].startswith(f"{field}: "):
+        draft.notes.pop()
+    draft.notes.append(f"{field}: {said}")
 
 
 def _dropped(draft: Draft, problem: Problem) -> bool:
@@ -73,12 +80,12 @@ def _sgd(draft: Draft, wishes: Wishes, problem: Problem) -> str:
 
 
 def _fewer_examples(draft: Draft, wishes: Wishes, problem: Problem) -> str:
-    least = int(draft.get("data.partition.min_examples", 10))
+    least, smallest = int(draft.get("data.partition.min_examples", 10)), "the smallest" in problem.problem
     if least > 1:
         draft.put("data.partition.min_examples", max(1, least // 3), "the smallest share would hold fewer than 10")
         return "shares may be smaller"
     alpha = float(draft.get("data.partition.alpha", 0.5))
-    if draft.get("data.partition.kind") == "dirichlet" and alpha < 8:
+    if smallest and draft.get("data.partition.kind") == "dirichlet" and alpha < 8:
         draft.put("data.partition.alpha", round(2 * alpha, 6), "no cut with less has an example for every node")
         return "the cut is less skewed"
     return ""
@@ -133,7 +140,10 @@ def _of_model(draft: Draft, wishes: Wishes, problem: Problem) -> str:
 
 
 def _of_data(draft: Draft, wishes: Wishes, problem: Problem) -> str:
-    return _drop(*(("data.text",) if draft.get("data.id") == "own" else _OF_OWN))(draft, wishes, problem)
+    out_of_place = ("data.text",) if draft.get("data.id") == "own" else _OF_OWN
+    if any(draft.get(field) is not None for field in out_of_place):
+        return _drop(*out_of_place)(draft, wishes, problem)
+    return _fewer_examples(draft, wishes, problem)
 
 
 def _rule(draft: Draft, wishes: Wishes, problem: Problem) -> str:

@@ -9,12 +9,16 @@ from orchestrator.planning.reading.wishes import Wishes
 from resources.datasets import catalogue as datasets
 
 USUAL_NODES = 4
+_MOST_NODES, _MOST_SHARES = 100_000, 10_000  # as the schema has them
 _BONAWITZ = "Bonawitz et al. 2019 (arXiv:1902.01046) select 130 % and see 6 to 10 % drop out"
 
 
 def choose_crowd(draft: Draft, wishes: Wishes) -> None:
     """`cohort` and `data.partition`."""
     nodes, why = _nodes(draft, wishes)
+    if nodes > _MOST_NODES:
+        draft.notes.append(f"A round has {_MOST_NODES:,} nodes at most, not {nodes:,}.")
+        nodes = _MOST_NODES
     size, said = _size(draft, wishes, nodes, why)
     draft.put("cohort.size", size, said)
     _choose_reserve(draft, wishes, nodes, size)
@@ -22,7 +26,8 @@ def choose_crowd(draft: Draft, wishes: Wishes) -> None:
     if draft.get("data.id") == "own":
         _own_shares(draft, wishes)
     else:
-        draft.put("data.partition.parts", nodes, f"a share of the data for each of {nodes} {wishes.crowd_word}")
+        parts = min(nodes, _MOST_SHARES)
+        draft.put("data.partition.parts", parts, f"a share of the data for each of {nodes} {wishes.crowd_word}")
         choose_skew(draft, wishes)
 
 

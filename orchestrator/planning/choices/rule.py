@@ -84,7 +84,7 @@ def _choose_options(draft: Draft, wishes: Wishes, rule: str) -> None:
 def withstand(draft: Draft, wishes: Wishes) -> None:
     """Sets f and the quorum so that the rule keeps what it promises with the fewest updates that close a round."""
     rule, size = str(draft.get("aggregation.rule")), int(draft.get("cohort.size") or draft.get("cohort.min_nodes") or 1)
-    aggregation = AggregationSpec(rule=rule, mixing=draft.get("aggregation.mixing", "none"))  # type: ignore[arg-type]
+    aggregation = AggregationSpec(rule=rule, mixing=draft.get("aggregation.mixing", "none"))
     most = max((f for f in range(size) if fewest_updates(aggregation, f) <= size), default=-1)
     if most < 1:
         least = fewest_updates(aggregation, 1)

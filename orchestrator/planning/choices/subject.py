@@ -117,7 +117,7 @@ def _describe_own(draft: Draft, wishes: Wishes) -> None:
 
 def _choose_classes(draft: Draft, wishes: Wishes) -> None:
     if wishes.classes is not None:
-        draft.put("data.num_classes", wishes.classes, f"you said {wishes.classes} classes")
+        draft.put("data.num_classes", wishes.classes, f"you said “{wishes.classes} classes”")
     else:
         draft.put("data.num_classes", 2, "assumed: the server cannot see the labels")
         draft.notes.append("You did not say how many classes there are: 2 are assumed.")

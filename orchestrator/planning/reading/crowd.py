@@ -36,8 +36,9 @@ def read_crowd(words: Words, wishes: Wishes) -> None:
     _read_reliability(words, wishes)
     _read_minimum(words, wishes)
     _read_round(words, wishes)
-    if (found := words.find(rf"\b{WHOLE}\s+{_KIND}({CROWD})\b")) is not None or (found := words.find(rf"\b{CROWD}\s*(?:=|:)\s*{WHOLE}\b")) is not None:
-        wishes.nodes = Stated(int(found[1]), quoted(found))
+    for pattern in (rf"\b{WHOLE}\s+{_KIND}{CROWD}\b", rf"\b{CROWD}\s*(?:=|:)\s*{WHOLE}\b", rf"\b{WHOLE} of them\b"):
+        if wishes.nodes is None and (found := words.find(pattern)) is not None:
+            wishes.nodes = Stated(int(found[1]), quoted(found))
     _read_kind(words, wishes)
     _read_selection(words, wishes)
 
@@ -68,8 +69,8 @@ def _read_round(words: Words, wishes: Wishes) -> None:
         return
     draws = r"(?:sampl(?:e|ing)|select(?:ing)?|pick(?:ing)?|choos(?:e|ing)|draw(?:ing)?)"
     for pattern in (
-        rf"\b{NUMBER}%{of_them}{_A_ROUND}",
         rf"\b{draws}\s+{NUMBER}%{of_them}(?:{_A_ROUND})?",
+        rf"\b{NUMBER}%{of_them}{_A_ROUND}",
         rf"\b(?:fraction|participation(?: rate)?|sampling rate|c)\s*(?:of|=|:|is)?\s*{NUMBER}(%)?(?=\s|,|;|$|\.)",
     ):
         if found := words.find(pattern):
@@ -77,8 +78,8 @@ def _read_round(words: Words, wishes: Wishes) -> None:
             wishes.share = Stated(share / 100 if "%" in found[0] else share, quoted(found))
             return
     for pattern in (
-        rf"\b{WHOLE}{of_them}{_A_ROUND}",
         rf"\b{draws}\s+{WHOLE}{of_them}(?:{_A_ROUND})?",
+        rf"\b{WHOLE}{of_them}{_A_ROUND}",
         rf"\b{WHOLE}{of_them}\s+at a time\b",
         rf"\bcohorts?(?: size)?\s*(?:of|=|:|to|is)?\s*{WHOLE}(?:\s+{_KIND}{CROWD})?",
         rf"\beach round\s+(?:with\s+|has\s+|uses\s+|takes\s+)?{WHOLE}{of_them}\b",

@@ -10,7 +10,28 @@ NUMBER = r"(\d{1,9}(?:\.\d{1,9})?(?:e-?\d{1,2})?|\.\d{1,9})"
 WHOLE = r"(\d{1,9})"
 """A whole one."""
 
-_SMALL = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
+_SMALL = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
 _TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _VALUES = {name: value for value, name in enumerate(_SMALL)} | {name: 10 * n for n, name in enumerate(_TENS, start=2)}
 _FACTORS = {"dozen": 12, "hundred": 100, "thousand": 1000}

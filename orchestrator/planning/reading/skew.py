@@ -69,6 +69,7 @@ def _read_natural(words: Words, wishes: Wishes) -> None:
     if found := words.find(
         r"\bnatural(?:ly)?(?: (?:partition|split|cut|non-?iid|users?))?\b|\b(?:by|per) (?:user|speaker|author|writer|character)s?\b"
         r"|\beach (?:node|client|phone|one|device)? ?(?:is|plays|has|holds|gets) (?:one|1|a|its own) (?:user|speaker|author|character|role)\w*"
+        r"|\beach (?:one|1|a) (?:speaker|author|character|user)\b"
         r"|\b(?:one|1|a) (?:speaker|author|character|user) (?:per|for each|a|each) \w+"
     ):
         wishes.skew_kind, wishes.skew, wishes.skew_words = "natural", wishes.skew or "some", quoted(found)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from orchestrator.planning.reading.numbers import WHOLE
 from orchestrator.planning.reading.wishes import Stated, Wishes, quoted
 from orchestrator.planning.reading.words import Words
@@ -81,7 +83,7 @@ def _read_repositories(words: Words, wishes: Wishes) -> None:
 
 def _read_shape(words: Words, wishes: Wishes) -> None:
     grey = words.says(r"\b(?:gr[ae]y(?:[- ]?scale)?|black[- ]and[- ]white|monochrome)\b") or bool(
-        words.find(r"\bx-?rays?\b|\bradiographs?\b|\bmris?\b|\bct scans?\b", again=True)
+        re.search(r"\bx-?rays?\b|\bradiographs?\b|\bmris?\b|\bct scans?\b", words.text)
     )
     colour = words.says(r"\b(?:colou?r(?:ed)?|rgb)\b") and not grey
     if found := words.find(r"\b(\d{1,4})\s*x\s*(\d{1,4})(?:\s*x\s*(\d{1,4}))?(?:\s*(?:pixels?|px))?\b"):

@@ -19,11 +19,11 @@ def read_training(words: Words, wishes: Wishes) -> None:
     _read_optimizer(words, wishes)
     for path, patterns in _WHOLE.items():
         for pattern in patterns:
-            for found in words.all(pattern):
-                wishes.state(path, int(found[1]), found)
+            for each in words.all(pattern):
+                wishes.state(path, int(each[1]), each)
     for path, pattern in _NUMBER.items():
-        for found in words.all(pattern):
-            wishes.state(path, number(found[1]), found)
+        for each in words.all(pattern):
+            wishes.state(path, number(each[1]), each)
 
 
 _WHOLE = {
@@ -87,9 +87,9 @@ def _read_ending(words: Words, wishes: Wishes) -> None:
         rf"\b(?:target )?accuracy\s*(?:of|=|:|is|reaches|above|over|>=?|target|hits)?\s*(?:at least\s+|about\s+)?{NUMBER}(%)?",
         rf"\b{reaches}\s+(?:it\s+\w+\s+|about\s+)?{NUMBER}(%)",
     ):
-        for found in words.all(pattern):
-            value = float(found[1])
-            wishes.state("stopping.target_accuracy", round(value / 100 if found[2] or value > 1 else value, 6), found)
+        for each in words.all(pattern):
+            value = float(each[1])
+            wishes.state("stopping.target_accuracy", round(value / 100 if each[2] or value > 1 else value, 6), each)
     patience = (
         rf"\bafter {WHOLE} rounds? without (?:any )?(?:improvement|progress|getting better)|\bpatience{_IS}{WHOLE}"
     )
@@ -117,8 +117,8 @@ def _read_time(words: Words, wishes: Wishes) -> None:
         rf"\b(?:an?|each|every|per) rounds? (?:may take|takes?|lasts?|should take|within|in|must take)?\s*"
         rf"(?:at most |no more than |up to |no longer than )?{_SPAN}",
     ):
-        for found in words.all(pattern):
-            wishes.state("deadline_s", seconds(found[1], found[2]), found)
+        for each in words.all(pattern):
+            wishes.state("deadline_s", seconds(each[1], each[2]), each)
     if found := words.find(
         rf"\b(?:(?:done|finish\w*|over|ready|complete\w*)\s+)?(?:within|in|under|(?:in )?less than|at most|no longer than"
         rf"|not? more than|takes? (?:at most|under))\s+(?:about )?{_SPAN}"
@@ -144,8 +144,8 @@ def _read_adapters(words: Words, wishes: Wishes) -> None:
         rf"\brank[- ]?{WHOLE}\b(?:\s+{lora})?",
         rf"\b{lora}[ -]{WHOLE}\b",
     ):
-        for found in words.all(pattern):
-            wishes.state("model.lora.r", int(found[1]), found)
+        for each in words.all(pattern):
+            wishes.state("model.lora.r", int(each[1]), each)
     if found := words.find(rf"\b{lora}[- _]alpha{_IS}{NUMBER}|\balpha{_IS}((?:8|16|32|64|128|256)\b(?!\.))"):
         wishes.state("model.lora.alpha", number(found[1] or found[2]), found)
     if found := words.find(rf"\b(?:{lora}[- _])?dropout{_IS}{NUMBER}(%)?"):
@@ -159,8 +159,8 @@ def _read_adapters(words: Words, wishes: Wishes) -> None:
     elif found := words.find(r"\b(?:fp32|float32|full precision)\b"):
         wishes.state("model.dtype", "float32", found)
     for pattern in (rf"\b{WHOLE}[ -]tokens?\b", rf"\b(?:sequence|context|max(?:imum)?)[- ]length{_IS}{WHOLE}"):
-        for found in words.all(pattern):
-            wishes.state("data.text.max_length", int(found[1]), found)
+        for each in words.all(pattern):
+            wishes.state("data.text.max_length", int(each[1]), each)
     if found := words.find(
         r"\bchat[- ](?:template|format)\b|\binstruction[- ]tun\w+\b|\bconversations?\b|\bdialog(?:ue)?s?\b"
     ):
