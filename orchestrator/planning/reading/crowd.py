@@ -26,8 +26,8 @@ _KIND = (
     r"|federated|participating|total|in total|connected|home|personal|browser|real)\s+){0,2}"
 )
 _A_ROUND = (
-    r"(?:\s+(?:train|take part|participate|work|selected|sampled|chosen|drawn|picked|join|are (?:selected|sampled|chosen"
-    r"|drawn|picked)))?(?:\s+in)?\s+(?:per|an?|each|every)\s+round"
+    r"(?:\s+(?:train|take part|participate|work|join|(?:are )?(?:selected|sampled|chosen|drawn|picked)))?"
+    r"(?:\s+in)?\s+(?:per|an?|each|every)\s+round"
 )
 
 
@@ -103,7 +103,10 @@ def _read_kind(words: Words, wishes: Wishes) -> None:
 
 
 def _read_reliability(words: Words, wishes: Wishes) -> None:
-    vanish = r"(?:drop(?:s|ping)?[ -]?(?:out|off)?s?|vanish\w*|disappear\w*|go(?:es)? (?:away|offline)|leave|fail\w*|crash\w*)"
+    vanish = (
+        r"(?:drop(?:s|ping)?[ -]?(?:out|off)?s?|vanish\w*|disappear\w*|go(?:es)? (?:away|offline)|leave|fail\w*"
+        r"|crash\w*)"
+    )
     if found := words.find(
         rf"\b{NUMBER}%\s*(?:of (?:them|the {CROWD})\s*)?(?:may\s+|might\s+|could\s+|will\s+|can\s+)?{vanish}(?: rate)?"
     ):
@@ -133,7 +136,7 @@ def _read_selection(words: Words, wishes: Wishes) -> None:
         ),
         (
             "uniform",
-            r"\b(?:uniform(?:ly)?|random(?:ly)?) (?:select\w*|sampl\w*|draw\w*)\b|\b(?:select|sampl|draw)\w* at random\b",
+            r"\b(?:uniform|random)(?:ly)? (?:select\w*|sampl\w*|draw\w*)\b|\b(?:select|sampl|draw)\w* at random\b",
         ),
     ):
         if found := words.find(pattern):

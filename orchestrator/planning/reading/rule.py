@@ -15,7 +15,8 @@ RULES = {
     "fedavgm": r"fed[- ]?avg[- ]?m|server[- ](?:side )?momentum|momentum on the server",
     "fedadagrad": r"fed[- ]?adagrad|adagrad(?: on the server)?",
     "fedyogi": r"fed[- ]?yogi|yogi(?: on the server)?",
-    "fedadam": r"fed[- ]?adam|adam (?:on|at) the server|server(?:-side| side)? adam|adaptive server(?: optimi[sz]er)?|fedopt",
+    "fedadam": r"fed[- ]?adam|adam (?:on|at) the server|server(?:-side| side)? adam|adaptive server(?: optimi[sz]er)?"
+    r"|fedopt",
     "multi_krum": r"multi[-_ ]?krum",
     "krum": r"krum",
     "geometric_median": r"geometric[-_ ]median|rfa",

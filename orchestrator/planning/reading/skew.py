@@ -11,7 +11,8 @@ _IS = r"\s*(?:of|=|:|to|at|is)?\s*"
 _MUCH = r"(?:very|extremely|highly|strongly|heavily|severely|pathologically|really|quite|super)"
 _LITTLE = r"(?:mildly|slightly|moderately|a bit|a little|somewhat|weakly)"
 _NON_IID = (
-    r"(?:non?[- ]?i\.?i\.?d\.?|not (?:very |exactly )?i\.?i\.?d\.?|heterogen\w+(?: data)?|(?:label|class)[- ]?(?:skew\w*|imbalance)"
+    r"(?:non?[- ]?i\.?i\.?d\.?|not (?:very |exactly )?i\.?i\.?d\.?|heterogen\w+(?: data)?"
+    r"|(?:label|class)[- ]?(?:skew\w*|imbalance)"
     r"|skew(?:ed)?(?: (?:data|labels?))?|unbalanced(?: labels?)?|uneven(?:ly)?|imbalanced?|unlike data|different data"
     r"|different (?:distributions?|labels?|classes)|statistical heterogeneity)"
 )
@@ -22,7 +23,8 @@ def read_skew(words: Words, wishes: Wishes) -> None:
     """Kind of cut and how skewed. `non-IID` alone is some skew."""
     _read_shards(words, wishes)
     _read_natural(words, wishes)
-    dirichlet = rf"\bdirichlet(?:\s+(?:distribution|partition|split|cut|with|parameter|concentration))*(?:\s*\(?\s*(?:alpha)?{_IS}{NUMBER}\s*\)?)?"
+    named = r"(?:\s+(?:distribution|partition|split|cut|with|parameter|concentration)){0,3}"
+    dirichlet = rf"\bdirichlet{named}(?:\s*\(?\s*(?:alpha)?{_IS}{NUMBER}\s*\)?)?"
     if found := words.find(dirichlet):
         wishes.skew_kind, wishes.skew_words = "dirichlet", quoted(found)
         wishes.skew = wishes.skew or "some"
@@ -67,8 +69,10 @@ def _read_shards(words: Words, wishes: Wishes) -> None:
 
 def _read_natural(words: Words, wishes: Wishes) -> None:
     if found := words.find(
-        r"\bnatural(?:ly)?(?: (?:partition|split|cut|non-?iid|users?))?\b|\b(?:by|per) (?:user|speaker|author|writer|character)s?\b"
-        r"|\beach (?:node|client|phone|one|device)? ?(?:is|plays|has|holds|gets) (?:one|1|a|its own) (?:user|speaker|author|character|role)\w*"
+        r"\bnatural(?:ly)?(?: (?:partition|split|cut|non-?iid|users?))?\b"
+        r"|\b(?:by|per) (?:user|speaker|author|writer|character)s?\b"
+        r"|\beach (?:node|client|phone|one|device)? ?(?:is|plays|has|holds|gets) (?:one|1|a|its own)"
+        r" (?:user|speaker|author|character|role)\w*"
         r"|\beach (?:one|1|a) (?:speaker|author|character|user)\b"
         r"|\b(?:one|1|a) (?:speaker|author|character|user) (?:per|for each|a|each) \w+"
     ):
