@@ -19,6 +19,8 @@ def choose_crowd(draft: Draft, wishes: Wishes) -> None:
     if nodes > _MOST_NODES:
         draft.notes.append(f"A round has {_MOST_NODES:,} nodes at most, not {nodes:,}.")
         nodes = _MOST_NODES
+    if wishes.drop_count is not None:
+        wishes.drop_out = min(0.9, wishes.drop_count / nodes)
     size, said = _size(draft, wishes, nodes, why)
     draft.put("cohort.size", size, said)
     _choose_reserve(draft, wishes, nodes, size)

@@ -48,6 +48,7 @@ def _named(draft: Draft, wishes: Wishes) -> tuple[str, str] | None:
         if rule not in fits:
             draft.notes.append(f"“{rule.words}” does not go with {kind}: left out.")
     if not fits:
+        wishes.robust = wishes.robust or any(METHODS[rule.value].robust for rule in wishes.rules) or None
         return None
     first = fits[0]
     for other in {each.value: each for each in fits if each.value != first.value}.values():

@@ -8,12 +8,13 @@ from orchestrator.planning.reading.wishes import Wishes, quoted
 from orchestrator.planning.reading.words import Words
 
 _IS = r"\s*(?:of|=|:|to|at|is)?\s*"
-_MUCH = r"(?:very|extremely|highly|strongly|heavily|severely|pathologically|really|quite|super)"
+_MUCH = r"(?:very|extremely|highly|strongly|heavily|severely|pathologically|really|super)"
 _LITTLE = r"(?:mildly|slightly|moderately|a bit|a little|somewhat|weakly)"
 _NON_IID = (
     r"(?:non?[- ]?i\.?i\.?d\.?|not (?:very |exactly )?i\.?i\.?d\.?|heterogen\w+(?: data)?"
     r"|(?:label|class)[- ]?(?:skew\w*|imbalance)"
     r"|skew(?:ed)?(?: (?:data|labels?))?|unbalanced(?: labels?)?|uneven(?:ly)?|imbalanced?|unlike data|different data"
+    r"|data (?:is|are) (?:all )?(?:different|unlike|skewed|heterogeneous)"
     r"|different (?:distributions?|labels?|classes)|statistical heterogeneity)"
 )
 _EACH = rf"(?:per|for each|on each|an?|each|every)(?:\s+(?:{CROWD}))?"
@@ -35,6 +36,9 @@ def read_skew(words: Words, wishes: Wishes) -> None:
         wishes.skew_kind = wishes.skew_kind or "dirichlet"
         wishes.skew_words = wishes.skew_words or quoted(found)
         wishes.skew = wishes.skew or "some"
+    unlike = "(?:different|unlike|skewed|heterogeneous)"
+    if found := words.find(rf"\bdata (?:is|are) (?:({_MUCH})|({_LITTLE})|quite|rather) {unlike}"):
+        wishes.skew, wishes.skew_words = "much" if found[1] else "little" if found[2] else "some", quoted(found)
     for degree, how in (("much", _MUCH), ("little", _LITTLE)):
         if found := words.find(rf"\b{how}[ -]{_NON_IID}"):
             wishes.skew, wishes.skew_words = "much" if degree == "much" else "little", quoted(found)

@@ -86,6 +86,7 @@ def _read_ending(words: Words, wishes: Wishes) -> None:
         rf"{NUMBER}(%)?\s*(?:test |validation |server )?accura\w+",
         r"\b(?:target )?accuracy\s*(?:of|=|:|is|reaches|above|over|>=?|target|hits)?\s*(?:at least\s+|about\s+)?"
         rf"{NUMBER}(%)?",
+        rf"\b(?:stop|finish|end)\w*\s+at\s+(?:about )?{NUMBER}(%)",
         rf"\b{reaches}\s+(?:it\s+\w+\s+|about\s+)?{NUMBER}(%)",
     ):
         for each in words.all(pattern):
@@ -123,7 +124,7 @@ def _read_time(words: Words, wishes: Wishes) -> None:
         for each in words.all(pattern):
             wishes.state("deadline_s", seconds(each[1], each[2]), each)
     if found := words.find(
-        r"\b(?:(?:done|finish\w*|over|ready|complete\w*)\s+)?(?:within|in|under|(?:in )?less than|at most"
+        r"\b(?:(?:done|finish\w*|over|ready|complete\w*)\s+)?(?:within|in|for|under|(?:in )?less than|at most"
         rf"|no longer than|not? more than|takes? (?:at most|under))\s+(?:about )?{_SPAN}"
     ):
         wishes.total_s = Stated(seconds(found[1], found[2]), quoted(found))

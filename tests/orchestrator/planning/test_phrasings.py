@@ -165,6 +165,22 @@ CASES: list[tuple[str, dict[str, Any]]] = [
         "Digits. Weigh everyone the same. Refuse updates with a norm above 5.",
         {"aggregation.weighting": "uniform", "aggregation.max_update_norm": 5},
     ),
+    (
+        "MNIST, K=100, C=0.1, E=5, B=10, lr=0.1, 2 shards per client",
+        {"data.partition": {"parts": 100, "kind": "shards", "shards_per_part": 2}, "cohort.size": 10, "rounds": 20},
+    ),
+    (
+        "make it robust to poisoning: 3 of our 15 nodes are controlled by an attacker. Digits data.",
+        {"aggregation": {"rule": "centered_clipping", "options": {"f": 3}}, "data.partition.parts": 15},
+    ),
+    (
+        "digits on 10 phones where two are malicious and 3 may drop out",
+        {"cohort": {"size": 7, "over_selection": 1.429, "quorum": 5}, "aggregation.options.f": 2},
+    ),
+    ("we have 100 phones, but only about 20 are online at any time; digits", {"cohort.size": 20}),
+    ("digits on 12 nodes whose data are very different", {"data.partition.alpha": 0.1}),
+    ("cifar10 for 2 hours on 10 laptops", {"deadline_s": 240, "rounds": 30}),
+    ("median of SmolLM2 adapters on my texts, 5 nodes", {"aggregation.rule": "centered_clipping"}),
 ]
 
 
