@@ -16,7 +16,6 @@ from edge_client.endpoint import Endpoint
 from federation.errors import Refused
 from potluck.plan import plan_and_print
 from tests.fake_gemini import KEY, Answer, FakeGemini, fails, writes
-from potluck.plan import plan_and_print
 from tests.fake_gemini import serving as serving_gemini
 from tests.mcp_server.refusals import refused
 from tests.mcp_server.running import Served, serving

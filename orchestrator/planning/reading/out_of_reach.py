@@ -58,7 +58,7 @@ _NOT_OFFERED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     (
         "distillation: nodes exchange weights of one architecture",
-        (r"(?:knowledge )?distill\w+|fedmd|feddf|teacher|student model",),
+        (r"(?:knowledge )?distill\w+|fedmd|feddf|student model",),
     ),
     (
         "learning-rate schedules: the rate is the same in every round; change it between tasks",

@@ -39,9 +39,8 @@ def read_skew(words: Words, wishes: Wishes) -> None:
     unlike = "(?:different|unlike|skewed|heterogeneous)"
     if found := words.find(rf"\bdata (?:is|are) (?:({_MUCH})|({_LITTLE})|quite|rather) {unlike}"):
         wishes.skew, wishes.skew_words = "much" if found[1] else "little" if found[2] else "some", quoted(found)
-    for degree, how in (("much", _MUCH), ("little", _LITTLE)):
-        if found := words.find(rf"\b{how}[ -]{_NON_IID}"):
-            wishes.skew, wishes.skew_words = "much" if degree == "much" else "little", quoted(found)
+    if found := words.find(rf"\b(?:({_MUCH})|{_LITTLE})[ -]{_NON_IID}"):
+        wishes.skew, wishes.skew_words = "much" if found[1] else "little", quoted(found)
     skewed = words.find(rf"(?<![\w-]){_NON_IID}(?![\w])")
     even = words.find(r"(?<![-\w])(?:i\.?i\.?d\b\.?|evenly|even split|balanced(?: data)?|homogeneous(?: data)?)")
     if words.denies(rf"(?<![\w-]){_NON_IID}(?![\w])") and even is None and wishes.skew is None:
@@ -54,7 +53,6 @@ def read_skew(words: Words, wishes: Wishes) -> None:
             wishes.notes.append(f"“{quoted(even)}” and “{first}” contradict each other; “{first}” stands.")
         else:
             wishes.skew, wishes.skew_words = "none", quoted(even)
-    words.says(rf"\b{_MUCH}\b(?=\s*(?:[,.;]|$))")
 
 
 def _read_shards(words: Words, wishes: Wishes) -> None:
