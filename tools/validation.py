@@ -12,6 +12,7 @@ from federation.aggregation.compatibility import problems as rule_problems
 from federation.errors import ErrorCode, Refused
 from federation.rounds import nodes_needed
 from federation.spec import Problem, TaskSpec, spec_problems
+from resources.datasets.named import NotLookedAt, inferred
 from resources.measure import measure as measure_step
 from tools.context import Access, Ctx, current_caller, potluck
 
@@ -49,9 +50,15 @@ async def validate_task(
     problems = [*rule_problems(parsed), *await asyncio.to_thread(lambda: state.workload.check(parsed, fetch=False))]
     if problems:
         return _answer(problems)
+    try:
+        parsed = await asyncio.to_thread(lambda: state.workload.settle(parsed, fetch=False))
+    except NotLookedAt as later:
+        return _answer([], [Problem(field="data.id", problem=later.problem, mend=later.mend), *_of_selection(parsed)])
     budget = await asyncio.to_thread(state.workload.estimate, parsed)
     nodes = await state.federation.views.capabilities()
-    warnings = [*_against_nodes(parsed, budget.memory_bytes, nodes), *_of_selection(parsed)]
+    read = inferred(parsed)
+    said = [*_of_selection(parsed), *([read] if read else [])]
+    warnings = [*_against_nodes(parsed, budget.memory_bytes, nodes), *said]
     answer = _answer([], warnings, asdict(budget))
     if measure:
         if state.measuring.locked():
@@ -62,7 +69,7 @@ async def validate_task(
             except Refused as refused:
                 problem = Problem(field="(measured)", problem=refused.problem, mend=refused.mend)
                 return _answer([problem], warnings, asdict(budget))
-        warnings = [*_against_nodes(parsed, measured.peak_memory_bytes, nodes), *_of_selection(parsed)]
+        warnings = [*_against_nodes(parsed, measured.peak_memory_bytes, nodes), *said]
         answer = _answer([], warnings, asdict(budget))
         answer.measured = asdict(measured)
     return answer
