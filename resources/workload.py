@@ -53,6 +53,11 @@ class Workload:
         return self._language.schema(spec, base) if spec.model.pretrained else budget.schema(spec)
 
     @property
+    def data_folder(self) -> Path | None:
+        """The folder of data sets; None: the environment's POTLUCK_DATA."""
+        return self._folder
+
+    @property
     def models(self) -> Path | None:
         """The folder of base models."""
         return self._language.models

@@ -8,7 +8,6 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import OfflineModeIsEnabled
 
 from federation.errors import Refused
-from resources.hub import search_hub_datasets, search_hub_models
 from resources.search import search_datasets, search_models
 
 

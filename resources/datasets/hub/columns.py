@@ -24,6 +24,7 @@ _TEXTS = ("text", "sentence", "content", "messages")
 _IMAGES = ("image", "img")
 _IDENTIFIERS = ("id", "idx", "index", "unnamed: 0", "__index_level_0__")
 _SHOWN = 40
+_MOST_COLUMNS, _NAME = 4096, 60
 _NUMBERS = ("integer", "number")
 _LABEL_KINDS = ("integer", "text")
 
@@ -57,6 +58,31 @@ def columns_of(path: Path, found: Listing, config: str) -> Columns:
         raise Refused(ErrorCode.BAD_DATA, problem, "choose another data set, or another revision") from error
     said = {**_by_card(found.card, config), **_by_schema(schema)}
     return {field.name: _column(field, said.get(field.name)) for field in schema}
+
+
+def columns_by_card(info: Mapping[str, Any]) -> Columns:
+    """The columns that an entry of a card's `dataset_info` states; those of a name or type that is no text are left
+    out, and so is everything from a card that lists too many to be believed."""
+    features = info.get("features")
+    if not isinstance(features, list) or len(features) > _MOST_COLUMNS:
+        return {}
+    found = [(each["name"], each.get("dtype")) for each in features if _named(each)]
+    return {name: _by_dtype(name, dtype) for name, dtype in found if 0 < len(name) <= _NAME and name.isprintable()}
+
+
+def _by_dtype(name: str, dtype: Any) -> Column:
+    feature, word = _feature(dtype), dtype if isinstance(dtype, str) else ""
+    if feature["_type"] == "ClassLabel":
+        return Column(name, "integer", "class label", _names(feature["names"]) or ())
+    kinds: dict[str, Kind] = {
+        "image": "image",
+        "audio": "audio",
+        "string": "text",
+        "large_string": "text",
+        "bool": "integer",
+    }
+    number: Kind = "integer" if "int" in word else "number" if word.startswith("float") else "other"
+    return Column(name, kinds.get(word, number), word[:_NAME] if word.isalnum() else "nested")
 
 
 def _column(field: pyarrow.Field, feature: Any) -> Column:

@@ -56,7 +56,8 @@ def pin(spec: TaskSpec, folder: Path | None, *, most_bytes: int = MOST_BYTES) ->
         return NotHere(repository, size)
     files = tuple(pinned(found, path) for path in train), tuple(pinned(found, path) for path in test)
     data = spec.data
-    key = (data.id, data.columns, data.image_size, spec.model.pretrained, spec.model.classifies, files, config)
+    said = repr(found.card.get("dataset_info"))
+    key = (data.id, data.columns, data.image_size, spec.model.pretrained, spec.model.classifies, files, config, said)
     with _lock:
         if key not in _known:
             _known[key] = _looked_at(spec, found, config, *files)
