@@ -14,7 +14,7 @@ from typing import Any
 from resources.hub.entries import HubEntry, entry
 
 DEADLINE_S = 8.0
-"""Over all pages of a question."""
+"""Of a search, over all its questions and their pages."""
 KEPT_S = 300.0
 """So long an answer is given again."""
 _KEPT = 64
@@ -41,8 +41,9 @@ _answers: OrderedDict[tuple[str, str, Params], tuple[float, HubAnswer]] = Ordere
 _refused_until: dict[str, float] = {}
 
 
-def ask(kind: str, params: Params, limit: int) -> HubAnswer:
-    """The first `limit` repositories of /api/<kind> that the parameters describe. Never raises.
+def ask(kind: str, params: Params, limit: int, deadline: float) -> HubAnswer:
+    """The first `limit` repositories of /api/<kind> that the parameters describe, by `deadline` (`time.monotonic`).
+    Never raises.
 
     Answers are kept for `KEPT_S` seconds; a Hub that says how long it will refuse is not asked until then.
     """
@@ -56,7 +57,7 @@ def ask(kind: str, params: Params, limit: int) -> HubAnswer:
         if (wait := _refused_until.get(endpoint, 0) - now) > 0:
             return HubAnswer((), _in_words(_too_many(wait)))
     try:
-        answer = HubAnswer(_listed(f"{endpoint}/api/{kind}", key[2], limit, now + DEADLINE_S))
+        answer = HubAnswer(_listed(f"{endpoint}/api/{kind}", key[2], limit, deadline))
     except Exception as error:  # the client raises its own errors, its HTTP library's and the system's
         return HubAnswer((), _in_words(_reason(error)))
     with _lock:

@@ -11,6 +11,7 @@ from typing import Any
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}(/[A-Za-z0-9][A-Za-z0-9_.-]{0,95})?")
 _LICENCE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,39}")
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:<>+/-]{0,63}")
+_SIZE = re.compile(r"n<1K|n>1T|\d+[KMB]<n<\d+[KMBT]")
 _MOST_TAGS = 100
 _MOST = 10**15
 
@@ -63,7 +64,7 @@ def entry(raw: Any) -> HubEntry | None:
         task=_word(raw.get("pipeline_tag")),
         parameters=_number(weights.get("total")) if isinstance(weights, dict) else None,
         architecture=_word(config.get("model_type")) if isinstance(config, dict) else None,
-        size=next((tag.removeprefix("size_categories:") for tag in tags if tag.startswith("size_categories:")), None),
+        size=next((size for tag in tags if _SIZE.fullmatch(size := tag.removeprefix("size_categories:"))), None),
         card=card if isinstance(card, dict) else {},
     )
 

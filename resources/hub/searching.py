@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+
+from resources.hub import asking
 from resources.hub.asking import HubAnswer, ask
 from resources.hub.question import Question
 
@@ -28,17 +31,18 @@ def search_hub_datasets(question: Question, limit: int = 10) -> HubAnswer:
 def _asked(
     kind: str, question: Question, fixed: list[tuple[str, str]], wanted: tuple[str, ...], limit: int
 ) -> HubAnswer:
-    """With all words; where that finds nothing, with the longest, then without a task: people do not know tags."""
+    """With all words; where that finds nothing, with the longest by themselves, then without a task: people do not
+    know tags."""
     if question.licence:
         fixed = [*fixed, ("filter", f"license:{question.licence}")]
-    longest = max(question.words, key=len, default="")
+    longest = sorted(question.words, key=len, reverse=True)[:2]
     loose = [each for each in fixed if each[0] != "pipeline_tag" and not each[1].startswith("task_categories:")]
-    tries = [(" ".join(question.words), fixed), (longest, fixed), (longest, loose if longest else fixed)]
-    answer = HubAnswer(())
+    tries = [(" ".join(question.words), fixed), *((word, each) for each in (fixed, loose) for word in longest)]
+    answer, deadline = HubAnswer(()), time.monotonic() + asking.DEADLINE_S
     for words, more in dict.fromkeys((words, tuple(more)) for words, more in tries):
         search = [("search", words)] if words else []
         expand = [("expand", name) for name in wanted]
-        answer = ask(kind, (*search, *more, ("sort", "downloads"), *expand), limit)
+        answer = ask(kind, (*search, *more, ("sort", "downloads"), *expand), limit, deadline)
         if answer.entries or answer.unavailable:
             break
     return answer

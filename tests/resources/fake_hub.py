@@ -34,6 +34,7 @@ class FakeHub:
         cards: README.md's front matter by commit, as JSON.
         listed: what lists hold: models and data sets as the Hub describes them.
         page: entries of a page.
+        links: scheme and host that pages link to; default: its own.
         mood: well; busy: 429 with its time; broken: 503; mute: answers no list before the server ends.
         asked: every request's method and path.
         questions: every list's query, as pairs.
@@ -45,6 +46,7 @@ class FakeHub:
     cards: dict[str, dict[str, Any]] = field(default_factory=dict)
     listed: list[Any] = field(default_factory=list)
     page: int = 2
+    links: str = ""
     mood: Literal["well", "busy", "broken", "mute"] = "well"
     questions: list[list[tuple[str, str]]] = field(default_factory=list)
     revisions: dict[str, dict[str, bytes]] = field(default_factory=dict)
@@ -100,7 +102,8 @@ class FakeHub:
         found = [each for each in self.listed if not isinstance(each, dict) or _held(each, words, tags, asked)]
         start = int(asked.get("cursor", 0))
         end = start + self.page
-        more = request.url.include_query_params(cursor=end)
+        more = str(request.url.include_query_params(cursor=end))
+        more = more.replace(self.url, self.links or self.url)
         headers = {"Link": f'<{more}>; rel="next"'} if end < len(found) else {}
         return JSONResponse(found[start:end], headers=headers)
 

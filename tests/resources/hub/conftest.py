@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -14,14 +15,21 @@ from resources.hub.asking import forget
 sys.path.insert(0, str(Path(__file__).parent))
 
 
+@pytest.fixture(scope="module")
+def _served() -> Iterator[FakeHub]:
+    with served(FakeHub("acme/things", kind="datasets")) as hub:
+        yield hub
+
+
 @pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+def hub(_served: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
     """A data set's repository without files, and empty lists."""
     monkeypatch.delenv("POTLUCK_DATA", raising=False)
     monkeypatch.setenv("POTLUCK_CACHE", str(tmp_path / "decoded"))
-    hub = FakeHub("acme/things", kind="datasets")
+    empty = FakeHub("acme/things", kind="datasets", url=_served.url)
+    for each in fields(FakeHub):
+        setattr(_served, each.name, getattr(empty, each.name))
     forget()
-    with served(hub):
-        reach(monkeypatch, hub.url, tmp_path / "cache")
-        yield hub
+    reach(monkeypatch, _served.url, tmp_path / "cache")
+    yield _served
     forget()

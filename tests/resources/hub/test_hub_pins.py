@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from parquet_files import BRANCH, CONVERTED, FIRST, SECOND, images, task
 
 from federation.errors import ErrorCode, Refused
 from federation.spec import TaskSpec, parse_spec
-from resources.datasets import named
+from federation.training import train
+from resources.datasets import catalogue, named
 from resources.workload import Workload
 
 TRAIN, TEST = "data/train-00000-of-00001.parquet", "data/test-00000-of-00001.parquet"
@@ -203,21 +205,30 @@ def test_a_link_out_of_the_data_folder_is_refused(hub: FakeHub, tmp_path: Path) 
         named.settle(task(evaluation={"server": False}), folder=folder)
 
 
-def test_the_real_sets_of_the_catalogue_are_the_same_by_their_repositories(
-    hub: FakeHub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from resources.datasets import catalogue
-
+def test_the_catalogues_mnist_is_the_same_by_its_repository(hub: FakeHub) -> None:
     if REAL is None:
         pytest.skip("POTLUCK_DATA names no folder with MNIST")
     spec = named.settle(_of("hf:ylecun/mnist"), folder=REAL)
-    assert named.image_card(spec).input_shape == catalogue.image_card("mnist").input_shape
-    for split in ("train", "test"):
-        ours, theirs = named.load(spec, split, folder=REAL), catalogue.load("mnist", split, folder=REAL)
-        assert torch.equal(ours.x, theirs.x)
-        assert torch.equal(ours.y, theirs.y)
+    ours, theirs = named.load(spec, "test", folder=REAL), catalogue.load("mnist", "test", folder=REAL)
+    assert torch.equal(ours.x, theirs.x)
+    assert torch.equal(ours.y, theirs.y)
+    assert hub.asked == []
     cuts = [Workload(REAL).cut(each) for each in (spec, _of("mnist"))]
     assert all(np.array_equal(ours, theirs) for ours, theirs in zip(*cuts, strict=True))
+
+
+@pytest.mark.e2e
+def test_training_on_mnist_by_its_repository_is_training_on_the_catalogues(hub: FakeHub) -> None:
+    if REAL is None:
+        pytest.skip("POTLUCK_DATA names no folder with MNIST")
+    weights = []
+    for spec in (named.settle(_of("hf:ylecun/mnist"), folder=REAL), _of("mnist")):
+        workload = Workload(REAL)
+        share = named.load(spec, "train", folder=REAL, indices=workload.cut(spec)[0])
+        model = workload.build(spec)
+        train(model, share, spec.training.model_copy(update={"max_steps": 20}), seed=1)
+        weights.append(model.state_dict())
+    assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
 
 
 def _of(data_id: str) -> TaskSpec:
@@ -225,8 +236,6 @@ def _of(data_id: str) -> TaskSpec:
 
 
 def _real() -> Path | None:
-    import os
-
     folder = Path(os.environ.get("POTLUCK_DATA", "/nowhere"))
     return folder if (folder / "hub" / "ylecun" / "mnist").is_dir() else None
 
