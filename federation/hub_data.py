@@ -60,7 +60,7 @@ class DataPin(Part):
     """What a data set on the Hub was when the task was created: the same for the server and every node."""
 
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = Field(
-        description="The commit that the files are of; null: the server's own folder."
+        default=None, description="The commit that the files are of; null: the server's own folder."
     )
     train: Annotated[tuple[PinnedFile, ...], Field(min_length=1, max_length=MOST_FILES)]
     test: Annotated[tuple[PinnedFile, ...], Field(max_length=MOST_FILES)] = ()

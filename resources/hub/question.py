@@ -28,8 +28,8 @@ _LICENCES = {
 _EMPTY = frozenset(
     re.findall(
         r"\w+",
-        "a about an and any data dataset datasets find fine tune for from i in is licence license licensed model models "
-        "of on or parameters params set sets small some that the to train tuned want with",
+        "a about an and any data dataset datasets find fine tune for from i in is licence license licensed model "
+        "models of on or parameters params set sets small some that the to train tuned want with",
     )
 )
 _FACTOR = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "thousand": 10**3, "million": 10**6, "billion": 10**9}

@@ -1,18 +1,15 @@
-"""Makes `parquet_files` importable; a Hub with an empty cache."""
+"""A Hub whose client has an empty cache."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from fake_hub import FakeHub, reach, served
 
 from resources.hub.asking import forget
-
-sys.path.insert(0, str(Path(__file__).parent))
+from tests.resources.fake_hub import FakeHub, reach, served
 
 
 @pytest.fixture(scope="module")

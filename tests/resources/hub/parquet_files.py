@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,15 @@ def images(count: int, classes: int = 2, seed: int = 0, **how: Any) -> bytes:
     """Images whose brightness follows their label."""
     labels = np.random.default_rng(seed).integers(0, classes, count)
     return parquet({"image": [png(int(40 * label + 9), **how) for label in labels], "label": labels})
+
+
+def laid_out(folder: Path, files: dict[str, bytes]) -> Path:
+    """The data folder `folder`, with the files of `acme/things`."""
+    for name, data in files.items():
+        path = folder / "hub" / "acme" / "things" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return folder
 
 
 def task(data: dict[str, Any] | None = None, **sections: Any) -> TaskSpec:

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fake_hub import FakeHub
-from parquet_files import images, parquet, png, task, writer
 from PIL import Image
 
 from federation.errors import Refused
@@ -19,6 +17,8 @@ from resources.datasets import named
 from resources.datasets.shares import cut
 from resources.datasets.text.rows import Chat, Completion, Labelled, Text
 from resources.workload import Workload
+from tests.resources.fake_hub import FakeHub
+from tests.resources.hub.parquet_files import images, parquet, png, task, writer
 
 ALONE: dict[str, Any] = {"evaluation": {"server": False}}
 

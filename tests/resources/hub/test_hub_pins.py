@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fake_hub import FakeHub
-from parquet_files import BRANCH, CONVERTED, FIRST, SECOND, images, task
 
 from federation.errors import ErrorCode, Refused
 from federation.spec import TaskSpec, parse_spec
 from federation.training import train
 from resources.datasets import catalogue, named
 from resources.workload import Workload
+from tests.resources.fake_hub import FakeHub
+from tests.resources.hub.parquet_files import BRANCH, CONVERTED, FIRST, SECOND, images, laid_out, task
 
 TRAIN, TEST = "data/train-00000-of-00001.parquet", "data/test-00000-of-00001.parquet"
 FILES = {TRAIN: images(12), TEST: images(6, seed=1)}
@@ -153,14 +153,6 @@ def test_more_than_is_taken_is_refused_before_a_byte_is_fetched(
     (problem,) = Workload().check(task())
     assert "more than the" in problem.problem
     assert filled.fetched() == []
-
-
-def laid_out(folder: Path, files: dict[str, bytes]) -> Path:
-    for name, data in files.items():
-        path = folder / "hub" / "acme" / "things" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    return folder
 
 
 def test_a_folder_of_the_hubs_layout_serves_without_the_hub(filled: FakeHub, tmp_path: Path) -> None:

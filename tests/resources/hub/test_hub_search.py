@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from fake_hub import FakeHub
 
 from resources.hub.asking import forget
 from resources.hub.question import Question, understood
 from resources.search import Hit, search_datasets, search_models
+from tests.resources.fake_hub import FakeHub
 
 
 def model(id: str = "acme/tiny", **more: Any) -> dict[str, Any]:

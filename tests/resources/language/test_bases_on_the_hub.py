@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_hub import FakeHub, reach, served
 from families import make
 
 from federation.base_pin import BasePin
@@ -15,6 +14,7 @@ from federation.errors import ErrorCode, Refused
 from federation.model_spec import ModelSpec
 from resources.models.language import bases
 from resources.models.language.tokenizers import load_tokenizer
+from tests.resources.fake_hub import FakeHub, reach, served
 
 FIRST, SECOND = "1" * 40, "2" * 40
 
