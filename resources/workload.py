@@ -50,7 +50,7 @@ class Workload:
     def schema_for(self, spec: TaskSpec, base: BasePin | None = None) -> tuple[tuple[int, ...], int]:
         """Shape of one example, channels first, and number of classes; of texts, the tokens of an example and the
         vocabulary. Refused NOT_FOUND for unknown data."""
-        return self._language.schema(spec, base) if spec.model.pretrained else budget.schema(spec)
+        return self._language.schema(spec, base) if spec.model.pretrained else budget.schema(self.settle(spec))
 
     @property
     def data_folder(self) -> Path | None:
@@ -156,6 +156,7 @@ class Workload:
 
     def estimate(self, spec: TaskSpec) -> Budget:
         """What a round will cost a node. Refusals as for `build`."""
+        spec = self.settle(spec)
         return self._language.estimate(spec) if spec.model.pretrained else budget.estimate(spec)
 
     def _with_weights(self, spec: TaskSpec, weights: Mapping[str, Tensor]) -> nn.Module:

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
+from federation.hub_data import HF
 from resources import search
 from tools.arguments import Limit, Query
-from tools.context import Ctx, current_caller, potluck
+from tools.context import Ctx, potluck, take_hub_question
 
 Hub = Annotated[bool, Field(description="Also search the Hugging Face Hub.")]
 
@@ -34,7 +35,7 @@ async def search_models(
 ) -> Found:
     """Search models in the catalogue, the models folder and on the Hugging Face Hub, ranked, with size and licence,
     and whether and how each can be trained here."""
-    _take(ctx, hub)
+    _take(ctx, hub or (data_id or "").startswith(HF))
     state = potluck(ctx)
     memory = [each.get("memory_bytes") or 0 for each in await state.federation.views.capabilities()]
     room, models = max(memory, default=0) or None, state.workload.models
@@ -55,8 +56,7 @@ async def search_datasets(ctx: Ctx, query: Query = "", hub: Hub = False, limit: 
 
 def _take(ctx: Ctx, hub: bool) -> None:
     if hub:
-        caller = current_caller()
-        potluck(ctx).rates.hub_searches.take(caller.token_id, caller.address)
+        take_hub_question(ctx)
 
 
 def _found(found: search.Found) -> Found:

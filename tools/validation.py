@@ -14,7 +14,7 @@ from federation.rounds import nodes_needed
 from federation.spec import Problem, TaskSpec, spec_problems
 from resources.datasets.named import NotLookedAt, inferred
 from resources.measure import measure as measure_step
-from tools.context import Access, Ctx, current_caller, potluck
+from tools.context import Access, Ctx, current_caller, potluck, take_hub_question
 
 Spec = Annotated[dict[str, Any], Field(description="Task spec; its schema: resource potluck://schema/task.")]
 
@@ -47,6 +47,8 @@ async def validate_task(
     except ValidationError as error:
         return _answer(spec_problems(error))
     state = potluck(ctx)
+    if parsed.data.on_the_hub:
+        take_hub_question(ctx)
     problems = [*rule_problems(parsed), *await asyncio.to_thread(lambda: state.workload.check(parsed, fetch=False))]
     if problems:
         return _answer(problems)

@@ -18,7 +18,7 @@ from resources.hub.entries import HubEntry
 from resources.hub.question import understood
 from resources.hub.searching import search_hub_models
 from resources.models import catalogue as models
-from resources.models.card import ModelCard
+from resources.models.card import ModelCard, Unbuildable
 from resources.search.hits import Found, Hit, match, of_hub, ranked, score
 
 _WRITES, _JUDGES = "text-generation", "text-classification"
@@ -57,11 +57,16 @@ def search_models(
 def _card(data_id: str | None) -> DatasetCard | None:
     if data_id is None or not data_id.startswith(HF):
         return None if data_id is None else datasets.card(data_id)
-    return named.image_card(named.settle(_task(data_id), fetch=False))
+    try:
+        return named.image_card(named.settle(_task(data_id, "mlp"), fetch=False))
+    except Unbuildable as refused:
+        if refused.field != "data.columns":
+            raise
+    return named.text_card(named.settle(_task(data_id, "hf:any"), fetch=False))
 
 
-def _task(data_id: str) -> TaskSpec:
-    return parse_spec({"name": "a search", "model": {"id": "mlp"}, "data": {"id": data_id}})
+def _task(data_id: str, model_id: str) -> TaskSpec:
+    return parse_spec({"name": "a search", "model": {"id": model_id}, "data": {"id": data_id}})
 
 
 def _of_catalogue(card: ModelCard, query: str, data: DatasetCard | None) -> Hit:

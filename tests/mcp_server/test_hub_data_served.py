@@ -13,7 +13,8 @@ from edge_client.data import load_share, own_examples
 from federation.errors import Refused
 from federation.spec import parse_spec
 from resources.datasets import named
-from tests.mcp_server.running import SPEC, Served
+from tests.mcp_server.refusals import refused
+from tests.mcp_server.running import SPEC, Served, serving
 from tests.resources.hub.parquet_files import images, laid_out
 
 pytestmark = pytest.mark.anyio
@@ -97,6 +98,21 @@ async def test_a_node_that_holds_another_set_is_told_so(served: Served) -> None:
     spec = parse_spec((await served.state_of(await served.task(**THINGS)))["spec"])
     with pytest.raises(Refused, match="this task trains on hf:acme/things, not on hf:acme/other"):
         own_examples(spec, "hf:acme/other")
+
+
+async def test_questions_about_data_of_the_hub_are_rationed(tmp_path: Path) -> None:
+    async with serving(tmp_path / "rationed", hub_searches_per_minute=1) as few:
+        await few.rpc().call("validate_task", spec=THINGS)
+        async with refused(few, "rate_limited"):
+            await few.rpc().call("validate_task", spec=THINGS)
+        async with refused(few, "rate_limited"):
+            await few.rpc().call("search_models", data_id="hf:acme/things")
+        assert (await few.rpc().call("validate_task", spec=SPEC))["valid"]
+
+
+async def test_models_are_ranked_for_data_of_the_hub(served: Served) -> None:
+    found = await served.rpc().call("search_models", data_id="hf:acme/things")
+    assert "takes hf:acme/things: [1, 3, 4], 3 classes" in [hit["reason"] for hit in found["hits"]]
 
 
 async def test_the_folders_data_are_found(served: Served) -> None:

@@ -74,6 +74,8 @@ class FakeHub:
 
     async def _info(self, request: Request) -> Response:
         self.asked.append(f"{request.method} {request.url.path}")
+        if self.mood == "busy":
+            return _too_many()
         commit, refused = self._commit(request)
         if refused is not None:
             return refused
@@ -91,7 +93,7 @@ class FakeHub:
         """Everything that holds the words of `search` and every `filter`; pages by a Link header."""
         self.questions.append(request.query_params.multi_items())
         if self.mood == "busy":
-            return JSONResponse({"error": "too many"}, 429, headers={"RateLimit": '"api";r=0;t=42'})
+            return _too_many()
         if self.mood == "broken":
             return JSONResponse({"error": "down"}, 503)
         if self.mood == "mute":
@@ -130,6 +132,10 @@ class FakeHub:
         if commit not in self.revisions:
             return "", JSONResponse({"error": "no revision"}, 404, headers={"X-Error-Code": "RevisionNotFound"})
         return commit, None
+
+
+def _too_many() -> Response:
+    return JSONResponse({"error": "too many"}, 429, headers={"RateLimit": '"api";r=0;t=42'})
 
 
 def _held(each: dict[str, Any], words: list[str], tags: list[str], asked: Any) -> bool:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 1 << 30
 """Of a data set's files together."""
+MOST_UNPACKED, MOST_GROUP = 8 << 30, 1 << 30
+"""Bytes of a split's columns without compression: all together, and of a row group, which is read at once."""
 _BATCH = 512
 
 
@@ -81,6 +83,28 @@ def fetched(repository: str, revision: str | None, path: str, folder: Path | Non
         refuse(repository, revision, error)
 
 
+def check_size(paths: Sequence[Path], split: str) -> None:
+    """What the files unpack to, as they say themselves: some bytes of parquet can be very many in memory.
+
+    Raises:
+        Refused: BAD_DATA where it is more than a machine should be asked for, or a file is no parquet file.
+    """
+    import pyarrow
+    import pyarrow.parquet as pq
+
+    unpacked, largest = 0, 0
+    for path in paths:
+        try:
+            meta = pq.read_metadata(path)
+        except (OSError, pyarrow.ArrowException) as error:
+            raise _unreadable(path, error) from error
+        groups = [meta.row_group(place).total_byte_size for place in range(meta.num_row_groups)]
+        unpacked, largest = unpacked + sum(groups), max([largest, *groups])
+    if unpacked > MOST_UNPACKED or largest > MOST_GROUP:
+        problem = f"the {split} split unpacks to {unpacked / 2**30:.1f} GiB, {largest / 2**30:.1f} of them at once."
+        raise Refused(ErrorCode.BAD_DATA, problem, "choose a smaller split, configuration or data set")
+
+
 def batches(paths: Sequence[Path], columns: list[str]) -> Iterator[tuple[int, pyarrow.RecordBatch]]:
     """The rows of all files in order, a batch at a time, each with the place of its first row.
 
@@ -100,8 +124,12 @@ def batches(paths: Sequence[Path], columns: list[str]) -> Iterator[tuple[int, py
                     yield at, batch
                     at += batch.num_rows
         except (OSError, pyarrow.ArrowException) as error:
-            problem = f"{path.name} cannot be read as parquet: {str(error)[:200]}."
-            raise Refused(ErrorCode.BAD_DATA, problem, "choose another data set, or another revision") from error
+            raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> Refused:
+    problem = f"{path.name} cannot be read as parquet: {str(error)[:200]}."
+    return Refused(ErrorCode.BAD_DATA, problem, "choose another data set, or another revision")
 
 
 def _inside(path: Path, folder: Path) -> Path:

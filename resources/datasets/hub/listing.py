@@ -14,6 +14,7 @@ CONVERTED = "refs/convert/parquet"
 """The branch on which the Hub keeps data sets of other formats as parquet."""
 _MOST_CARD_BYTES = 1 << 20
 _TIMEOUT_S = 10
+_TOO_MANY = 429
 
 
 @dataclass(frozen=True)
@@ -130,8 +131,13 @@ def refuse(repository: str, revision: str | None, error: Exception) -> NoReturn:
     if isinstance(error, Refused):
         raise error
     code = ErrorCode.DATA_UNAVAILABLE
-    what = f"is neither in a local folder nor to be had from the Hub ({type(error).__name__})"
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    why = f"HTTP {status}" if status is not None else type(error).__name__
+    what = f"is neither in a local folder nor to be had from the Hub ({why})"
     mend = f"set POTLUCK_DATA to a folder that holds hub/{repository}, or connect to the internet"
+    if status == _TOO_MANY:
+        what = "is not to be had for now: the Hub takes no more questions from this address (HTTP 429)"
+        mend = f"try again in some minutes, or set POTLUCK_DATA to a folder that holds hub/{repository}"
     match error:
         case GatedRepoError():
             what = "is gated: the Hub gives it only to accounts that have accepted its terms"

@@ -11,7 +11,7 @@ from pathlib import Path
 from federation.hub_data import HF, ColumnsSpec, DataPin, PinnedFile
 from federation.spec import TaskSpec
 from resources.datasets.hub.columns import Columns, columns_of, settled
-from resources.datasets.hub.files import MOST_BYTES, checked, local, pinned
+from resources.datasets.hub.files import MOST_BYTES, check_size, checked, local, pinned
 from resources.datasets.hub.images import look
 from resources.datasets.hub.labels import Classes, classes_of, read_labels
 from resources.datasets.hub.listing import Listing, listing
@@ -55,12 +55,14 @@ def pin(spec: TaskSpec, folder: Path | None, *, most_bytes: int = MOST_BYTES) ->
     if size > most_bytes and not all(_here(found, path) for path in (*train, *test)):
         return NotHere(repository, size)
     files = tuple(pinned(found, path) for path in train), tuple(pinned(found, path) for path in test)
+    root = None if found.folder is None else _data_folder(found.folder, repository)
+    here, there = ([checked(repository, found.revision, file, root) for file in split] for split in files)
     data = spec.data
     said = repr(found.card.get("dataset_info"))
     key = (data.id, data.columns, data.image_size, spec.model.pretrained, spec.model.classifies, files, config, said)
     with _lock:
         if key not in _known:
-            _known[key] = _looked_at(spec, found, config, *files)
+            _known[key] = _looked_at(spec, found, config, files, (here, there))
             while len(_known) > _MOST_KNOWN:
                 _known.popitem(last=False)
         _known.move_to_end(key)
@@ -72,17 +74,26 @@ def _here(found: Listing, path: str) -> bool:
     return found.folder is not None or local(found.repository, found.revision, file, None) is not None
 
 
+def _data_folder(here: Path, repository: str) -> Path:
+    """`/data` of `/data/hub/acme/things`."""
+    return here.parents[len(Path(repository).parts)]
+
+
 def _looked_at(
-    spec: TaskSpec, found: Listing, config: str, train: tuple[PinnedFile, ...], test: tuple[PinnedFile, ...]
+    spec: TaskSpec,
+    found: Listing,
+    config: str,
+    files: tuple[tuple[PinnedFile, ...], tuple[PinnedFile, ...]],
+    paths: tuple[list[Path], list[Path]],
 ) -> DataPin:
-    root = None if found.folder is None else Path(*found.folder.parts[: -len((Path("hub") / found.repository).parts)])
-    here = [checked(found.repository, found.revision, file, root) for file in train]
-    there = [checked(found.repository, found.revision, file, root) for file in test]
+    here, there = paths
+    for each, split in ((here, "training"), (there, "test")):
+        check_size(each, split)
     columns = columns_of(here[0], found, config)
     holds, named = settled(spec, columns)
     if named.user is not None:
         read_users(here, named.user, "training")
-    made = DataPin(revision=found.revision, train=train, test=test, holds=holds, columns=named, num_train=1)
+    made = DataPin(revision=found.revision, train=files[0], test=files[1], holds=holds, columns=named, num_train=1)
     if holds == "texts":
         return _of_texts(spec, made, here, there, columns)
     y = str(named.y)

@@ -192,6 +192,16 @@ def test_a_file_that_is_no_parquet_is_refused(hub: FakeHub) -> None:
     assert "train.parquet cannot be read as parquet" in problem(task(**ALONE))
 
 
+def test_what_unpacks_to_too_much_is_refused_by_what_the_file_says(
+    hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for bound in ("MOST_UNPACKED", "MOST_GROUP"):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"resources.datasets.hub.files.{bound}", 100)
+            holding(hub, parquet({"text": ["a" * 10_000] * (50 + len(bound)), "label": range(50 + len(bound))}))
+            assert "the training split unpacks to 0.0 GiB" in problem(task(**ALONE))
+
+
 def test_what_was_read_off_the_data_is_said(hub: FakeHub) -> None:
     holding(hub, images(6))
     said = named.inferred(settled(task(**ALONE)))

@@ -129,6 +129,13 @@ def test_a_gated_data_set_says_where_to_ask(filled: FakeHub) -> None:
     assert "https://huggingface.co/datasets/acme/things" in refused.value.mend
 
 
+def test_a_hub_that_is_asked_too_often_is_said_in_words(filled: FakeHub) -> None:
+    filled.mood = "busy"
+    with pytest.raises(Refused, match="takes no more questions from this address") as refused:
+        named.settle(task())
+    assert "try again in some minutes" in refused.value.mend
+
+
 def test_what_is_not_there_is_not_found(filled: FakeHub) -> None:
     for data, words in (({"id": "hf:acme/other"}, "nor on the Hub"), ({"revision": "v9"}, "has no revision v9")):
         with pytest.raises(Refused, match=words) as refused:

@@ -42,7 +42,9 @@ describe('what a task asks for', () => {
     const known = new StandIns();
     const data = { id: 'hf:acme/things', pin: { class_names: ['cat', 'dog'] } };
     const training = { epochs: 1, batch_size: 4, max_steps: null, optimizer: 'sgd', momentum: 0 };
-    const view = { spec: { ...spec('fedavg'), training, data }, input_shape: [4], num_classes: 2, model: { size: 10 } };
+    const model = { id: 'mlp', options: { hidden: 4 } };
+    const asked = { ...spec('fedavg'), model, training, data };
+    const view = { spec: asked, input_shape: [4], num_classes: 2, model: { size: 10 } };
     const card = cardOf(running as unknown as TaskSummary, view as unknown as TaskView, known, null);
     expect(card.obstacles).toEqual([]);
     expect(card.classNames).toEqual(['cat', 'dog']);
