@@ -10,6 +10,7 @@ from resources.hub.asking import forget
 from resources.hub.question import Question, understood
 from resources.search import Hit, search_datasets, search_models
 from tests.resources.fake_hub import FakeHub
+from tests.resources.hub.parquet_files import parquet
 
 
 def model(id: str = "acme/tiny", **more: Any) -> dict[str, Any]:
@@ -90,6 +91,15 @@ def test_licences_that_restrict_or_are_unknown_are_said_and_rank_lower(hub: Fake
     assert (free.id, bound.id) == ("acme/tiny-a", "acme/tiny-b")
     assert said in bound.reason
     assert "licence" not in free.reason
+
+
+def test_models_are_ranked_for_texts_of_the_hub(hub: FakeHub) -> None:
+    commit = "4" * 40
+    hub.revisions, hub.branches = {commit: {"train.parquet": parquet({"text": ["a", "b"]})}}, {"main": commit}
+    (hit,) = hits(hub, model(), data_id="hf:acme/things")
+    assert hit.trainable
+    first = search_models("mlp", data_id="hf:acme/things").hits[0]
+    assert first.reason == "takes numbers, and hf:acme/things holds texts, for language models hf:..."
 
 
 INFO = {
