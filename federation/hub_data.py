@@ -13,16 +13,25 @@ HF = "hf:"
 """What the id of a data set on the Hub begins with."""
 _PART = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}"
 DataId = Annotated[str, Field(pattern=rf"^([a-z0-9][a-z0-9_.-]{{0,63}}|hf:{_PART}(/{_PART})?)$")]
-Column = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+_LONGEST = 300
+LONGEST_NAME, MOST_COLUMNS = 200, 4096
+"""Of a column's name, in characters; and of columns of numbers."""
+Column = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME, pattern=r"^[^\x00-\x1f\x7f]+$")]
 HubName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 MOST_FILES = 32
 """That a split may have."""
 
 
-def _parquet(path: str) -> str:
+def is_parquet(path: str) -> bool:
+    """Whether it can be the path of a parquet file in a repository, and no path out of it."""
     pure = PurePosixPath(path)
-    if pure.is_absolute() or ".." in pure.parts or "\\" in path or pure.suffix != ".parquet":
+    safe = not pure.is_absolute() and ".." not in pure.parts and "\\" not in path
+    return safe and pure.suffix == ".parquet" and path.isprintable() and len(path) <= _LONGEST
+
+
+def _parquet(path: str) -> str:
+    if not is_parquet(path):
         raise ValueError("is no parquet file of a repository")
     return path
 
@@ -30,7 +39,7 @@ def _parquet(path: str) -> str:
 class ColumnsSpec(Part):
     """Which columns of a data set on the Hub are what."""
 
-    x: Column | Annotated[tuple[Column, ...], Field(min_length=1, max_length=4096)] | None = Field(
+    x: Column | Annotated[tuple[Column, ...], Field(min_length=1, max_length=MOST_COLUMNS)] | None = Field(
         default=None, description="Column of images or texts; or a list of columns of numbers."
     )
     y: Column | None = Field(
@@ -51,7 +60,7 @@ class SplitsSpec(Part):
 class PinnedFile(Part):
     """One parquet file, to the bit."""
 
-    path: Annotated[str, Field(max_length=300, pattern=r"^[^\x00-\x1f\x7f]+$"), AfterValidator(_parquet)]
+    path: Annotated[str, AfterValidator(_parquet)]
     sha256: Sha256
     size: int = Field(ge=0, description="Bytes.")
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import collections
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from federation.errors import ErrorCode, Refused
-from federation.hub_data import ColumnsSpec
+from federation.hub_data import LONGEST_NAME, MOST_COLUMNS, ColumnsSpec
 from federation.spec import TaskSpec
+from resources.datasets.hub.files import unreadable
 from resources.datasets.hub.listing import Listing
 from resources.models.card import Unbuildable
 
@@ -24,7 +25,7 @@ _TEXTS = ("text", "sentence", "content", "messages")
 _IMAGES = ("image", "img")
 _IDENTIFIERS = ("id", "idx", "index", "unnamed: 0", "__index_level_0__")
 _SHOWN = 40
-_MOST_COLUMNS, _NAME = 4096, 60
+_NAME = 60
 _NUMBERS = ("integer", "number")
 _LABEL_KINDS = ("integer", "text")
 
@@ -54,17 +55,22 @@ def columns_of(path: Path, found: Listing, config: str) -> Columns:
     try:
         schema = pq.read_schema(path)
     except (OSError, pyarrow.ArrowException) as error:
-        problem = f"{path.name} cannot be read as parquet: {str(error)[:200]}."
-        raise Refused(ErrorCode.BAD_DATA, problem, "choose another data set, or another revision") from error
+        raise unreadable(path, error) from error
     said = {**_by_card(found.card, config), **_by_schema(schema)}
-    return {field.name: _column(field, said.get(field.name)) for field in schema}
+    every = collections.Counter(schema.names)
+    return {field.name: _column(field, said.get(field.name)) for field in schema if _plain(field.name, every)}
+
+
+def _plain(name: str, every: Mapping[str, int]) -> bool:
+    """Whether a task can name the column: what control characters hide, and what two columns are called, nobody can."""
+    return 0 < len(name) <= LONGEST_NAME and name.isprintable() and every[name] == 1
 
 
 def columns_by_card(info: Mapping[str, Any]) -> Columns:
     """The columns that an entry of a card's `dataset_info` states; those of a name or type that is no text are left
     out, and so is everything from a card that lists too many to be believed."""
     features = info.get("features")
-    if not isinstance(features, list) or len(features) > _MOST_COLUMNS:
+    if not isinstance(features, list) or len(features) > MOST_COLUMNS:
         return {}
     found = [(each["name"], each.get("dtype")) for each in features if _named(each)]
     return {name: _by_dtype(name, dtype) for name, dtype in found if 0 < len(name) <= _NAME and name.isprintable()}
@@ -201,6 +207,8 @@ def _of_examples(told: ColumnsSpec, columns: Columns) -> tuple[Holds, ColumnsSpe
         numbers = [each.name for each in others if each.kind in _NUMBERS and each.name.lower() not in _IDENTIFIERS]
         if len(images) > 1 or not (images or numbers):
             _unclear(columns, "which columns are the examples is not plain")
+        if not images and len(numbers) > MOST_COLUMNS:
+            _unclear(columns, f"there are {len(numbers):,} columns of numbers, more than {MOST_COLUMNS:,}")
         x = images[0] if images else tuple(numbers)
     if isinstance(x, str) and columns[x].kind == "image":
         return "images", ColumnsSpec(x=x, y=y, user=told.user)

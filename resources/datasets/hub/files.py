@@ -97,7 +97,7 @@ def check_size(paths: Sequence[Path], split: str) -> None:
         try:
             meta = pq.read_metadata(path)
         except (OSError, pyarrow.ArrowException) as error:
-            raise _unreadable(path, error) from error
+            raise unreadable(path, error) from error
         groups = [meta.row_group(place).total_byte_size for place in range(meta.num_row_groups)]
         unpacked, largest = unpacked + sum(groups), max([largest, *groups])
     if unpacked > MOST_UNPACKED or largest > MOST_GROUP:
@@ -124,12 +124,18 @@ def batches(paths: Sequence[Path], columns: list[str]) -> Iterator[tuple[int, py
                     yield at, batch
                     at += batch.num_rows
         except (OSError, pyarrow.ArrowException) as error:
-            raise _unreadable(path, error) from error
+            raise unreadable(path, error) from error
 
 
-def _unreadable(path: Path, error: Exception) -> Refused:
-    problem = f"{path.name} cannot be read as parquet: {str(error)[:200]}."
+def unreadable(path: Path, error: Exception) -> Refused:
+    """BAD_DATA: the file is no parquet file, or a damaged one."""
+    problem = f"{path.name} cannot be read as parquet: {_clean(error)}."
     return Refused(ErrorCode.BAD_DATA, problem, "choose another data set, or another revision")
+
+
+def _clean(error: Exception) -> str:
+    """What a library says of a stranger's file, which may quote it."""
+    return "".join(character if character.isprintable() else " " for character in str(error)[:200])
 
 
 def _inside(path: Path, folder: Path) -> Path:

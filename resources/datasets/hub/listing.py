@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from federation.errors import ErrorCode, Refused
+from federation.hub_data import is_parquet
 from resources.models.card import Unbuildable
 
 CONVERTED = "refs/convert/parquet"
@@ -75,7 +76,7 @@ def local_folder(repository: str, folder: Path | None) -> Path | None:
 
 def _of_folder(repository: str, here: Path) -> Listing:
     every = sorted(path for path in here.rglob("*") if path.is_file())
-    parquet = [path for path in every if path.suffix == ".parquet"]
+    parquet = [path for path in every if is_parquet(path.relative_to(here).as_posix())]
     files = {path.relative_to(here).as_posix(): RemoteFile(path.stat().st_size, None) for path in parquet}
     others = tuple(path.relative_to(here).as_posix() for path in every if path.suffix != ".parquet")
     return Listing(repository, None, files, others, _read_card(here / "README.md"), here)
@@ -102,7 +103,7 @@ def _asked(repository: str, revision: str | None) -> Listing:
     files = {
         file.rfilename: RemoteFile(file.size or 0, file.lfs.sha256 if file.lfs else None)
         for file in siblings
-        if file.rfilename.endswith(".parquet")
+        if is_parquet(file.rfilename)
     }
     others = tuple(file.rfilename for file in siblings if not file.rfilename.endswith(".parquet"))
     card = dict(vars(info.card_data)) if info.card_data else {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
+from itertools import islice
 from typing import Any
 
 from federation.data_spec import DataSpec
@@ -17,6 +18,8 @@ _SHARD = re.compile(r"^(?P<split>[A-Za-z0-9_.]+?)(?:-\d{5}-of-\d{5}(?:-[0-9a-f]+
 _NUMBER = re.compile(r"^\d+\.parquet$")
 _USUAL = ("train", "test", "validation", "valid", "dev", "val", "eval")
 _SHOWN = 20
+_MOST = 200
+"""Of a card's entries of one kind: the rest is not read."""
 
 
 def chosen(data: DataSpec, found: Listing) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
@@ -42,7 +45,7 @@ def layout(found: Listing) -> dict[str, Splits]:
 
 def _by_card(card: Mapping[str, Any], files: list[str]) -> dict[str, Splits]:
     configs: dict[str, Splits] = {}
-    for entry in _dicts(card.get("configs")):
+    for entry in islice(_dicts(card.get("configs")), _MOST):
         splits: Splits = {}
         for split, patterns in _data_files(entry.get("data_files")):
             matched = tuple(file for file in files if any(_matches(file, pattern) for pattern in patterns))
@@ -61,13 +64,13 @@ def _dicts(value: Any) -> Iterator[dict[str, Any]]:
 def _data_files(value: Any) -> Iterator[tuple[str, list[str]]]:
     if isinstance(value, (str, list)) and not any(isinstance(each, dict) for each in value):
         yield "train", _texts(value)
-    for entry in _dicts(value):
+    for entry in islice(_dicts(value), _MOST):
         yield str(entry.get("split", "train")), _texts(entry.get("path"))
 
 
 def _texts(value: Any) -> list[str]:
     each = value if isinstance(value, list) else [value]
-    return [text for text in each if isinstance(text, str) and len(text) <= 300]
+    return [text for text in each[:_MOST] if isinstance(text, str) and len(text) <= 300]
 
 
 def _matches(file: str, pattern: str) -> bool:

@@ -7,6 +7,8 @@ import io
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
@@ -190,6 +192,24 @@ def test_without_a_test_split_the_server_cannot_score(hub: FakeHub) -> None:
 def test_a_file_that_is_no_parquet_is_refused(hub: FakeHub) -> None:
     holding(hub, b"PAR1 and then nothing")
     assert "train.parquet cannot be read as parquet" in problem(task(**ALONE))
+
+
+def test_columns_that_nobody_can_name_are_left_out(hub: FakeHub) -> None:
+    table = pa.table([[1, 2], [3, 4], [5, 6], [7, 8], [0, 1]], names=["a", "\x1b[2Jb", "twice", "twice", "label"])
+    out = io.BytesIO()
+    pq.write_table(table, out)
+    holding(hub, out.getvalue())
+    spec = settled(task(**ALONE))
+    assert spec.data.pin is not None
+    assert spec.data.pin.columns.x == ("a",)
+    said = problem(task({"columns": {"x": "none"}}, **ALONE))
+    assert said.isprintable()
+    assert "the columns are a (int64), label (int64)" in said
+
+
+def test_more_columns_of_numbers_than_a_task_can_name_are_refused(hub: FakeHub) -> None:
+    holding(hub, parquet({"label": [0, 1]} | {f"n{place}": [0, 1] for place in range(4097)}))
+    assert "there are 4,097 columns of numbers, more than 4,096" in problem(task(**ALONE))
 
 
 def test_what_unpacks_to_too_much_is_refused_by_what_the_file_says(

@@ -136,6 +136,13 @@ def test_a_hub_that_is_asked_too_often_is_said_in_words(filled: FakeHub) -> None
     assert "try again in some minutes" in refused.value.mend
 
 
+def test_files_of_odd_names_are_none_of_the_data_sets(filled: FakeHub) -> None:
+    filled.revisions[FIRST] |= {"data/train\x1b[2J.parquet": b"", "../test.parquet": b"", "x" * 400 + ".parquet": b""}
+    pin = named.settle(task()).data.pin
+    assert pin is not None
+    assert [file.path for file in (*pin.train, *pin.test)] == [TRAIN, TEST]
+
+
 def test_what_is_not_there_is_not_found(filled: FakeHub) -> None:
     for data, words in (({"id": "hf:acme/other"}, "nor on the Hub"), ({"revision": "v9"}, "has no revision v9")):
         with pytest.raises(Refused, match=words) as refused:
