@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from federation.hub_data import HF
+from federation.hub_data import HF, ColumnsSpec
 from federation.spec import TaskSpec, parse_spec
 from resources.datasets import catalogue
 from resources.datasets.card import DatasetCard, ImageCard, TextCard
-from resources.datasets.hub.columns import columns_by_card, settled
+from resources.datasets.hub.columns import Columns, columns_by_card, settled
 from resources.datasets.hub.files import MOST_BYTES
 from resources.hub.asking import HubAnswer
 from resources.hub.entries import HubEntry
@@ -25,9 +25,16 @@ _READ = {"image", "text", "tabular", "timeseries"}
 _CONFIG_LENGTH = 100
 
 _LONG = 300
+_TEXTS = {"text", "sentence", "content", "messages", "prompt"}
+_JUDGES = {"id": "hf:any", "task": "sequence_classification"}
 _TASKS: dict[str, TaskSpec] = {
-    "numbers": parse_spec({"name": "a search", "model": {"id": "mlp"}, "data": {"id": "hf:any"}}),
-    "texts": parse_spec({"name": "a search", "model": {"id": "hf:any"}, "data": {"id": "hf:any"}}),
+    what: parse_spec({"name": "a search", "model": model, "data": {"id": "hf:any"}})
+    for what, model in (("judged", _JUDGES), ("written", {"id": "hf:any"}), ("examples", {"id": "mlp"}))
+}
+_FOR = {
+    "judged": "language models that classify (model.task sequence_classification)",
+    "written": "language models hf:...",
+    "examples": "models of the catalogue",
 }
 
 
@@ -93,16 +100,28 @@ def _trainable(entry: HubEntry) -> tuple[bool, str]:
     columns = columns_by_card(info)
     if not columns:
         return True, f"train on it: data {json.dumps(data)}; validate_task reads its columns, which its card leaves out"
-    unclear = None
-    for spec, what in ((_TASKS["numbers"], "models of the catalogue"), (_TASKS["texts"], "language models hf:...")):
+    found, unclear = _plain(columns)
+    if found is None:
+        return False, f"its columns must be named in data.columns: {unclear[:_LONG]}"
+    what, named = found
+    data["columns"] = named.model_dump(mode="json", exclude_none=True)
+    return True, f"for {_FOR[what]}: data {json.dumps(data)[:_LONG]}"
+
+
+def _plain(columns: Columns) -> tuple[tuple[str, ColumnsSpec] | None, str]:
+    """For which models the columns leave no doubt, and what is what; else why they do."""
+    unclear = ""
+    kinds = {each.kind for each in columns.values()}
+    for what, spec in _TASKS.items():
         try:
             _, named = settled(spec, columns)
         except Unbuildable as refused:
-            unclear = unclear or refused.problem.removeprefix("data.columns: ").removesuffix(".")
+            unclear = refused.problem.removeprefix("data.columns: ").removesuffix(".")
             continue
-        data["columns"] = named.model_dump(mode="json", exclude_none=True)
-        return True, f"for {what}: data {json.dumps(data)[:_LONG]}"
-    return False, f"its columns must be named in data.columns: {str(unclear)[:_LONG]}"
+        # A column of words beside numbers is as likely their label as a text to learn to write.
+        if (what == "examples" and ("image" in kinds or not _TEXTS & columns.keys())) or named.x in _TEXTS:
+            return (what, named), ""
+    return None, unclear
 
 
 def _obstacle(entry: HubEntry) -> str | None:

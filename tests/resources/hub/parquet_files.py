@@ -58,4 +58,4 @@ def task(data: dict[str, Any] | None = None, **sections: Any) -> TaskSpec:
 
 def writer(data: dict[str, Any] | None = None, **model: Any) -> TaskSpec:
     """A language model's task on it."""
-    return task(data, model={"id": "hf:acme/tiny", **model})
+    return task(data, model={"id": "hf:acme/tiny"} | model)

@@ -125,6 +125,27 @@ def test_a_data_set_whose_card_states_its_columns_comes_with_them(hub: FakeHub) 
 
 
 @pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        (
+            {"text": "string", "label": "int64", "length": "int64"},
+            "that classify (model.task sequence_classification): data",
+        ),
+        ({"prompt": "string", "completion": "string"}, '"columns": {"x": "prompt", "y": "completion"}'),
+        ({"id": "int64", "a": "float64", "b": "float32", "target": "string"}, '{"x": ["a", "b"], "y": "target"}'),
+        ({"text": "string", "image": "image", "label": "int64"}, "that classify"),
+        ({"a": "float64", "species": "string"}, "which column is the label is not plain"),
+        ({"audio": "audio", "label": "int64"}, "must be named in data.columns"),
+    ],
+)
+def test_columns_are_for_the_models_that_take_them(hub: FakeHub, columns: dict[str, str], said: str) -> None:
+    info = {"features": [{"name": name, "dtype": dtype} for name, dtype in columns.items()]}
+    (hit,) = sets(hub, dataset(cardData={"dataset_info": info}))
+    assert said in hit.reason
+    assert hit.trainable == ("data {" in hit.reason)
+
+
+@pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"gated": "auto"}, "it is gated"),
