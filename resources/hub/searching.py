@@ -15,7 +15,8 @@ _OF_DATASETS = ("downloads", "likes", "gated", "tags", "cardData")
 def search_hub_models(question: Question, limit: int = 10) -> HubAnswer:
     """Models, the most downloaded first. Never raises: see `HubAnswer.unavailable`."""
     fixed = [("pipeline_tag", question.task)] if question.task else []
-    span = [f"{name}:{value}" for name, value in (("min", question.least), ("max", question.most)) if value is not None]
+    bounds = (("min", question.least), ("max", question.most))
+    span = [f"{name}:{_short(value)}" for name, value in bounds if value is not None]
     if span:
         fixed.append(("num_parameters", ",".join(span)))
     return _asked("models", question, fixed, _OF_MODELS, limit)
@@ -46,6 +47,14 @@ def _asked(
         if answer.entries or answer.unavailable:
             break
     return answer
+
+
+def _short(number: int) -> str:
+    """500M for 500000000, as the Hub writes sizes."""
+    for factor, unit in ((10**9, "B"), (10**6, "M"), (10**3, "K")):
+        if number and number % factor == 0:
+            return f"{number // factor}{unit}"
+    return str(number)
 
 
 def _sizes(question: Question) -> list[str]:

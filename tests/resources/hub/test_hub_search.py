@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from huggingface_hub import HfApi
 
 from resources.hub.asking import forget
 from resources.hub.question import Question, understood
@@ -205,8 +206,45 @@ def test_only_the_words_and_what_they_mean_are_sent(hub: FakeHub) -> None:
     assert asked.pop("sort") == "downloads"
     asked.pop("expand"), asked.pop("limit")
     assert asked == {
-        "search": "tiny", "pipeline_tag": "text-generation", "num_parameters": "max:500000000", "filter": "license:mit",
+        "search": "tiny", "pipeline_tag": "text-generation", "num_parameters": "max:500M", "filter": "license:mit",
     }  # fmt: skip
+
+
+def test_the_questions_are_those_of_the_hubs_own_client(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    search_models("tiny text generation over 1.5k mit", hub=True, limit=7)
+    search_datasets("things image classification under 1k", hub=True, limit=7)
+    ours = [sorted(question) for question in (hub.questions[0], next(q for q in hub.questions if _of_datasets(q)))]
+    theirs: list[dict[str, Any]] = []
+
+    def paginate(path: str, params: dict[str, Any], headers: Any) -> Any:
+        theirs.append(params)
+        return iter([])
+
+    monkeypatch.setattr("huggingface_hub.hf_api.paginate", paginate)
+    api = HfApi(token=False)
+    fields: Any = ["safetensors", "downloads", "likes", "gated", "tags", "pipeline_tag", "config"]
+    more: dict[str, Any] = {"sort": "downloads", "limit": 7}
+    task, span = "text-generation", "min:1500"
+    list(
+        api.list_models(
+            search="tiny", pipeline_tag=task, num_parameters=span, filter="license:mit", expand=fields, **more
+        )
+    )
+    fields = ["downloads", "likes", "gated", "tags", "cardData"]
+    size, category = "n<1K", "image-classification"
+    list(api.list_datasets(search="things", task_categories=category, size_categories=size, expand=fields, **more))
+    assert ours == [sorted(_pairs(params)) for params in theirs]
+
+
+def _of_datasets(question: list[tuple[str, str]]) -> bool:
+    return ("expand", "cardData") in question
+
+
+def _pairs(params: dict[str, Any]) -> list[tuple[str, str]]:
+    """As they stand in a URL."""
+    return [
+        (name, str(each)) for name, value in params.items() for each in (value if isinstance(value, list) else [value])
+    ]
 
 
 def test_words_that_find_nothing_are_tried_by_themselves_and_without_a_task(hub: FakeHub) -> None:
