@@ -87,3 +87,9 @@ Ctx = Context[Potluck, Any]
 def potluck(ctx: Ctx) -> Potluck:
     """The state, from a tool's context."""
     return ctx.request_context.lifespan_context
+
+
+def take_hub_question(ctx: Ctx) -> None:
+    """Counts a question to the Hugging Face Hub; Refused RATE_LIMITED beyond the caller's ration."""
+    caller = current_caller()
+    potluck(ctx).rates.hub_searches.take(caller.token_id, caller.address)
