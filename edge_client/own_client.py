@@ -14,7 +14,9 @@ from edge_client.answers import Lost
 from edge_client.events import Event
 from edge_client.node import Node
 from federation.errors import Refused
-from federation.trainer import Trainer
+from federation.trainer import Learnt, Lesson, Trainer
+
+__all__ = ["Learnt", "Lesson", "run_client"]
 
 
 def run_client(trainer: Trainer, *, task_id: str, arguments: Sequence[str] | None = None) -> int:

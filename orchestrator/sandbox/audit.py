@@ -16,7 +16,7 @@ _BARRED = (
     "socket.", "subprocess.", "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "os.system", "os.startfile",
     "os.kill", "os.putenv", "pty.", "ctypes.", "signal.", "shutil.", "os.symlink", "os.link", "os.chown", "os.lockf",
     "os.setxattr", "os.removexattr", "gc.get_", "sys.addaudithook", "sys.setprofile", "sys.settrace", "sys._current",
-    "sys._getframe", "pickle.find_class", "urllib.", "http.", "ftplib.", "smtplib.", "imaplib.", "poplib.",
+    "pickle.find_class", "urllib.", "http.", "ftplib.", "smtplib.", "imaplib.", "poplib.",
     "telnetlib.", "webbrowser.", "fcntl.", "resource.", "syslog.", "sqlite3.", "code.__new__", "cpython.",
     "builtins.input", "builtins.breakpoint",
 )  # fmt: skip
