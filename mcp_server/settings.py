@@ -50,6 +50,9 @@ class Settings(LimitSettings):
         description="Folder of base models by name, e.g. acme/tiny; what is not in it comes from the Hub.",
     )
     torch_threads: int = Field(default=1, ge=1, le=256, description="CPU threads for aggregation and evaluation.")
+    check_clients: bool = Field(
+        default=True, description="Whether generate_client may run what it wrote, in a sandbox; off on public servers."
+    )
     log_format: Literal["text", "json"] = Field(default="text", description="Form of the log on stderr.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
     base_path: str = Field(

@@ -10,10 +10,10 @@ from typing import Any
 from federation.errors import Refused
 from orchestrator.clients.checking import check_code
 from orchestrator.clients.template import Framework, Subject, client_of, training_of
+from orchestrator.llm.budget import Budget
 from orchestrator.llm.model import LanguageModel, Reply, Said, Turn
 
 MOST_TRIES = 3
-MOST_TOKENS = 30_000
 MOST_INSTRUCTIONS = 4_000
 _SYSTEM = """You write the training function of a federated-learning client in Python.
 Answer with that function alone (helpers beside it if need be), no explanation: it replaces the one that you are shown,
@@ -31,27 +31,20 @@ class Written:
     Attributes:
         generator: "template", or the name of the language model whose training is in it.
         notes: what did not go as wished.
-        tokens: that were spent.
     """
 
     code: str
     generator: str
     notes: list[str] = field(default_factory=list)
-    tokens: int = 0
 
 
 async def write_client(
-    subject: Subject,
-    framework: Framework,
-    instructions: str,
-    model: LanguageModel | None,
-    *,
-    most_tokens: int = MOST_TOKENS,
+    subject: Subject, framework: Framework, instructions: str, model: LanguageModel | None, budget: Budget
 ) -> Written:
     """The client's code. A language model writes its training where there is one and instructions for it.
 
-    What it writes is looked over and sent back with what was found, at most `MOST_TRIES` times and until `most_tokens`
-    are spent; after that the template's own training stands, with a note that says why.
+    What it writes is looked over and sent back with what was found, until nothing is or `budget` is spent; after that
+    the template's own training stands, with a note that says why.
     """
     plain = client_of(subject, framework, training_of(framework))
     if not instructions.strip():
@@ -60,26 +53,22 @@ async def write_client(
         note = "no language model is set up here, so the instructions were not followed: the template's training stands"
         return Written(plain, "template", [note])
     history: list[Turn] = [Said(_request(subject, framework, instructions, plain))]
-    tokens, why = 0, ""
-    for _ in range(MOST_TRIES):
-        try:
+    why = ""
+    try:
+        while not (why and budget.spent):
+            budget.check()
             reply = await model.reply(history, system=_SYSTEM)
-        except Refused as refused:
-            why = f"{refused.problem} {refused.mend}"
-            break
-        tokens += reply.usage.total
-        training = _unfenced(reply)
-        problems = _problems(subject, framework, training)
-        if not problems:
-            return Written(client_of(subject, framework, training), model.name, [], tokens)
-        why = "; ".join(problems[:5])
-        if tokens >= most_tokens:
-            why = f"the budget of {most_tokens:,} tokens is spent; last: {why}"
-            break
-        found = "\n".join(problems[:20])
-        history += [reply, Said(f"That was not taken:\n{found}\nAnswer with the whole function again, mended.")]
+            budget.charge(reply.usage)
+            training = _unfenced(reply)
+            problems = _problems(subject, framework, training)
+            if not problems:
+                return Written(client_of(subject, framework, training), model.name)
+            why, found = "; ".join(problems[:5]), "\n".join(problems[:20])
+            history += [reply, Said(f"That was not taken:\n{found}\nAnswer with the whole function again, mended.")]
+    except Refused as refused:
+        why = f"{refused.problem} {refused.mend}"
     note = f"the language model's training was not taken ({why[:1000]}); the template's own stands"
-    return Written(plain, "template", [note], tokens)
+    return Written(plain, "template", [note])
 
 
 def _request(subject: Subject, framework: Framework, instructions: str, plain: str) -> str:
