@@ -15,6 +15,7 @@ import resource
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,8 @@ def main(folder: Path) -> None:
     attempts = stand_guard(str(work), [*_readable(), str(folder)], order["hidden"])
     os.write(out, json.dumps([*held, "audit hook"]).encode() + b"\n")  # before there is code that could say so
     answer, payload = _round(begin, lesson, (folder / "client.py").read_text(), order["entry"])
+    with suppress(Exception):
+        sys.stdout.flush()
     answer |= {"attempts": attempts, "peak_memory_bytes": _peak()}
     os.write(out, json.dumps(answer).encode() + b"\n")
     view = memoryview(payload)
