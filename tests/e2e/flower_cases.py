@@ -136,7 +136,9 @@ def test_an_apps_own_names_are_matched_by_place_and_its_order_by_name() -> None:
     def backwards(message: Message, context: Context) -> Message:
         arrays = plus_one(message)
         assert list(arrays) == ["a", "b", "c", "d"]
-        return replied(message, ArrayRecord({name: arrays[name] for name in sorted(arrays, reverse=True)}), num__examples=1)
+        return replied(
+            message, ArrayRecord({name: arrays[name] for name in sorted(arrays, reverse=True)}), num__examples=1
+        )
 
     learnt, start = taught(app_that(backwards), names=["a", "b", "c", "d"])
     assert_one_more(learnt, start)

@@ -103,6 +103,9 @@ async def test_a_generated_client_is_tried_on_the_server_before_anyone_runs_it(s
     answer = await shared.call("generate_client", task_id=task_id, framework="pytorch", check=True)
     checked = answer["checked"]
     assert checked["accepted"], checked
+    assert (checked["reason"], checked["stopped_by"], checked["attempts"]) == ("", "", [])
+    assert (checked["num_examples"], checked["num_steps"]) == (256, 8)
+    assert checked["peak_memory_bytes"] > 50_000_000
     assert checked["loss_after"] < checked["loss_before"]
     assert checked["data"] == "256 examples of the first share of digits"
-    assert "audit hook" in checked["sandbox"]
+    assert {"audit hook", "CPU limit", "file size limit"} <= set(checked["sandbox"])
