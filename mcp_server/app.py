@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 from mcp.server.sse import SseServerTransport
 from mcp.server.transport_security import TransportSecuritySettings
@@ -43,8 +42,14 @@ def build_app(settings: Settings, federation: Federation, workload: Workload) ->
     hosts = accepted_hosts(settings)
     shared = federation.shared
     audit = Audit(shared.database, shared.clock, most_rows=settings.audit_rows, days=settings.audit_days)
-    state = Potluck(federation, workload, lambda host: host_of(host) in hosts, audit, rates_of(settings))
-    state = replace(state, check_clients=settings.check_clients)
+    state = Potluck(
+        federation,
+        workload,
+        lambda host: host_of(host) in hosts,
+        audit,
+        rates_of(settings),
+        check_clients=settings.check_clients,
+    )
     streams = Streams()
     federation.tokens.on_end(streams.end)
     telemetry, fanout = Telemetry(federation), Fanout()

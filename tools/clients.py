@@ -14,12 +14,9 @@ from federation.trainer import check_trainable
 from orchestrator.clients.checking import check_code
 from orchestrator.clients.template import Framework, Subject
 from orchestrator.clients.trial import try_client
-from orchestrator.clients.writing import MOST_INSTRUCTIONS, MOST_TRIES, write_client
-from orchestrator.llm.budget import Budget
+from orchestrator.clients.writing import MOST_INSTRUCTIONS, write_client
 from tools.arguments import TaskId
 from tools.context import Ctx, Potluck, potluck
-
-TOKENS = 30_000
 
 
 class GeneratedClient(BaseModel):
@@ -55,7 +52,7 @@ async def generate_client(
     task, model = await state.federation.models.version(task_id, None)
     check_trainable(task.spec)
     subject = Subject(task_id, task.spec, task.input_shape, task.num_classes)
-    written = await write_client(subject, framework, instructions, state.model, Budget(MOST_TRIES, TOKENS))
+    written = await write_client(subject, framework, instructions, state.model, state.llm_budget())
     problems = [str(finding) for finding in check_code(written.code, framework)]
     checked, notes = None, written.notes
     if check and not problems:

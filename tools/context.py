@@ -14,6 +14,8 @@ from mcp.server.mcpserver import Context
 
 from federation.coordinator.federation import Federation
 from federation.store.audit import Audit
+from orchestrator.llm.budget import Budget
+from orchestrator.llm.configured import LlmChoice
 from orchestrator.llm.model import LanguageModel
 from resources.workload import Workload
 from tools.rate import Rates
@@ -60,7 +62,8 @@ class Potluck:
 
     Attributes:
         is_called: whether a host name is one of this server's; nodes sign for the host that they dialled.
-        model: plans and writes where there is one.
+        model: the language model that plans and writes; None: rules and templates do.
+        llm_turns, llm_tokens: what one call of a tool may spend on it.
         check_clients: whether generated clients may be tried here.
     """
 
@@ -72,6 +75,12 @@ class Potluck:
     measuring: asyncio.Lock = field(default_factory=asyncio.Lock)
     model: LanguageModel | None = None
     check_clients: bool = True
+    llm_turns: int = LlmChoice.max_turns
+    llm_tokens: int = LlmChoice.max_tokens
+
+    def llm_budget(self) -> Budget:
+        """What one call may spend, from now."""
+        return Budget(self.llm_turns, self.llm_tokens)
 
 
 Ctx = Context[Potluck, Any]

@@ -13,7 +13,6 @@ from orchestrator.clients.template import Framework, Subject, client_of, trainin
 from orchestrator.llm.budget import Budget
 from orchestrator.llm.model import LanguageModel, Reply, Said, Turn
 
-MOST_TRIES = 3
 MOST_INSTRUCTIONS = 4_000
 _SYSTEM = """You write the training function of a federated-learning client in Python.
 Answer with that function alone (helpers beside it if need be), no explanation: it replaces the one that you are shown,
