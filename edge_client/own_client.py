@@ -40,8 +40,11 @@ def run_client(trainer: Trainer, *, task_id: str, arguments: Sequence[str] | Non
             on_event=_Lines(),
         )
         asyncio.run(_until_told_to_leave(node))
-    except (Refused, Lost) as error:
-        print(error, file=sys.stderr)
+    except Refused as refused:
+        print(refused, file=sys.stderr)
+        return 1
+    except Lost as lost:
+        print(f"{asked.url} is out of reach: {lost}. Mend: check the URL, and that the server runs", file=sys.stderr)
         return 1
     except (KeyboardInterrupt, asyncio.CancelledError):
         print("left", file=sys.stderr)
