@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import asdict
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
@@ -93,6 +94,6 @@ async def _tried(
             shared.spool.path(sha256),
             round=number,
             workload=state.workload,
-            hidden=[shared.data_dir],
+            hidden=[shared.data_dir, Path.home()],
         )
     return asdict(trial), []

@@ -18,11 +18,13 @@ CLOCK, CPU, MEMORY, FILE, OUTPUT, AUDIT, ITSELF = (
 
 @dataclass(frozen=True)
 class Bounds:
-    """What one run may take, at most."""
+    """What one run may take, at most. CPU time and the clock count from where the code begins; before that Python and
+    its libraries are loaded, which may take `start_seconds`."""
 
     memory_bytes: int = 1 << 30
     cpu_seconds: int = 40
     clock_seconds: float = 90
+    start_seconds: float = 120
     file_bytes: int = 64 << 20
     output_bytes: int = 1 << 20
     files: int = 256

@@ -38,7 +38,9 @@ def main(folder: Path) -> None:
     """Do what `order.json` says, in namespaces if they can be had."""
     order = json.loads((folder / "order.json").read_text())
     bounds, out = Bounds(**order["bounds"]), int(order["out"])
-    signal.alarm(math.ceil(bounds.clock_seconds) + _GRACE_S)  # should nobody be left to end this process
+    signal.alarm(
+        math.ceil(bounds.start_seconds + bounds.clock_seconds) + _GRACE_S
+    )  # should nobody be left to end this process
     hidden = [Path(place) for place in order["hidden"]]
     work = folder / "work"
     held = namespaces.enter(work, hidden, room=bounds.file_bytes, leaving=(1, 2, out))

@@ -48,7 +48,7 @@ def enter(folder: Path, hidden: Sequence[Path], *, room: int, leaving: Sequence[
     _go_on_in_a_child(leaving)  # the first process of the namespace: when it ends, all the others do
     held = ["user namespace", "network namespace", "process namespace"]
     with suppress(OSError):
-        held += _mounts(folder, hidden, room)
+        _mount_all(held, folder, hidden, room)
     _go_on_in_a_child(leaving)  # the first process of a namespace ignores signals, a CPU limit's among them
     return held
 
@@ -75,19 +75,18 @@ def _go_on_in_a_child(leaving: Sequence[int]) -> None:
     os._exit(status if status >= 0 else 128 - status)
 
 
-def _mounts(folder: Path, hidden: Sequence[Path], room: int) -> list[str]:
-    held = []
+def _mount_all(held: list[str], folder: Path, hidden: Sequence[Path], room: int) -> None:
+    """Adds to `held` what holds, one by one: what fails leaves the fences before it standing."""
     _mount("none", "/", None, _REC_PRIVATE)
     _read_only("/", recursive=True)
     held.append("read-only file system")
     _mount("tmpfs", str(folder), "tmpfs", _NOSUID | _NODEV, f"size={room},mode=700")
     for place in hidden:
         _mount("tmpfs", str(place), "tmpfs", _NOSUID | _NODEV | _NOEXEC | _RDONLY, "size=4k,mode=755")
-    held.append("hidden data folder")
+        held.append(f"hidden {place.name}")
     with suppress(OSError):  # containers forbid it where they cover parts of their own
         _mount("proc", "/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
         held.append("own /proc")
-    return held
 
 
 def _mount(source: str, target: str, kind: str | None, flags: int, options: str | None = None) -> None:

@@ -51,7 +51,7 @@ def run(folder: Path, order: Mapping[str, Any], bounds: Bounds, *, hidden: Seque
 
     Args:
         folder: model, examples and code, as the child reads them; nobody else's, and gone afterwards.
-        hidden: folders that the code must not see; those that Python itself lies in stay seen.
+        hidden: folders that the code must not see; those in which Python finds what it needs stay seen.
         most_bytes: of the update's file.
     """
     work = folder / "work"
@@ -87,12 +87,14 @@ def run(folder: Path, order: Mapping[str, Any], bounds: Bounds, *, hidden: Seque
     fences, _, rest = bytes(heard.words).partition(b"\n")
     held, output = _list(fences), heard.printed.decode(errors="replace")
     if stopped:
-        most = f"{bounds.clock_seconds:g} s" if stopped == CLOCK else f"{bounds.output_bytes:,} bytes"
+        seconds = bounds.clock_seconds if held else bounds.start_seconds
+        most = f"{seconds:g} s" if stopped == CLOCK else f"{bounds.output_bytes:,} bytes"
         return Ran(stopped, f"it was ended at {most}", held, output=output)
     line, _, payload = rest.partition(b"\n")
     answer = _object(line)
     if code == 0 and answer is not None:
-        return Ran(str(answer.get("by", "")), str(answer.get("problem", "")), held, answer, payload, output)
+        by, problem = str(answer.get("by", ""))[:40], str(answer.get("problem", ""))[:1000]
+        return Ran(by, problem, held, answer, payload, output)
     return Ran(*_ended_by(code), held, output=output)
 
 
@@ -100,7 +102,8 @@ class _Heard:
     """Reads what the process prints and what it answers, until both are closed or a bound is met."""
 
     def __init__(self, printing: int, answering: int, bounds: Bounds, most_bytes: int) -> None:
-        self.deadline = time.monotonic() + bounds.clock_seconds
+        self.deadline = time.monotonic() + bounds.start_seconds
+        self._clock_s: float | None = bounds.clock_seconds
         self.printed, self.words = b"", bytearray()
         self._most = {printing: bounds.output_bytes, answering: most_bytes + _MOST_WORDS}
         self._printing = printing
@@ -126,7 +129,13 @@ class _Heard:
                         self.printed = (self.printed + said)[-_TAIL:]
                     else:
                         self.words += said
+                        self._wind_up()
         return ""
+
+    def _wind_up(self) -> None:
+        """With the first line the code begins, and so does its time."""
+        if self._clock_s is not None and b"\n" in self.words:
+            self.deadline, self._clock_s = time.monotonic() + self._clock_s, None
 
 
 def _ended_by(code: int) -> tuple[str, str]:
@@ -162,6 +171,7 @@ def _environment(work: Path) -> dict[str, str]:
 def _can_be_hidden(place: Path, folder: Path) -> bool:
     place = place.resolve()
     needed = [folder.resolve(), Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve(), _ROOT]
+    needed += [Path(each).resolve() for each in sys.path if each]
     return place.is_dir() and not any(place == each or place in each.parents for each in needed)
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ SPEC = parse_spec(
     }
 )
 SUBJECT = Subject("task-abcdefghijklmnop", SPEC, (1, 8, 8), 10)
-QUICK = Bounds(cpu_seconds=1, clock_seconds=20)
+QUICK = Bounds(cpu_seconds=2, clock_seconds=90, start_seconds=100)
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="these fences are Linux's")
 
 
@@ -110,7 +111,7 @@ def test_every_door_that_python_knows_is_shut_and_the_parent_lives(
     ("code", "by", "says"),
     [
         (doing("while True: pass"), "CPU limit", "signal"),
-        (doing("import time", "time.sleep(600)"), "clock", "3 s"),
+        (doing("import time", "time.sleep(600)"), "clock", "ended at 1 s"),
         (doing("return bytearray(10 << 30)"), "memory limit", "MemoryError"),
         (doing("for _ in range(1000): print('x' * 1_000_000)"), "output limit", "1,048,576 bytes"),
         (doing("import os", "os._exit(0)"), "itself", "without an answer"),
@@ -120,12 +121,18 @@ def test_every_door_that_python_knows_is_shut_and_the_parent_lives(
 )
 @ON_LINUX
 def test_what_takes_too_much_is_ended_and_by_whom_is_said(code: str, by: str, says: str, data_dir: Path) -> None:
-    bounds = Bounds(cpu_seconds=1, clock_seconds=3 if by == "clock" else 20)
+    bounds = replace(QUICK, clock_seconds=1) if by == "clock" else QUICK
     trial = tried(code, data_dir, bounds)
     assert not trial.accepted
     assert trial.stopped_by == by, trial
     assert says in trial.reason
     assert "audit hook" in trial.sandbox
+
+
+def test_what_does_not_even_begin_in_time_is_ended_too(data_dir: Path) -> None:
+    trial = tried(doing("return 1"), data_dir, replace(QUICK, start_seconds=0.1))
+    assert (trial.accepted, trial.stopped_by, list(trial.sandbox)) == (False, "clock", [])
+    assert "0.1 s" in trial.reason
 
 
 BEHIND_THE_HOOK = """
