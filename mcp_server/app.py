@@ -77,6 +77,7 @@ def build_app(
         rates_of(settings),
         model=language_model(LlmChoice(settings.llm, settings.llm_model, max_tokens=settings.llm_tokens)),
         llm_tokens=settings.llm_tokens,
+        check_clients=settings.check_clients,
     )
     streams = Streams()
     federation.tokens.on_end(streams.end)
