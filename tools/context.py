@@ -14,6 +14,7 @@ from mcp.server.mcpserver import Context
 
 from federation.coordinator.federation import Federation
 from federation.store.audit import Audit
+from orchestrator.llm.model import LanguageModel
 from resources.workload import Workload
 from tools.rate import Rates
 
@@ -59,6 +60,8 @@ class Potluck:
 
     Attributes:
         is_called: whether a host name is one of this server's; nodes sign for the host that they dialled.
+        model: writes plans and summaries, where there is one; rules do otherwise.
+        llm_tokens: what one call of a tool may spend on it.
     """
 
     federation: Federation
@@ -67,6 +70,8 @@ class Potluck:
     audit: Audit
     rates: Rates = field(default_factory=Rates)
     measuring: asyncio.Lock = field(default_factory=asyncio.Lock)
+    model: LanguageModel | None = None
+    llm_tokens: int = 60_000
 
 
 Ctx = Context[Potluck, Any]

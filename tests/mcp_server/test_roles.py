@@ -26,12 +26,16 @@ OPERATOR = [
         "aggregate_round",
         "evaluate_model",
         "export_model",
+        "summarize_training",
         "issue_token",
     ),
 ]
 ALL = [*VIEWER, *NODE[1:], *OPERATOR[len(VIEWER) :]]
 ROLES = {"viewer": VIEWER, "node": NODE, "operator": OPERATOR, "anonymous": VIEWER}
-READS = {"search_models", "search_datasets", "validate_task", "list_tasks", "get_task", "predict", "export_model"}
+READS = {"search_models", "search_datasets", "validate_task", "list_tasks", "get_task", "predict"} | {
+    "export_model",
+    "summarize_training",
+}
 
 
 async def line(served: Served, role: str) -> Rpc:
