@@ -90,14 +90,18 @@ Script = Callable[[Json], Answer]
 class FakeGemini:
     """The API. Answers come in order, the last for ever; or from a function of the request's body.
 
+    Args:
+        model: the one that it has.
+
     Attributes:
         requests: bodies, in order, those it refused included.
         paths: of the requests.
     """
 
-    def __init__(self, *answers: Answer, script: Script | None = None) -> None:
+    def __init__(self, *answers: Answer, script: Script | None = None, model: str = MODEL) -> None:
         self._answers = list(answers)
         self._script = script
+        self._model = model
         self._steps: dict[str, str] = {}  # a step of calls -> its signature
         self.requests: list[Json] = []
         self.paths: list[str] = []
@@ -125,7 +129,7 @@ class FakeGemini:
         if request.headers.get("x-goog-api-key", request.query_params.get("key")) != KEY:
             return fails(400, "API key not valid. Please pass a valid API key.", state="INVALID_ARGUMENT")
         name, _, method = str(request.path_params["call"]).partition(":")
-        if name != MODEL or method != "generateContent":
+        if name != self._model or method != "generateContent":
             return fails(404, f"models/{name} is not found for API version v1.", state="NOT_FOUND")
         problem = next(filter(None, map(self._wrong, *_neighbours(body["contents"]))), None)
         return fails(400, problem, state="INVALID_ARGUMENT") if problem else None
@@ -136,14 +140,13 @@ class FakeGemini:
         if not made:
             return None
         signature = made[0].get("thoughtSignature")
-        if signature is None:
+        insists = not self._model.startswith("gemini-2")
+        if signature is None and insists:
             return "Function call is missing a thought_signature in functionCall parts."
-        if _plain(signature) != self._steps.get(_step(made)):
+        if signature is not None and _plain(signature) != self._steps.get(_step(made)):
             return "Thought signature is not valid."
-        if following is None:
-            return None
-        results = [part["functionResponse"] for part in following["parts"] if "functionResponse" in part]
-        if [_who(each["functionCall"]) for each in made] != [_who(each) for each in results]:
+        results = [part["functionResponse"] for part in (following or turn)["parts"] if "functionResponse" in part]
+        if following is not None and [_who(each["functionCall"]) for each in made] != [_who(each) for each in results]:
             return "Please ensure that function response parts answer the function call parts of the turn before."
         return None
 
