@@ -27,13 +27,13 @@ def void_rounds(training: Training) -> Iterator[Finding]:
         number, reason = int(each["round"]), str(each.get("reason") or "")
         where = f"round {number}"
         if each.get("quorum") is not None and each["submitted"] < each["quorum"]:
-            need = f"{q('quorum', each['quorum'], where)} of its quorum"
-            said.append(f"{q.round(number)} had {q('submitted', each['submitted'], where)} of the {need}")
+            need = f"{q('quorum', each['quorum'], where)} updates of its quorum"
+            said.append(f"In {q.round(number)} came {q('submitted', each['submitted'], where)} of the {need}")
         else:
-            said.append(f"{q.round(number)}: {quoted(reason, 200)}" if reason else q.round(number))
+            said.append(f"In {q.round(number)}: {quoted(reason, 200)}" if reason else f"In {q.round(number)}")
     count = q("number of void rounds", len(void), "task")
     rounds = q("number of rounds", len(training.rounds), "task")
-    text = f"{count} of {rounds} rounds made no version: {'; '.join(said)}."
+    text = f"Rounds that made no version: {count} of {rounds}. {'; '.join(said)}."
     mend = "a longer deadline_s, a smaller cohort.quorum, or cohort.over_selection above one"
     most = 2 * len(void) >= len(training.rounds)
     yield q.finding("void_rounds", "problem" if most else "warning", text, mend)

@@ -50,7 +50,7 @@ def privacy(training: Training) -> Iterator[Finding]:
         number = int(last["round"])
         count = q("number of rounds with at most two updates", len(small), "task")
         text = (
-            f"Small cohorts: {count} rounds closed over one or two updates, {q.round(number)} over "
+            f"Small cohorts: rounds that closed over one or two updates: {count}; the latest, {q.round(number)}, over "
             f"{q('submitted', last['submitted'], f'round {number}')}. Of two, each node can reckon the other's update "
             "from the new model."
         )

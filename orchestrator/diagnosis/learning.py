@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from federation.convergence import Point, best, diverged, plateau, reached
+from federation.convergence import LEAST_LOSS, Point, best, diverged, plateau, reached
 from orchestrator.diagnosis.facts import Finding, Quote
 from orchestrator.diagnosis.training import Training
 
 PATIENCE = 4
 """Versions without improvement that are a plateau, where the spec has no `stopping.patience`."""
 OVERFIT_ROUNDS = 3
+RISEN = 2.0
+"""A loss that is so many times the first one rises."""
 LEAST_RISE = 1.02
 """A server's loss that has risen by less, as a factor, is noise."""
 WEAK_CLASS, WEAK_GAP = 0.5, 0.3
@@ -35,6 +38,13 @@ def course(training: Training) -> Iterator[Finding]:
         yield _diverged(training, late)
     else:
         yield _learning(training, measured)
+
+
+def way_back(training: Training) -> int | None:
+    """The version to roll back to, where training has diverged: the best of those before it did."""
+    late = diverged(training.points)
+    top = _before(training, late) if late else None
+    return None if top is None else top.version
 
 
 def over_fitting(training: Training) -> Iterator[Finding]:
@@ -99,8 +109,7 @@ def _nothing_yet(training: Training) -> Finding:
 
 
 def _diverged(training: Training, late: list[Point]) -> Finding:
-    q, top = Quote(), best(training.points)
-    last = late[-1]
+    q, top, last = Quote(), _before(training, late), late[-1]
     where = f"version {last.version}"
     if last.broken:
         text = f"Training has diverged: the loss of {q.version(last.version)} is not finite."
@@ -110,11 +119,15 @@ def _diverged(training: Training, late: list[Point]) -> Finding:
             f"far above the best, and now is {q(training.loss_name, float(last.loss or 0.0), where)}."
         )
     mend = "lower training.learning_rate, or set aggregation.max_update_norm, in a new task"
-    if top is not None and top.version != last.version:
-        text += f" The best is {q.version(top.version)}{_scored(q, training, top)}."
+    if top is not None:
+        text += f" The best before was {q.version(top.version)}{_scored(q, training, top)}."
         mend = f"control_task roll_back with version={q('version', top.version, f'version {top.version}')}, then "
         mend += "resume; if it diverges again, lower training.learning_rate in a new task"
     return q.finding("diverging", "problem", text, mend)
+
+
+def _before(training: Training, late: list[Point]) -> Point | None:
+    return best([point for point in training.points if point.version not in [each.version for each in late]])
 
 
 def _learning(training: Training, measured: list[Point]) -> Finding:
@@ -133,6 +146,12 @@ def _learning(training: Training, measured: list[Point]) -> Finding:
     if len(measured) == 1:
         text = f"One version is scored so far, {q.version(first.version)}{_scored(q, training, first)}."
         return q.finding("too_early", "info", text)
+    return _going(q, training, measured, moved)
+
+
+def _going(q: Quote, training: Training, measured: list[Point], moved: str) -> Finding:
+    """Up, down, or nowhere, of two versions or more."""
+    first, last, top = measured[0], measured[-1], best(measured)
     if top is not None and top.version not in (last.version, first.version) and _worse(last, top):
         text = f"Past its best: {q.version(top.version)} was better{_scored(q, training, top)}; {moved}."
         mend = "control_task roll_back makes an older version the current one"
@@ -140,6 +159,11 @@ def _learning(training: Training, measured: list[Point]) -> Finding:
     if _worse(last, first):
         mend = "lower training.learning_rate or training.epochs"
         return q.finding("not_learning", "warning", f"Not learning: {moved}.", mend)
+    if (last.loss or 0.0) > RISEN * max(first.loss or math.inf, LEAST_LOSS):
+        mend = "lower training.learning_rate; see whether it goes on (stopping.on_divergence)"
+        return q.finding("loss_rises", "warning", f"The loss rises, whatever the accuracy does: {moved}.", mend)
+    if not _worse(first, last):
+        return q.finding("no_change", "info", f"No change so far: {moved}.")
     return q.finding("converging", "good", f"Converging: {moved}.")
 
 

@@ -100,8 +100,8 @@ def left_out(training: Training) -> Iterator[Finding]:
         ]
         total = q(f"number of {word} updates", -sum(count for count, _ in often), "task")
         rule = training.spec["aggregation"]["rule"]
-        text = f"The rule `{rule}` {word} {total} updates in the latest "
-        text += f"{q('number of rounds looked at', looked, 'task')} rounds: {', '.join(said)}"
+        text = f"The rule `{rule}` {word} updates {total} times in the rounds looked at, the latest "
+        text += f"{q('number of rounds looked at', looked, 'task')}: {', '.join(said)}"
         rest = len(often) - MOST_NAMED
         text += f" and {q('number of others', rest, 'task')} others." if rest > 0 else "."
         persistent = any(-count == looked for count, _ in often) and looked > 1 and word == "excluded"

@@ -8,7 +8,7 @@ from typing import Any
 
 from federation.errors import Refused
 from orchestrator.diagnosis.diagnose import findings
-from orchestrator.diagnosis.facts import Finding
+from orchestrator.diagnosis.learning import way_back
 from potluck.agent.person import Person
 from potluck.agent.proposals import Proposal, close_early, held_up, proposals, resume
 from potluck.agent.server import Server, View
@@ -41,8 +41,7 @@ class Follower:
                 await self._settle(task, [proposal] if proposal else [])
                 continue
             task = seen
-            told = await self._tell(task)
-            wanted = proposals(task, told, settled=self._state.settled, generation=self._state.generation)
+            wanted = await self._tell(task)
             if found and not wanted:  # it was paused before we came
                 wanted = [resume(task)]
             found = False
@@ -82,7 +81,8 @@ class Follower:
             self._here = here
             self._person.say(f"waiting for nodes: {here} at hand")
 
-    async def _tell(self, task: View) -> list[Finding]:
+    async def _tell(self, task: View) -> list[Proposal]:
+        """Tells what is new; what it would do about it."""
         training = await self._server.training(task)
         found = findings(training)
         for each in task["rounds"]:
@@ -96,7 +96,8 @@ class Follower:
                 if finding.mend:
                     self._person.say(f"    to mend it: {finding.mend}")
         self._store.save(self._state)
-        return found
+        back, state = way_back(training), self._state
+        return proposals(task, found, settled=state.settled, generation=state.generation, way_back=back)
 
     async def _settle(self, task: View, wanted: list[Proposal]) -> Proposal | None:
         """Asks for each proposal, and does what is agreed to; a successor is left to whoever makes tasks."""

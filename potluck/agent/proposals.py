@@ -38,10 +38,19 @@ class Proposal:
 
 
 def proposals(
-    task: Mapping[str, Any], findings: Sequence[Finding], *, settled: Sequence[str], generation: int
+    task: Mapping[str, Any],
+    findings: Sequence[Finding],
+    *,
+    settled: Sequence[str],
+    generation: int,
+    way_back: int | None = None,
 ) -> list[Proposal]:
-    """What is called for now and was not proposed before."""
-    found = [*_of_divergence(task, findings, settled, generation), *_of_plateau(task, findings), *_of_voids(task)]
+    """What is called for now and was not proposed before. `way_back`: the best version before training diverged."""
+    found = [
+        *_of_divergence(task, findings, settled, generation, way_back),
+        *_of_plateau(task, findings),
+        *_of_voids(task),
+    ]
     return [each for each in found if each.key not in settled]
 
 
@@ -86,17 +95,21 @@ def slower(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_divergence(
-    task: Mapping[str, Any], findings: Sequence[Finding], settled: Sequence[str], generation: int
+    task: Mapping[str, Any],
+    findings: Sequence[Finding],
+    settled: Sequence[str],
+    generation: int,
+    way_back: int | None,
 ) -> list[Proposal]:
     found = next((each for each in findings if each.kind == "diverging"), None)
     if found is None or task["state"] not in ("paused", "finished"):
         return []
-    best, key = task["best"].get("version"), f"roll-back-{task['task_id']}"
+    key = f"roll-back-{task['task_id']}"
     simulated_scaffold = bool(task.get("simulation")) and task["spec"]["aggregation"]["rule"] == "scaffold"
-    goes_back = best is not None and best != task["version"] and not simulated_scaffold
+    goes_back = way_back is not None and not simulated_scaffold
     if task["state"] == "paused" and goes_back and key not in settled:
-        calls = (_control(task, "roll_back", version=best), _control(task, "resume"))
-        return [Proposal(key, found.text, f"roll back to version {best}, the best, and resume", calls)]
+        calls = (_control(task, "roll_back", version=way_back), _control(task, "resume"))
+        return [Proposal(key, found.text, f"roll back to version {way_back}, the best before, and resume", calls)]
     if generation >= MOST_SUCCESSORS:
         return []
     spec = slower(task["spec"])
