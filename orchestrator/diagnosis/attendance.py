@@ -28,12 +28,12 @@ def void_rounds(training: Training) -> Iterator[Finding]:
         where = f"round {number}"
         if each.get("quorum") is not None and each["submitted"] < each["quorum"]:
             need = f"{q('quorum', each['quorum'], where)} updates of its quorum"
-            said.append(f"In {q.round(number)} came {q('submitted', each['submitted'], where)} of the {need}")
+            said.append(f"{q.round(number)}, as {q('submitted', each['submitted'], where)} of the {need} came")
         else:
-            said.append(f"In {q.round(number)}: {quoted(reason, 200)}" if reason else f"In {q.round(number)}")
+            said.append(f"{q.round(number)} ({quoted(reason, 200)})" if reason else q.round(number))
     count = q("number of void rounds", len(void), "task")
     rounds = q("number of rounds", len(training.rounds), "task")
-    text = f"Rounds that made no version: {count} of {rounds}. {'; '.join(said)}."
+    text = f"Rounds that made no version: {count} of {rounds}; {'; '.join(said)}."
     mend = "a longer deadline_s, a smaller cohort.quorum, or cohort.over_selection above one"
     most = 2 * len(void) >= len(training.rounds)
     yield q.finding("void_rounds", "problem" if most else "warning", text, mend)
@@ -84,7 +84,7 @@ def drop_outs(training: Training) -> Iterator[Finding]:
             f"{training.name(str(each['node_id']))} {q('dropped_out', each['dropped_out'], where)} of "
             f"{q('selected', each['selected'], where)}"
         )
-    text = f"Selected and never delivered, rounds of those that asked for it: {', '.join(said)}."
+    text = f"Drop-outs, in rounds that had asked for an update: {', '.join(said)}."
     if len(gone) > MOST_NAMED:
         text += f" In all {q('number of nodes that dropped out', len(gone), 'task')} nodes did so."
     mend = "cohort.over_selection above one makes up for them; a longer deadline_s or lease_s waits for them; "

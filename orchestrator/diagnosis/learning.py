@@ -186,7 +186,7 @@ def _moved(q: Quote, training: Training, first: Point, last: Point) -> str:
     for name in ("perplexity", "eval_perplexity"):
         value = training.scores.get(last.version, {}).get((training.source, name))
         if value is not None:
-            said.append(f"the perplexity is {q('perplexity', value, f'version {last.version}')}")
+            said.append(f"the perplexity is {q(name, value, f'version {last.version}')}")
             break
     joined = " and ".join(said) if len(said) < 3 else f"{', '.join(said[:-1])} and {said[-1]}"
     if first.version == last.version:

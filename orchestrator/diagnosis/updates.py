@@ -135,7 +135,9 @@ def little_data(training: Training) -> Iterator[Finding]:
         for count, node, number in few[:MOST_NAMED]
     ]
     text = f"Little data: {q('number of nodes with little data', len(few), 'task')} of "
-    text += f"{q('number of nodes that delivered', len(latest), 'task')} trained on few examples: {', '.join(said)}."
+    text += (
+        f"{q('number of nodes that delivered', len(latest), 'task')} nodes trained on few examples: {', '.join(said)}."
+    )
     mend = "fewer data.partition.parts or a larger data.partition.min_examples; own data: ask for more; "
     yield q.finding("little_data", "info", text, mend + "aggregation.weighting examples weighs them by what they have")
 

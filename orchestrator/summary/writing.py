@@ -15,7 +15,7 @@ from orchestrator.diagnosis.training import Training
 from orchestrator.llm.budget import Budget
 from orchestrator.llm.model import LanguageModel
 from orchestrator.llm.structured import structured
-from orchestrator.summary.numbers import numbers, unfounded
+from orchestrator.summary.numbers import Number, numbers, unfounded
 from orchestrator.summary.summary import Claim, Summary
 
 MOST_CHARACTERS, MOST_CLAIMS = 6000, 60
@@ -84,10 +84,9 @@ def _checked(answer: Any, facts: list[Fact], training: Training, by_rules: Summa
     _check_numbers(text, facts)
     claims = list(_claims(answer.get("claims"), facts, training, by_rules))
     bound = [claim.fact for claim in claims]
-    missing = [each.said for each in numbers(_prose(text)) if not any(each.fits(fact) for fact in bound)]
-    for said in missing:  # a number that is right and not claimed has its fact all the same
-        number = next(numbers(said))
-        claims.append(Claim(_sentence(text, said), next(fact for fact in facts if number.fits(fact))))
+    for number in numbers(_prose(text)):
+        if not any(number.fits(fact) for fact in bound):
+            claims.append(Claim(_line_of(text, number.said), _only_one(number, facts)))
     return replace(by_rules, text=text.strip() + "\n", claims=tuple(claims), writer="gemini", notes=())
 
 
@@ -137,6 +136,15 @@ def _prose(text: str) -> str:
     return _SPAN.sub(" ", text)
 
 
-def _sentence(text: str, said: str) -> str:
+def _only_one(number: Number, facts: list[Fact]) -> Fact:
+    """The fact that a number without a claim stands on. ValueError where it could be several."""
+    fitting = [fact for fact in facts if number.fits(fact)]
+    places = [fact for fact in fitting if fact.metric in ("version", "round")]
+    if len(fitting) > 1 and not places:
+        raise ValueError(f"{number.said!r} could be several facts: claim the one that is meant")
+    return (places or fitting)[0]
+
+
+def _line_of(text: str, said: str) -> str:
     """The line of the text in which a number is written."""
     return next((line.strip("-* #") for line in text.splitlines() if said in line), said)
