@@ -64,7 +64,7 @@ class Hands:
         try:
             data = await self._done(call)
         except Refused as refused:
-            return ToolResult(call, {"error": refused.as_dict()}, is_error=True)
+            return ToolResult(call, refused.as_dict(), is_error=True)
         except (TypeError, ValueError, KeyError) as error:
             return _no(call, f"the arguments are wrong: {error}")
         return ToolResult(call, _short(_without_secrets(data)))
@@ -141,7 +141,7 @@ def _over(task: Mapping[str, Any]) -> int:
 
 
 def _no(call: ToolCall, why: str) -> ToolResult:
-    return ToolResult(call, {"error": why}, is_error=True)
+    return ToolResult(call, {"problem": why}, is_error=True)
 
 
 def _without_secrets(data: Any) -> Any:
