@@ -55,6 +55,7 @@ def agent(
         qr=qr,
         most_questions=max_questions,
         transport=transport,
+        ca_file=ca_file,
         llm=llm,
         llm_model=llm_model,
         llm_turns=llm_turns,

@@ -7,6 +7,8 @@ from statistics import median
 from typing import Any
 
 from federation.errors import Refused
+from federation.rounds import nodes_needed
+from federation.spec import CohortSpec
 from orchestrator.diagnosis.diagnose import findings
 from orchestrator.diagnosis.learning import way_back
 from potluck.agent.person import Person
@@ -79,7 +81,8 @@ class Follower:
         waits = bool(task["rounds"]) and task["rounds"][-1]["state"] == "open" and not task["simulation"]
         if waits and here != self._here:
             self._here = here
-            self._person.say(f"waiting for nodes: {here} at hand")
+            needed = nodes_needed(CohortSpec.model_validate(task["spec"]["cohort"]))
+            self._person.say(f"waiting for nodes: {here} at hand, {needed} are needed")
 
     async def _tell(self, task: View) -> list[Proposal]:
         """Tells what is new; what it would do about it."""

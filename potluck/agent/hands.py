@@ -125,7 +125,7 @@ class Hands:
     async def _start(self, task_id: str) -> Any:
         wanted = {"role": "node", "label": "agent: nodes of its machine", "max_nodes": self._nodes.count}
         token = await self._server.call("issue_token", **wanted, request_id=self._state.request_id("nodes"))
-        await self._nodes.start(self._server, self._person, task_id, str(token["token"]), self._wish.transport)
+        await self._nodes.start(self._server, self._person, task_id, str(token["token"]))
         return {"started": self._nodes.count, "token_id": token["token_id"]}
 
     def _show_token(self, issued: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from edge_client.identity import open_identity
 from federation.errors import ErrorCode, Refused
 from potluck.agent.person import Person
 from potluck.agent.server import Server
+from potluck.agent.wish import Wish
 from potluck.processes import GRACE_S, Children, Died
 
 LEAVING_S, LOOK_S, GUARD_S = 15.0, 0.1, 1.0
@@ -53,13 +54,15 @@ class TiedChildren(Children):
 class LocalNodes:
     """The nodes of one run: keys and logs lie in a folder beside its state."""
 
-    def __init__(self, folder: Path, children: TiedChildren, count: int) -> None:
+    def __init__(self, folder: Path, children: TiedChildren, count: int, wish: Wish) -> None:
         self._folder = folder
         self._children = children
         self.count = count
+        self._flags = ["--transport", wish.transport]
+        self._flags += ["--ca-file", str(wish.ca_file)] if wish.ca_file else []
         self._working_on = ""
 
-    async def start(self, server: Server, person: Person, task_id: str, token: str | None, transport: str) -> None:
+    async def start(self, server: Server, person: Person, task_id: str, token: str | None) -> None:
         """Start them on a task, once; those of a task before have left with it."""
         if not self.count or self._working_on == task_id:
             return
@@ -69,7 +72,7 @@ class LocalNodes:
             await self._free(key)
             arguments = ["join", server.url, "--task", task_id, "--key", str(key), "--name", f"agent-node-{number}"]
             environment = {"OMP_NUM_THREADS": "1"} | ({} if token is None else {"POTLUCK_TOKEN": token})
-            self._children.start(f"{task_id}-{number}", [*arguments, "--transport", transport], environment)
+            self._children.start(f"{task_id}-{number}", [*arguments, *self._flags], environment)
         person.does(f"started {self.count} nodes on this machine; their logs are in {self._folder}")
 
     async def guard(self, person: Person) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from federation.errors import ErrorCode, Refused
 from federation.rounds import nodes_needed
 from federation.spec import CohortSpec
 from orchestrator.diagnosis.names import plain
@@ -23,6 +24,9 @@ async def make(server: Server, person: Person, state: State, store: Store, spec:
     """
     if state.task_id:
         return True
+    if state.nodes and spec["data"]["id"] == "own" and not state.simulate:
+        problem = "this task's nodes bring their own data, and those of --nodes have none."
+        raise Refused(ErrorCode.INVALID_ARGUMENT, problem, "leave --nodes out, and start `potluck join … --data PATH`")
     agreed = f"make-{state.generation}"
     tool = "run_simulation" if state.simulate else "create_task"
     if agreed not in state.agreed:
@@ -54,7 +58,7 @@ async def invite(
     needed = state.places or max(waited_for, nodes.count)
     if "handshake" in server.tools:  # whoever calls may be a node here
         _say_join(person, server, state.task_id, None)
-        await nodes.start(server, person, state.task_id, None, wish.transport)
+        await nodes.start(server, person, state.task_id, None)
         return
     agreed = f"invite-{state.generation}"
     if f"no-{agreed}" in state.agreed:
@@ -84,7 +88,7 @@ async def invite(
             import segno
 
             segno.make_qr(link, error="l").terminal(compact=True)
-    await nodes.start(server, person, state.task_id, str(issued["token"]), wish.transport)
+    await nodes.start(server, person, state.task_id, str(issued["token"]))
 
 
 def _say_join(person: Person, server: Server, task_id: str, token: str | None) -> None:

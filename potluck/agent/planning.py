@@ -29,6 +29,9 @@ async def discover(server: Server, person: Person) -> None:
         problem = "this server has no plan_task, so it cannot turn words into a task."
         mend = "use a newer server; or write a spec, and `potluck validate` and `potluck call URL create_task` it"
         raise Refused(ErrorCode.NOT_FOUND, problem, mend)
+    role = "everybody may do everything" if "handshake" in server.tools else "operator"
+    models, data = [await server.read(f"potluck://{kind}") for kind in ("models", "datasets")]
+    person.say(f"  role: {role}; catalogue: {len(models)} models, {len(data)} data sets")
     tasks = (await server.call("list_tasks"))["tasks"]
     states = Counter(str(task["state"]) for task in tasks)
     person.say(f"  tasks: {', '.join(f'{count} {state}' for state, count in states.items()) or 'none'}")

@@ -112,7 +112,7 @@ def _interruptible(endpoint: Endpoint, wish: Wish, state: State, store: Store, p
             return await drive(Server(connection, endpoint.url), person, state, store, wish, nodes)
 
     async def live(children: TiedChildren) -> int:
-        loop, nodes = asyncio.get_running_loop(), LocalNodes(_beside(store.path), children, state.nodes)
+        loop, nodes = asyncio.get_running_loop(), LocalNodes(_beside(store.path), children, state.nodes, wish)
         running = asyncio.ensure_future(work(nodes))
 
         def stop(number: int) -> None:
@@ -160,6 +160,7 @@ def _begin(store: Store, endpoint: Endpoint, wish: Wish) -> State:
             problem = f"{store.path} is of a run on {known.url}."
             raise Refused(ErrorCode.INVALID_ARGUMENT, problem, "give that URL, or another --state")
         known.nodes = wish.nodes or known.nodes
+        known.simulate = known.simulate or (wish.simulate and not known.agreed)
         return known
     if known is not None and (known.agreed or known.transcript) and not known.finished:
         problem = f"an earlier run of this goal is not over{f': task {known.task_id}' if known.task_id else ''}."

@@ -43,6 +43,7 @@ class Wish:
     qr: bool = False
     most_questions: int | None = None
     transport: str = "http"
+    ca_file: Path | None = None
     llm: bool = False
     llm_model: str | None = None
     llm_turns: int = 40

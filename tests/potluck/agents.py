@@ -97,7 +97,7 @@ async def agent_on(
         state = State(endpoint.url, goal)
         with store.held(), TiedChildren(folder / "nodes") as children:
             store.save(state)
-            yield Run(server, state, store, LocalNodes(folder / "nodes", children, 0))
+            yield Run(server, state, store, LocalNodes(folder / "nodes", children, 0, wish(served)))
 
 
 def wish(served: Served, **changes: Any) -> Wish:
