@@ -9,14 +9,10 @@ from pydantic import BaseModel, Field
 
 from orchestrator.diagnosis.diagnose import rounds_to_read
 from orchestrator.diagnosis.training import Training
-from orchestrator.llm.budget import Budget
 from orchestrator.summary.summary import summary_of
 from orchestrator.summary.writing import written_by
 from tools.arguments import TaskId
 from tools.context import Ctx, potluck
-
-TURNS = 4
-"""An answer, and what it takes to mend it."""
 
 
 class TrainingSummary(BaseModel):
@@ -39,5 +35,5 @@ async def summarize_training(ctx: Ctx, task_id: TaskId) -> TrainingSummary:
     training = Training.of(view, await views.metrics(task_id), rounds)
     summary = await asyncio.to_thread(summary_of, training)
     if state.model is not None:
-        summary = await written_by(state.model, training, summary, Budget(TURNS, state.llm_tokens))
+        summary = await written_by(state.model, training, summary, state.llm_budget())
     return TrainingSummary.model_validate(summary.as_dict())

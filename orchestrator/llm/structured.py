@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -30,6 +31,7 @@ async def structured(
         prompt: the question, and with it all text of others, as JSON.
         schema: JSON Schema of the answer, for the service; what it lets through, `check` judges.
         check: the answer as it is to be used; raises ValueError or Refused, whose words the model reads and mends.
+            Called in a thread.
         budget: of all attempts together.
 
     Raises:
@@ -42,7 +44,7 @@ async def structured(
         reply = await model.reply(history, system=system, schema=schema)
         budget.charge(reply.usage)
         try:
-            return check(_parsed(reply.text))
+            return await asyncio.to_thread(lambda text: check(_parsed(text)), reply.text)
         except Refused as refused:
             wrong = f"{refused.problem} Mend: {refused.mend}"
         except ValueError as error:

@@ -26,6 +26,7 @@ OPERATOR = [
         "aggregate_round",
         "evaluate_model",
         "export_model",
+        "plan_task",
         "summarize_training",
         "issue_token",
     ),
@@ -34,6 +35,7 @@ ALL = [*VIEWER, *NODE[1:], *OPERATOR[len(VIEWER) :]]
 ROLES = {"viewer": VIEWER, "node": NODE, "operator": OPERATOR, "anonymous": VIEWER}
 READS = {"search_models", "search_datasets", "validate_task", "list_tasks", "get_task", "predict"} | {
     "export_model",
+    "plan_task",
     "summarize_training",
 }
 
@@ -137,7 +139,7 @@ async def test_every_tool_says_what_it_is_and_what_it_does_to_the_world(wide_ope
         assert hints["readOnlyHint"] == (tool["name"] in READS)
         assert hints["destructiveHint"] == (tool["name"] in {"control_task", "issue_token"})
         assert hints["openWorldHint"] == tool["name"].startswith(
-            ("search_", "create_task", "run_simulation", "evaluate_model", "summarize_training")
+            ("search_", "create_task", "run_simulation", "evaluate_model", "plan_task", "summarize_training")
         )
         assert hints["idempotentHint"]
 
