@@ -12,7 +12,7 @@ from orchestrator.diagnosis.training import Training
 from orchestrator.summary.summary import summary_of
 from orchestrator.summary.writing import written_by
 from tools.arguments import TaskId
-from tools.context import Ctx, potluck
+from tools.context import Ctx, current_caller, potluck
 
 
 class TrainingSummary(BaseModel):
@@ -35,5 +35,7 @@ async def summarize_training(ctx: Ctx, task_id: TaskId) -> TrainingSummary:
     training = Training.of(view, await views.metrics(task_id), rounds)
     summary = await asyncio.to_thread(summary_of, training)
     if state.model is not None:
+        caller = current_caller()
+        state.rates.llm_calls.take(caller.token_id, caller.address)
         summary = await written_by(state.model, training, summary, state.llm_budget())
     return TrainingSummary.model_validate(summary.as_dict())

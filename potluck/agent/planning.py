@@ -10,6 +10,7 @@ import yaml
 
 from federation.errors import ErrorCode, Refused
 from orchestrator.diagnosis.names import plain
+from orchestrator.planning.reading.words import LONGEST
 from potluck.agent.person import Person
 from potluck.agent.server import Server, View
 from potluck.live_table import human_bytes
@@ -93,7 +94,8 @@ def cost(spec: View, budget: View, *, simulate: bool) -> str:
 def _with_problems(goal: str, problems: list[dict[str, str]]) -> str:
     if not problems:
         return goal
-    return goal + "\nMend these problems of the spec:\n" + "\n".join(_problem(each) for each in problems)
+    said = goal + "\nMend these problems of the spec:\n" + "\n".join(_problem(each) for each in problems)
+    return said[:LONGEST]
 
 
 def _problem(each: dict[str, str]) -> str:

@@ -58,7 +58,7 @@ class Stored:
             "number of nodes": "select count(*) from members where task_id = ?",
             "sum of bytes_up": f"select sum(bytes_up) from rounds where task_id = ? and {OVER}",
             "sum of bytes_down": f"select sum(bytes_down) from rounds where task_id = ? and {OVER}",
-            "sum of seconds": f"select sum(closed_at - collecting_at) from rounds where task_id = ? and {OVER}",
+            "sum of seconds": f"select sum(round(closed_at - collecting_at, 3)) from rounds where task_id = ? and {OVER}",
             "number of excluded updates": "select count(*) from updates where task_id = ? and reason like 'excluded%'",
             "number of nodes that delivered": "select count(distinct node_id) from updates where task_id = ?",
             "attackers": "select json_extract(simulation, '$.wish.attackers') from tasks where task_id = ?",
