@@ -33,11 +33,7 @@ OPERATOR = [
 ]
 ALL = [*VIEWER, *NODE[1:], *OPERATOR[len(VIEWER) :]]
 ROLES = {"viewer": VIEWER, "node": NODE, "operator": OPERATOR, "anonymous": VIEWER}
-READS = {"search_models", "search_datasets", "validate_task", "list_tasks", "get_task", "predict"} | {
-    "export_model",
-    "plan_task",
-    "summarize_training",
-}
+READS = {*VIEWER, "export_model", "plan_task", "summarize_training"}
 
 
 async def line(served: Served, role: str) -> Rpc:
