@@ -81,13 +81,16 @@ def show(person: Person, found: View, *, simulate: bool) -> None:
 
 
 def cost(spec: View, budget: View, *, simulate: bool) -> str:
-    """What a round of a node takes, in words."""
+    """What a round of a node takes, in words, as far as it is known: of own data nobody knows how much there is."""
+    said = []
+    if not simulate:
+        said.append(f"{human_bytes(budget['bytes_per_round_per_node'])} up and down")
+    if budget.get("flops_per_round_per_node") is not None:
+        said.append(f"{budget['flops_per_round_per_node']:.3g} FLOPs")
+    said.append(f"{human_bytes(budget['memory_bytes'])} of memory")
     rounds = f", {spec['rounds']} rounds" if "rounds" in spec else ""
-    each = "a client and round" if simulate else "a node and round"
-    moved = "" if simulate else f"{human_bytes(budget['bytes_per_round_per_node'])} up and down, "
-    return (
-        f"{moved}{budget['flops_per_round_per_node']:.3g} FLOPs and {human_bytes(budget['memory_bytes'])} of memory "
-        + (f"for {each}{rounds}")
+    return f"{' and '.join([', '.join(said[:-1]), said[-1]] if said[1:] else said)} for a " + (
+        f"{'client' if simulate else 'node'} and round{rounds}"
     )
 
 

@@ -45,6 +45,7 @@ class Stored:
             return f"select count(*) from rounds where task_id = ? and {condition}"
 
         looked_at = f"select min(20, count(*)) from rounds where task_id = ? and {OVER}"
+        took = "round(closed_at - collecting_at, 3)"
         small = "select count(*) from rounds r where task_id = ? and state = 'closed' and 2 >= (select count(*) from "
         small += "assignments a where a.task_id = r.task_id and a.round = r.round and a.submitted_at is not null)"
         asked = {
@@ -58,7 +59,7 @@ class Stored:
             "number of nodes": "select count(*) from members where task_id = ?",
             "sum of bytes_up": f"select sum(bytes_up) from rounds where task_id = ? and {OVER}",
             "sum of bytes_down": f"select sum(bytes_down) from rounds where task_id = ? and {OVER}",
-            "sum of seconds": f"select sum(round(closed_at - collecting_at, 3)) from rounds where task_id = ? and {OVER}",
+            "sum of seconds": f"select sum({took}) from rounds where task_id = ? and {OVER}",
             "number of excluded updates": "select count(*) from updates where task_id = ? and reason like 'excluded%'",
             "number of nodes that delivered": "select count(distinct node_id) from updates where task_id = ?",
             "attackers": "select json_extract(simulation, '$.wish.attackers') from tasks where task_id = ?",

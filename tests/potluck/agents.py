@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from potluck.agent.person import Person
 from potluck.agent.server import Server
 from potluck.agent.state import State, Store
 from potluck.agent.wish import Wish
+from tests.mcp_server.raw_node import RawNode
+from tests.mcp_server.rpc import Refusal
 from tests.mcp_server.running import Served
 
 SPEC: dict[str, Any] = {
@@ -103,3 +105,17 @@ async def agent_on(
 def wish(served: Served, **changes: Any) -> Wish:
     """What is asked for."""
     return Wish(**({"url": served.base, "goal": "digits on 2 phones"} | changes))
+
+
+async def deliver(node: RawNode, task_id: str, updates: Sequence[bytes]) -> None:
+    """The node's updates, one a round, as long as it is asked for them."""
+    for update in updates:
+        while (await node.join(task_id, wait_s=5))["action"] != "train":
+            if node.assignment["action"] == "finished":
+                return
+        try:
+            await node.submit_inline(update)
+        except Refusal as refusal:
+            if refusal.code not in ("upload_gone", "round_closed"):
+                raise
+            return  # the agent has ended the round meanwhile

@@ -8,15 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from edge_client.node import Node
 from federation.errors import Refused
+from potluck.agent import local_nodes
+from potluck.agent.local_nodes import LocalNodes, TiedChildren
 from potluck.agent.person import Unanswered
 from potluck.agent.run import drive
 from potluck.agent.state import State
 from potluck.agent.wish import Exit
+from potluck.processes import Died
+from tests.mcp_server.raw_node import enrolled, packed, zeros
 from tests.mcp_server.running import Served, serving
-from tests.potluck.agents import SPEC, Answers, agent_on, wish
+from tests.potluck.agents import SPEC, Answers, agent_on, deliver, wish
 
 pytestmark = pytest.mark.anyio
 
@@ -161,6 +166,76 @@ async def test_an_agent_that_dies_after_a_call_and_is_resumed_makes_nothing_twic
         assert len(await made(served) - before) == 1
         wanted = tokens + (1 if lost == "create_task" else 0) + 1  # one of this test's own nodes
         assert (await served.snapshot()).rows()["tokens"] == wanted
+
+
+async def test_what_diverges_to_its_end_gets_a_slower_successor_that_is_asked_for_and_made_once(
+    served: Served, tmp_path: Path
+) -> None:
+    before = await made(served)
+    ends = SPEC | {"cohort": {"size": 1}, "rounds": 5, "stopping": {"on_divergence": "stop"}}
+    wild = packed(zeros() | {"delta/output.bias": torch.tensor([100.0, *[0.0] * 9])})
+    async with agent_on(served, tmp_path, ends) as run:
+        person = Answers(True, True, True, True)
+
+        async def work() -> None:
+            seen = ""
+            for updates in ([packed(), wild, wild, wild], [packed()] * 5):
+                while run.state.task_id in ("", seen):
+                    await asyncio.sleep(0.01)
+                seen = run.state.task_id
+                await deliver(await enrolled(served), seen, updates)
+
+        working = asyncio.create_task(work())
+        assert await drive(run.server, person, run.state, run.store, wish(served), run.nodes) == Exit.DONE
+        await working
+    new = [each for each in await served.federation.views.tasks() if each["task_id"] not in before]
+    assert [(each["name"], each["state"]) for each in new] == [
+        ("digits for the agent (slower)", "finished"),
+        ("digits for the agent", "finished"),
+    ]
+    assert [question.partition(" (")[0] for question in person.asked] == [
+        f"May I make the task 'digits for the agent' on {served.base}",
+        "May I issue a token with which 1 nodes can join",
+        "May I make a successor with training.learning_rate 0.0167 in place of 0.05? ",
+        "May I issue a token with which 1 nodes can join",
+    ]
+    assert run.again().former == [new[1]["task_id"]]
+
+
+async def test_where_everybody_may_do_everything_nodes_need_no_token(tmp_path: Path) -> None:
+    async with serving(tmp_path / "open", clockwork=True, open=True) as free, agent_on(free, tmp_path) as run:
+        person = Answers(True)
+        working = asyncio.create_task(trained(free, run.state, tmp_path))
+        assert await drive(run.server, person, run.state, run.store, wish(free), run.nodes) == Exit.DONE
+        await working
+        assert any(text.endswith(f"potluck join {free.base} --task {run.state.task_id}") for text in person.told)
+    assert "issue_token" not in [tool for tool, _ in run.server.called]
+
+
+async def test_nodes_of_this_machine_are_not_started_for_a_task_of_own_data(served: Served, tmp_path: Path) -> None:
+    before = await made(served)
+    own = SPEC | {"data": {"id": "own", "input_shape": [64], "num_classes": 10}}
+    async with agent_on(served, tmp_path, own) as run:
+        run.state.nodes = 2
+        with pytest.raises(Refused, match="leave --nodes out"):
+            await drive(run.server, Answers(True), run.state, run.store, wish(served), run.nodes)
+    assert await made(served) == before
+
+
+async def test_nodes_that_fail_are_told_of_and_when_all_have_there_is_no_use_in_waiting(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_nodes, "GUARD_S", 0.01)
+    codes: list[dict[str, int | None]] = [{"a": None, "b": None}, {"a": 1, "b": None}, {"a": 1, "b": 2}]
+    with TiedChildren(tmp_path / "logs") as children:
+        monkeypatch.setattr(children, "codes", lambda: codes.pop(0))
+        person = Answers()
+        with pytest.raises(Died, match="all nodes of this machine"):
+            await LocalNodes(tmp_path, children, 2, wish(served)).guard(person)
+    assert [text.split("; ")[0] for text in person.told] == [
+        "a node of this machine ended with exit code 1",
+        "a node of this machine ended with exit code 2",
+    ]
 
 
 async def test_what_others_have_chosen_cannot_steer_the_terminal(served: Served, tmp_path: Path) -> None:

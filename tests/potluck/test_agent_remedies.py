@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,9 @@ from potluck.agent import following
 from potluck.agent.following import Follower
 from potluck.agent.person import Person
 from potluck.agent.proposals import Proposal, close_early, held_up, proposals, slower
-from tests.mcp_server.raw_node import RawNode, enrolled, packed, zeros
-from tests.mcp_server.rpc import Refusal
+from tests.mcp_server.raw_node import enrolled, packed, zeros
 from tests.mcp_server.running import Served, serving
-from tests.potluck.agents import Answers, Run, agent_on
+from tests.potluck.agents import Answers, Run, agent_on, deliver
 
 ALONE: dict[str, Any] = {"cohort": {"size": 1}, "rounds": 6}
 
@@ -37,20 +36,6 @@ def anyio_backend() -> str:
 async def served(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Served]:
     async with serving(tmp_path_factory.mktemp("served"), clockwork=True) as running:
         yield running
-
-
-async def deliver(node: RawNode, task_id: str, updates: Sequence[bytes]) -> None:
-    """The node's updates, one a round, as long as it is asked for them."""
-    for update in updates:
-        while (await node.join(task_id, wait_s=5))["action"] != "train":
-            if node.assignment["action"] == "finished":
-                return
-        try:
-            await node.submit_inline(update)
-        except Refusal as refusal:
-            if refusal.code not in ("upload_gone", "round_closed"):
-                raise
-            return  # the agent has ended the round meanwhile
 
 
 async def follow(run: Run, person: Person) -> tuple[dict[str, Any], Proposal | None]:
