@@ -129,11 +129,15 @@ class Hands:
         return {"started": self._nodes.count, "token_id": token["token_id"]}
 
     def _show_token(self, issued: Mapping[str, Any]) -> None:
+        if not self._person.sees_secrets:
+            self._person.say("  its token is not written to a file; the same call with `potluck call` shows it")
+            return
         self._person.say(f"  token {issued['token_id']} ({issued['role']}): {issued['token']}")
         if issued.get("link"):
-            task = self._state.task_id or "TASK_ID"
-            self._person.say(f"  potluck join {self._server.url} --task {task} --token {issued['token']}")
-            self._person.say(f"  {self._server.url}/{issued['link']}")
+            task, base = self._state.task_id or "TASK_ID", self._server.url
+            link = str(issued["link"])
+            self._person.say(f"  potluck join {base} --task {task} --token {issued['token']}")
+            self._person.say(f"  {link if '://' in link else f'{base}/{link}'}")
 
 
 def _over(task: Mapping[str, Any]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -72,23 +73,33 @@ async def invite(
             person.say("no token is issued; nodes that have one can join:")
             _say_join(person, server, state.task_id, "NODE_TOKEN")
             return
-    issued = await server.call(
-        "issue_token",
-        role="node",
-        label=f"agent: {plain(state.goal, 60)}",
-        max_nodes=needed,
-        request_id=state.request_id("nodes"),
-    )
+    wanted = {"role": "node", "label": f"agent: {plain(state.goal, 60)}", "max_nodes": needed}
+    wanted |= {"request_id": state.request_id("nodes")}
+    issued = await server.call("issue_token", **wanted)
     person.does(f"issue_token: {issued['token_id']}, for {needed} nodes")
     if nodes.count < needed:
-        _say_join(person, server, state.task_id, str(issued["token"]))
-        link = f"{server.url}/{issued['link']}"
-        person.say(f"in a browser tab, or on a phone:\n  {link}")
-        if wish.qr:
-            import segno
-
-            segno.make_qr(link, error="l").terminal(compact=True)
+        _say_how_to_join(person, server, state.task_id, issued, wanted, qr=wish.qr)
     await nodes.start(server, person, state.task_id, str(issued["token"]))
+
+
+def _say_how_to_join(
+    person: Person, server: Server, task_id: str, issued: View, wanted: Mapping[str, Any], *, qr: bool
+) -> None:
+    """The join line and the link. A token goes to a terminal and never unasked into a log."""
+    if not person.sees_secrets:
+        _say_join(person, server, task_id, "NODE_TOKEN")
+        words = " ".join(shlex.quote(f"{name}={value}") for name, value in wanted.items())
+        person.say(
+            f"its token is not written to a file; this shows it:\n  potluck call {server.url} issue_token {words}"
+        )
+        return
+    _say_join(person, server, task_id, str(issued["token"]))
+    link = f"{server.url}/{issued['link']}"
+    person.say(f"in a browser tab, or on a phone:\n  {link}")
+    if qr:
+        import segno
+
+        segno.make_qr(link, error="l").terminal(compact=True)
 
 
 def _say_join(person: Person, server: Server, task_id: str, token: str | None) -> None:

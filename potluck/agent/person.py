@@ -32,6 +32,7 @@ class Person:
         most_questions: beyond so many, a question is not asked but unanswered.
         terminal: whether somebody can answer; None: whether the standard input is a terminal.
         line: reads an answer; replaced in tests.
+        sees_secrets: whether what is printed goes to a person alone; None: whether it goes to a terminal.
     """
 
     def __init__(
@@ -41,11 +42,13 @@ class Person:
         most_questions: int | None = None,
         terminal: bool | None = None,
         line: Callable[[], Awaitable[str]] = _line,
+        sees_secrets: bool | None = None,
     ) -> None:
         self._yes = yes
         self._left = most_questions
         self._terminal = sys.stdin.isatty() if terminal is None else terminal
         self._line = line
+        self.sees_secrets = sys.stdout.isatty() if sees_secrets is None else sees_secrets
 
     def say(self, text: str = "") -> None:
         """Prints lines as they are, but for what would steer a terminal."""

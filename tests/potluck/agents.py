@@ -30,11 +30,11 @@ SPEC: dict[str, Any] = {
 class Answers(Person):
     """Answers in their order, then none; keeps what was asked and said."""
 
-    def __init__(self, *answers: bool, yes: bool = False) -> None:
+    def __init__(self, *answers: bool, yes: bool = False, sees_secrets: bool = True) -> None:
         self.asked: list[str] = []
         self.told: list[str] = []
         self._answers = list(answers)
-        super().__init__(yes=yes, terminal=True, line=self._next)
+        super().__init__(yes=yes, terminal=True, line=self._next, sees_secrets=sees_secrets)
 
     async def _next(self) -> str:
         return ("y\n" if self._answers.pop(0) else "n\n") if self._answers else ""

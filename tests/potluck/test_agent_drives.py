@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from potluck.agent.person import Unanswered
 from potluck.agent.run import drive
 from potluck.agent.state import State
 from potluck.agent.wish import Exit
+from potluck.call import parse_arguments
 from potluck.processes import Died
 from tests.mcp_server.raw_node import enrolled, packed, zeros
 from tests.mcp_server.running import Served, serving
@@ -83,6 +85,22 @@ async def test_it_asks_before_it_makes_and_invites_and_reports_what_the_server_s
     token = next(text for text in person.told if "potluck join" in text).split()[-1]
     assert token not in run.store.path.read_text()
     assert run.again().finished
+
+
+async def test_a_log_gets_no_token_but_the_line_that_shows_it(served: Served, tmp_path: Path) -> None:
+    async with agent_on(served, tmp_path, SPEC | {"rounds": 1}, goal="it's digits") as run:
+        person = Answers(True, True, sees_secrets=False)
+        working = asyncio.create_task(trained(served, run.state, tmp_path))
+        await drive(run.server, person, run.state, run.store, wish(served), run.nodes)
+        await working
+        assert "pl_" not in person.said
+        line = next(row for text in person.told for row in text.splitlines() if "potluck call" in row)
+        words = shlex.split(line)
+        assert words[:4] == ["potluck", "call", served.base, "issue_token"]
+        before = (await served.snapshot()).rows()["tokens"]
+        again = await run.server.call("issue_token", **parse_arguments(words[4:]))
+        assert again["token"].startswith("pl_")
+        assert (await served.snapshot()).rows()["tokens"] == before, "it is the very token"
 
 
 async def test_a_no_makes_nothing(served: Served, tmp_path: Path) -> None:
