@@ -65,8 +65,9 @@ class Quote:
         return f"version {self('version', number, f'version {number}')}"
 
     def finding(self, kind: str, severity: Severity, text: str, mend: str = "") -> Finding:
-        """What was written so far, as a finding."""
-        return Finding(kind, severity, text, mend, tuple(self.facts))
+        """What was written, as a finding; what was noted and not used after all is left out."""
+        said = [fact for fact in self.facts if written(fact.metric, fact.value) in text + mend]
+        return Finding(kind, severity, text, mend, tuple(said))
 
 
 def written(metric: str, value: float) -> str:
