@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Awaitable, Callable
 
@@ -14,14 +15,20 @@ class Unanswered(Exception):
 
 
 async def _line() -> str:
-    """A line from the terminal, without a thread that could not be called back; empty at its end."""
-    loop, ready = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_reader(sys.stdin.fileno(), ready.set)
+    """A line from the terminal, without a thread that could not be called back; empty at its end.
+
+    What was typed before the question is no answer to it.
+    """
+    import termios
+
+    terminal, loop, ready = sys.stdin.fileno(), asyncio.get_running_loop(), asyncio.Event()
+    termios.tcflush(terminal, termios.TCIFLUSH)
+    loop.add_reader(terminal, ready.set)
     try:
         await ready.wait()
     finally:
-        loop.remove_reader(sys.stdin.fileno())
-    return sys.stdin.readline()
+        loop.remove_reader(terminal)
+    return os.read(terminal, 4096).decode(errors="replace")
 
 
 class Person:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -74,10 +75,29 @@ class Planner(Server):
         self.tools.setdefault("plan_task", self.tools["get_task"])
 
 
+class Kept(Store):
+    """A file whose changes a test can wait for."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._changed = asyncio.Event()
+
+    def save(self, state: State) -> None:
+        super().save(state)
+        self._changed.set()
+
+    async def task_of(self, state: State, *, but: str = "") -> str:
+        """The state's task, once it has one, or another one."""
+        while state.task_id in ("", but):
+            self._changed.clear()
+            await self._changed.wait()
+        return state.task_id
+
+
 class Run:
     """One run of the agent on a server, with everything that it holds."""
 
-    def __init__(self, server: Planner, state: State, store: Store, nodes: LocalNodes) -> None:
+    def __init__(self, server: Planner, state: State, store: Kept, nodes: LocalNodes) -> None:
         self.server, self.state, self.store, self.nodes = server, state, store, nodes
 
     def again(self) -> State:
@@ -92,7 +112,7 @@ async def agent_on(
     served: Served, folder: Path, *plans: dict[str, Any], goal: str = "digits on 2 phones", role: str = "operator"
 ) -> AsyncGenerator[Run]:
     """An agent's parts, with a token of this role."""
-    endpoint, store = Endpoint(served.base, token=(await served.token(role)).secret), Store(folder / "run.json")
+    endpoint, store = Endpoint(served.base, token=(await served.token(role)).secret), Kept(folder / "run.json")
     async with Connection(endpoint, patience_s=5) as connection:
         server = Planner(connection, endpoint.url, *(plans or (SPEC,)))
         await server.look_around()

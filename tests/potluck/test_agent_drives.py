@@ -23,7 +23,7 @@ from potluck.call import parse_arguments
 from potluck.processes import Died
 from tests.mcp_server.raw_node import enrolled, packed, zeros
 from tests.mcp_server.running import Served, serving
-from tests.potluck.agents import SPEC, Answers, agent_on, deliver, wish
+from tests.potluck.agents import SPEC, Answers, Kept, agent_on, deliver, wish
 
 pytestmark = pytest.mark.anyio
 
@@ -52,11 +52,9 @@ async def made(served: Served) -> set[str]:
     return {task["task_id"] for task in await served.federation.views.tasks()}
 
 
-async def trained(served: Served, state: State, folder: Path) -> None:
+async def trained(served: Served, store: Kept, state: State, folder: Path) -> None:
     """Nodes join the agent's task as soon as there is one."""
-    while not state.task_id:
-        await asyncio.sleep(0.01)
-    await train(served, state.task_id, folder)
+    await train(served, await store.task_of(state), folder)
 
 
 async def test_it_asks_before_it_makes_and_invites_and_reports_what_the_server_says(
@@ -64,7 +62,7 @@ async def test_it_asks_before_it_makes_and_invites_and_reports_what_the_server_s
 ) -> None:
     async with agent_on(served, tmp_path) as run:
         person = Answers(True, True)
-        working = asyncio.create_task(trained(served, run.state, tmp_path))
+        working = asyncio.create_task(trained(served, run.store, run.state, tmp_path))
         code = await drive(run.server, person, run.state, run.store, wish(served), run.nodes)
         await working
         task = await served.state_of(run.state.task_id)
@@ -90,7 +88,7 @@ async def test_it_asks_before_it_makes_and_invites_and_reports_what_the_server_s
 async def test_a_log_gets_no_token_but_the_line_that_shows_it(served: Served, tmp_path: Path) -> None:
     async with agent_on(served, tmp_path, SPEC | {"rounds": 1}, goal="it's digits") as run:
         person = Answers(True, True, sees_secrets=False)
-        working = asyncio.create_task(trained(served, run.state, tmp_path))
+        working = asyncio.create_task(trained(served, run.store, run.state, tmp_path))
         await drive(run.server, person, run.state, run.store, wish(served), run.nodes)
         await working
         assert "pl_" not in person.said
@@ -178,7 +176,7 @@ async def test_an_agent_that_dies_after_a_call_and_is_resumed_makes_nothing_twic
         tokens = (await served.snapshot()).rows()["tokens"]
 
         state, person = run.again(), Answers(*([True] if lost == "create_task" else []))
-        working = asyncio.create_task(trained(served, state, tmp_path))
+        working = asyncio.create_task(trained(served, run.store, state, tmp_path))
         assert await drive(run.server, person, state, run.store, wish(served), run.nodes) == Exit.DONE
         await working
         assert len(await made(served) - before) == 1
@@ -198,9 +196,7 @@ async def test_what_diverges_to_its_end_gets_a_slower_successor_that_is_asked_fo
         async def work() -> None:
             seen = ""
             for updates in ([packed(), wild, wild, wild], [packed()] * 5):
-                while run.state.task_id in ("", seen):
-                    await asyncio.sleep(0.01)
-                seen = run.state.task_id
+                seen = await run.store.task_of(run.state, but=seen)
                 await deliver(await enrolled(served), seen, updates)
 
         working = asyncio.create_task(work())
@@ -223,7 +219,7 @@ async def test_what_diverges_to_its_end_gets_a_slower_successor_that_is_asked_fo
 async def test_where_everybody_may_do_everything_nodes_need_no_token(tmp_path: Path) -> None:
     async with serving(tmp_path / "open", clockwork=True, open=True) as free, agent_on(free, tmp_path) as run:
         person = Answers(True)
-        working = asyncio.create_task(trained(free, run.state, tmp_path))
+        working = asyncio.create_task(trained(free, run.store, run.state, tmp_path))
         assert await drive(run.server, person, run.state, run.store, wish(free), run.nodes) == Exit.DONE
         await working
         assert any(text.endswith(f"potluck join {free.base} --task {run.state.task_id}") for text in person.told)

@@ -79,9 +79,8 @@ async def test_a_no_leaves_the_task_as_it_is_and_is_not_asked_twice(served: Serv
         assert (task["state"], task["version"], successor, steering(run)) == ("paused", 4, None, [])
         asked = len(person.asked)
         run.state = run.again()
-        again, later = Answers(True), asyncio.create_task(asyncio.sleep(0))
+        again = Answers(True)
         task, successor = await follow(run, again)
-        await later
     assert asked == 1
     assert "make a successor with training.learning_rate" in again.asked[0]
     assert successor is not None

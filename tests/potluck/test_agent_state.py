@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import signal
 import stat
+import termios
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from typer.testing import CliRunner
 
@@ -109,11 +114,6 @@ def test_a_question_that_nobody_can_answer_has_an_exit_code_and_a_way_on(
 def test_an_interrupt_leaves_the_federation_and_says_how_to_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import os
-    import signal
-
-    import anyio
-
     async def works(server: Any, person: Person, state: State, store: Store, *_: Any) -> int:
         state.task_id = "task-aaaaaaaaaaaaaaaa"
         store.save(state)
@@ -144,6 +144,28 @@ async def test_only_a_yes_is_a_yes_and_questions_have_a_bound() -> None:
     with pytest.raises(Unanswered, match="May I cancel"):
         await Person(terminal=False).ask("May I\ncancel\x1b[2K?")
     assert await Answers(yes=True).ask("May I?")
+
+
+@pytest.mark.anyio
+async def test_an_answer_comes_from_the_terminal_and_after_the_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = os.openpty()
+    listens, flush = asyncio.Event(), termios.tcflush
+
+    def flushed(terminal: int, queue: int) -> None:
+        flush(terminal, queue)
+        listens.set()
+
+    monkeypatch.setattr(termios, "tcflush", flushed)
+    with os.fdopen(ours, "rb+", buffering=0) as person_types, os.fdopen(theirs) as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        person = Person()
+        person_types.write(b"yes\n")  # before anything was asked
+        for typed, meant in ((b"no\n", False), (b"yes\n", True)):
+            listens.clear()
+            asking = asyncio.create_task(person.ask("May I?"))
+            await asyncio.wait_for(listens.wait(), 20)
+            person_types.write(typed)
+            assert await asyncio.wait_for(asking, 20) is meant
 
 
 @pytest.fixture
