@@ -74,7 +74,8 @@ async def plan(
             budget=budget,
         )
     except Refused as refused:
-        note = f"{model.name} did not plan, so the rules did: {refused.problem} {refused.mend[:1].upper()}{refused.mend[1:]}."
+        mend = f"{refused.mend[:1].upper()}{refused.mend[1:]}"
+        note = f"{model.name} did not plan, so the rules did: {refused.problem} {mend}."
         return replace(by_rules, notes=(note, *by_rules.notes))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -9,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from edge_client.endpoint import Endpoint
 from federation.errors import Refused
+from potluck.plan import plan_and_print
 from tests.fake_gemini import KEY, Answer, FakeGemini, fails, writes
 from tests.fake_gemini import serving as serving_gemini
 from tests.mcp_server.refusals import refused
@@ -61,6 +65,22 @@ async def test_a_plan_with_problems_names_them_and_their_mends(served: Served) -
     assert (plan["valid"], plan["budget"]) == (False, {})
     assert [problem["field"] for problem in plan["problems"]] == ["data.partition"]
     assert "lower data.partition.parts to 1437" in plan["problems"][0]["mend"]
+
+
+async def test_the_command_prints_a_spec_that_it_takes_back_for_changes(
+    served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    endpoint = Endpoint(served.base, "http", (await served.token("operator")).secret, None)
+    assert await asyncio.to_thread(plan_and_print, endpoint, "digits on 6 nodes; paint it green", None)
+    printed = capsys.readouterr()
+    assert yaml.safe_load(printed.out)["cohort"] == {"size": 6}
+    assert "cohort.size: you said “6 nodes”" in printed.err
+    assert "“paint it green”" in printed.err
+    (tmp_path / "task.yaml").write_text(printed.out, encoding="utf-8")
+    assert await asyncio.to_thread(plan_and_print, endpoint, "make it 20 rounds", tmp_path / "task.yaml")
+    assert yaml.safe_load(capsys.readouterr().out) == yaml.safe_load(printed.out) | {"rounds": 20}
+    assert not await asyncio.to_thread(plan_and_print, endpoint, "digits on 9000 nodes", None)
+    assert "mend: lower data.partition.parts" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("role", ["viewer", "node", None])

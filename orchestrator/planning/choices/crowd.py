@@ -19,6 +19,8 @@ def choose_crowd(draft: Draft, wishes: Wishes) -> None:
     if nodes > _MOST_NODES:
         draft.notes.append(f"A round has {_MOST_NODES:,} nodes at most, not {nodes:,}.")
         nodes = _MOST_NODES
+    if wishes.drop_count is not None:
+        wishes.drop_out = min(0.9, wishes.drop_count / nodes)
     size, said = _size(draft, wishes, nodes, why)
     draft.put("cohort.size", size, said)
     _choose_reserve(draft, wishes, nodes, size)
@@ -79,14 +81,20 @@ def _choose_reserve(draft: Draft, wishes: Wishes, nodes: int, size: int) -> None
 
 def choose_skew(draft: Draft, wishes: Wishes) -> None:
     """How a data set of the server's is cut."""
-    texts = draft.pretrained
+    texts, by_people = draft.pretrained, draft.get("data.id") == "shakespeare"
     kind = wishes.skew_kind
     if wishes.skew == "none" or (wishes.skew is None and kind is None):
-        if texts and wishes.skew is None:
+        if by_people and wishes.skew is None:
             _by_speaker(draft, "people's texts are by people: each share is one speaker's", wishes)
             return
         why = f"you said “{wishes.skew_words}”" if wishes.skew_words else "nothing was said of unlike data"
         draft.put("data.partition.kind", "iid", why)
+        return
+    if texts and not by_people and kind != "natural":
+        draft.put("data.partition.kind", "iid", f"texts of {draft.get('data.id')} have no labels to cut by")
+        draft.notes.append(
+            f"“{wishes.skew_words}”: only users could make shares of texts unlike; they are cut at random."
+        )
         return
     if texts:
         if kind in ("dirichlet", "shards"):

@@ -11,8 +11,8 @@ from orchestrator.planning.choices.draft import Draft
 from orchestrator.planning.reading.wishes import Wishes
 
 _STUDY = (
-    "lost least at its worst in the robustness study (docs/benchmarks.md): 92.8 % under the hardest of four attacks, where "
-    "the mean fell to 84.7"
+    "lost least at its worst in the robustness study (docs/benchmarks.md): 92.8 % under the hardest of four attacks, "
+    "FedAvg 84.7 %"
 )
 _ROBUST, _USUAL, _EXACT = "centered_clipping", "fedavg", "lora_exact"
 
@@ -32,25 +32,34 @@ def choose_rule(draft: Draft, wishes: Wishes) -> None:
         withstand(draft, wishes)
     if wishes.attacks:
         share = 0.2 if wishes.attacker_share is None else wishes.attacker_share.value
-        words = f"Attacks are simulated by run_simulation's own arguments attack and attackers (here {share:g}), not by the spec."
-        draft.notes.append(words)
+        arguments = f"run_simulation's own arguments attack and attackers (here {share:g})"
+        draft.notes.append(f"Attacks are simulated by {arguments}, not by the spec.")
 
 
 def _rule(draft: Draft, wishes: Wishes) -> tuple[str, str]:
+    return _named(draft, wishes) or _by_purpose(draft, wishes)
+
+
+def _named(draft: Draft, wishes: Wishes) -> tuple[str, str] | None:
+    """The first rule that was named and goes with the model; what is wrong with the others is said."""
     fits = [rule for rule in wishes.rules if _fits(draft, rule.value)]
+    kind = "adapters of a language model" if draft.pretrained else "a model of the catalogue"
     for rule in wishes.rules:
         if rule not in fits:
-            kind = "adapters of a language model" if draft.pretrained else "a model of the catalogue"
             draft.notes.append(f"“{rule.words}” does not go with {kind}: left out.")
-    if fits:
-        first = fits[0]
-        for other in {each.value: each for each in fits if each.value != first.value}.values():
-            draft.notes.append(f"Two rules contradict each other: “{first.words}” stands, “{other.words}” is left out.")
-        if wishes.robust and not METHODS[first.value].robust:
-            draft.notes.append(
-                f"{first.value} is not robust: one node can move its mean anywhere. You named it, so it stands."
-            )
-        return first.value, first.why
+    if not fits:
+        wishes.robust = wishes.robust or any(METHODS[rule.value].robust for rule in wishes.rules) or None
+        return None
+    first = fits[0]
+    for other in {each.value: each for each in fits if each.value != first.value}.values():
+        draft.notes.append(f"Two rules contradict each other: “{first.words}” stands, “{other.words}” is left out.")
+    if wishes.robust and not METHODS[first.value].robust:
+        words = "is not robust: one node can move its mean anywhere. You named it, so it stands."
+        draft.notes.append(f"{first.value} {words}")
+    return first.value, first.why
+
+
+def _by_purpose(draft: Draft, wishes: Wishes) -> tuple[str, str]:
     if wishes.robust:
         return _ROBUST, f"you want it robust; it {_STUDY}"
     if "aggregation.options.mu" in wishes.stated:
@@ -60,8 +69,8 @@ def _rule(draft: Draft, wishes: Wishes) -> tuple[str, str]:
     if _USUAL in wishes.denied_rules:
         return "fedprox", "you do not want FedAvg; FedProx is its next of kin"
     if wishes.skew in ("some", "much"):
-        why = "the heterogeneity study could not tell FedProx, FedNova and FedAvg apart (docs/benchmarks.md): the simplest"
-        return _USUAL, why
+        unlike = "the heterogeneity study could not tell FedProx, FedNova and FedAvg apart (docs/benchmarks.md)"
+        return _USUAL, f"{unlike}: the simplest"
     return _USUAL, "McMahan et al. 2017: the mean weighted by examples"
 
 

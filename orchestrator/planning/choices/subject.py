@@ -70,8 +70,10 @@ def _choose_model(draft: Draft, wishes: Wishes) -> None:
     if named is not None and named.value != "cnn":
         draft.put("model.id", named.value, named.why)
     elif texts or (named is None and data.startswith("hf:") and not wishes.images):
-        why = "134.5M parameters, small enough for laptops; four nodes took its loss on Shakespeare from 5.01 to 4.33 in 3 "
-        draft.put("model.id", SMOLLM, why + "rounds (docs/benchmarks.md, lora)")
+        why = (
+            "134.5M parameters, small enough for laptops; four nodes took its loss on Shakespeare from 5.01 to 4.33 in "
+        )
+        draft.put("model.id", SMOLLM, f"{why}3 rounds (docs/benchmarks.md, lora)")
     elif data in _USUAL and not (named is not None or (wishes.crowd == "phones" and data == "cifar10")):
         draft.put("model.id", _USUAL[data].model, _USUAL[data].why)
     else:

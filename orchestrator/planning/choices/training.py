@@ -22,7 +22,9 @@ class Recipe:
 
 _DEMO = "the recipe of `potluck demo`: 0.969, 0.967 and 0.981 on digits after 5 rounds (docs/benchmarks.md)"
 _MNIST = "as with MNIST and mnist_cnn: 0.937 and 0.985 after 1 and 2 rounds of 5 nodes (docs/benchmarks.md)"
-_CIFAR = "the heterogeneity study's (docs/benchmarks.md): 46.8 % at best after 12 rounds of 4 of 10 clients; more rounds go on"
+_CIFAR = (
+    "the heterogeneity study's (docs/benchmarks.md): 46.8 % at best in 12 rounds of 4 of 10 clients; these are more"
+)
 _RECIPES = {
     "digits": Recipe(10, 5, 10, 0.1, 0.9, _DEMO),
     "mnist_cnn": Recipe(10, 1, 32, 0.05, 0.9, _MNIST),

@@ -17,17 +17,17 @@ ORGANISATIONS = (
 OTHERS = (
     r"nodes?|clients?|participants?|parties|workers?|machines?|laptops?|computers?|pcs?|servers?|users?|people|persons"
     r"|friends?|colleagues?|students?|(?:raspberry )?pis?|sensors?|cars?|vehicles?|robots?|cameras?|devices?|speakers?"
-    r"|members?|volunteers?|peers?|owners?|customers?|processes"
+    r"|members?|employees?|doctors?|households?|farms?|teams?|stations?|volunteers?|peers?|owners?|customers?|processes"
 )
 CROWD = rf"(?:{PHONES}|{ORGANISATIONS}|{OTHERS})"
 _KIND = (
     r"(?:(?:android|old|older|small|different|simulated|virtual|mobile|edge|iot|cheap|web|local|big|honest|fake|chrome"
     r"|low-end|cheap|unreliable|flaky|slow|independent|separate|regional|rural|german|european|of my|of our|my|our|the"
-    r"|federated|participating|total|in total|connected|home|personal|browser|real)\s+){0,2}"
+    r"|federated|participating|total|in total|connected|home|personal|browser|real|biggest|largest|main)\s+){0,2}"
 )
 _A_ROUND = (
-    r"(?:\s+(?:train|take part|participate|work|selected|sampled|chosen|drawn|picked|join|are (?:selected|sampled|chosen"
-    r"|drawn|picked)))?(?:\s+in)?\s+(?:per|an?|each|every)\s+round"
+    r"(?:\s+(?:train|take part|participate|work|join|(?:are )?(?:selected|sampled|chosen|drawn|picked)))?"
+    r"(?:\s+in)?\s+(?:per|an?|each|every)\s+round"
 )
 
 
@@ -36,7 +36,11 @@ def read_crowd(words: Words, wishes: Wishes) -> None:
     _read_reliability(words, wishes)
     _read_minimum(words, wishes)
     _read_round(words, wishes)
-    for pattern in (rf"\b{WHOLE}\s+{_KIND}{CROWD}\b", rf"\b{CROWD}\s*(?:=|:)\s*{WHOLE}\b", rf"\b{WHOLE} of them\b"):
+    for pattern in (
+        rf"\b{WHOLE}\s+{_KIND}{CROWD}\b",
+        rf"\b(?:{CROWD}|k|n)\s*(?:=|:)\s*{WHOLE}\b",
+        rf"\b{WHOLE} of them\b",
+    ):
         if wishes.nodes is None and (found := words.find(pattern)) is not None:
             wishes.nodes = Stated(int(found[1]), quoted(found))
     _read_kind(words, wishes)
@@ -82,6 +86,8 @@ def _read_round(words: Words, wishes: Wishes) -> None:
         rf"\b{WHOLE}{of_them}{_A_ROUND}",
         rf"\b{WHOLE}{of_them}\s+at a time\b",
         rf"\bcohorts?(?: size)?\s*(?:of|=|:|to|is)?\s*{WHOLE}(?:\s+{_KIND}{CROWD})?",
+        rf"\b(?:only )?(?:about )?{WHOLE}{of_them} (?:are|is) (?:ever )?(?:online|available|reachable|there)"
+        r"(?: at (?:any|a) time)?",
         rf"\beach round\s+(?:with\s+|has\s+|uses\s+|takes\s+)?{WHOLE}{of_them}\b",
     ):
         if found := words.find(pattern):
@@ -93,6 +99,9 @@ def _read_round(words: Words, wishes: Wishes) -> None:
 
 
 def _read_kind(words: Words, wishes: Wishes) -> None:
+    """Phones first: who speaks of phones in hospitals means phones."""
+    if words.says(r"\bweb ?gpu\b|\bweb ?gl\b|\bwasm\b"):
+        wishes.crowd, wishes.crowd_word = "phones", "browser tabs"
     kinds: tuple[tuple[Crowd, str], ...] = (("phones", PHONES), ("organisations", ORGANISATIONS), ("nodes", OTHERS))
     for kind, pattern in kinds:
         found = words.find(rf"\b(?:{pattern})\b", again=True)
@@ -103,11 +112,16 @@ def _read_kind(words: Words, wishes: Wishes) -> None:
 
 
 def _read_reliability(words: Words, wishes: Wishes) -> None:
-    vanish = r"(?:drop(?:s|ping)?[ -]?(?:out|off)?s?|vanish\w*|disappear\w*|go(?:es)? (?:away|offline)|leave|fail\w*|crash\w*)"
+    vanish = (
+        r"(?:drop(?:s|ping)?[ -]?(?:out|off)?s?|vanish\w*|disappear\w*|go(?:es)? (?:away|offline)|leave|fail\w*"
+        r"|crash\w*)"
+    )
     if found := words.find(
         rf"\b{NUMBER}%\s*(?:of (?:them|the {CROWD})\s*)?(?:may\s+|might\s+|could\s+|will\s+|can\s+)?{vanish}(?: rate)?"
     ):
         wishes.drop_out = min(0.9, float(found[1]) / 100)
+    elif found := words.find(rf"\b{WHOLE}(?: of (?:them|the {CROWD})| {CROWD})? (?:may|might|could|will|can) {vanish}"):
+        wishes.drop_count = int(found[1])
     elif words.says(
         rf"\b(?:unreliable|flaky|intermittent\w*|come and go|comes and goes|churn|drop[ -]?outs?|bad connections?"
         rf"|stragglers?|(?:may|might|could|can|will|often|sometimes) {vanish})\b"
@@ -133,7 +147,7 @@ def _read_selection(words: Words, wishes: Wishes) -> None:
         ),
         (
             "uniform",
-            r"\b(?:uniform(?:ly)?|random(?:ly)?) (?:select\w*|sampl\w*|draw\w*)\b|\b(?:select|sampl|draw)\w* at random\b",
+            r"\b(?:uniform|random)(?:ly)? (?:select\w*|sampl\w*|draw\w*)\b|\b(?:select|sampl|draw)\w* at random\b",
         ),
     ):
         if found := words.find(pattern):

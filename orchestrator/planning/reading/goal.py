@@ -13,8 +13,8 @@ from orchestrator.planning.reading.wishes import Wishes
 from orchestrator.planning.reading.words import LONGEST, Words
 
 _SIMULATE = (
-    r"\b(?:simulat(?:e|es|ed|ing|ions?)|in silico|dry[- ]runs?|emulat\w+|without (?:real|actual) (?:\w+ ){0,1}\w+"
-    r"|virtual(?:ly)?|on (?:one|this|a single|1) (?:machine|computer))\b"
+    r"\b(?:(?:quick|fast) )?(?:simulat(?:e|es|ed|ing|ions?)|in silico|dry[- ]runs?|emulat\w+"
+    r"|without (?:real|actual) (?:\w+ ){0,1}\w+|virtual(?:ly)?|on (?:one|this|a single|1) (?:machine|computer))\b"
 )
 
 

@@ -17,6 +17,10 @@ _NOT_OFFERED: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
     (
+        "more privacy than that data stay on their nodes: the server, whose operator is trusted, sees each update",
+        (r"(?:keep\w* (?:\w+ ){0,2})?private|privacy(?:[- ]preserving)?|confidential(?:ity)?|anonym\w+|gdpr|hipaa",),
+    ),
+    (
         "secure aggregation: the server sees single updates, which TLS protects on their way",
         (
             r"secure (?:aggregation|multi-?party(?: computation)?|sum)",
@@ -54,7 +58,7 @@ _NOT_OFFERED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     (
         "distillation: nodes exchange weights of one architecture",
-        (r"(?:knowledge )?distill\w+|fedmd|feddf|teacher|student model",),
+        (r"(?:knowledge )?distill\w+|fedmd|feddf|student model",),
     ),
     (
         "learning-rate schedules: the rate is the same in every round; change it between tasks",

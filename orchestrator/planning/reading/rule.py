@@ -15,7 +15,8 @@ RULES = {
     "fedavgm": r"fed[- ]?avg[- ]?m|server[- ](?:side )?momentum|momentum on the server",
     "fedadagrad": r"fed[- ]?adagrad|adagrad(?: on the server)?",
     "fedyogi": r"fed[- ]?yogi|yogi(?: on the server)?",
-    "fedadam": r"fed[- ]?adam|adam (?:on|at) the server|server(?:-side| side)? adam|adaptive server(?: optimi[sz]er)?|fedopt",
+    "fedadam": r"fed[- ]?adam|adam (?:on|at) the server|server(?:-side| side)? adam|adaptive server(?: optimi[sz]er)?"
+    r"|fedopt",
     "multi_krum": r"multi[-_ ]?krum",
     "krum": r"krum",
     "geometric_median": r"geometric[-_ ]median|rfa",
@@ -31,7 +32,8 @@ RULES = {
 }
 _BAD = (
     r"(?:malicious|byzantine|attack(?:ers?|ing)|attack\b|adversar\w+|compromised|faulty|hostile|poison\w*|evil|dishonest"
-    r"|corrupt\w*|bad (?:actors?|nodes?|clients?|apples?)|cheat\w*|liars?|lie\b|lying|hacked|rogue)"
+    r"|corrupt\w*|bad (?:actors?|nodes?|clients?|apples?)|cheat\w*|liars?|lie\b|lying|hacked|rogue"
+    r"|controlled by (?:an? )?(?:attackers?|adversar\w+))"
 )
 _ROBUST = (
     r"(?:(?:byzantine|attack)[- ])?(?:robust(?:ness|ly)?|resilien\w+|toleran\w+)|robust aggregation"
@@ -78,7 +80,7 @@ def _read_options(words: Words, wishes: Wishes) -> None:
 
 def _read_attackers(words: Words, wishes: Wishes) -> None:
     may_be = r"(?:\s+(?:that |who )?(?:(?:may|might|could|can|will) (?:be )?|are |is |being |to be |turn )?)?"
-    of_them = rf"(?:\s+(?:out\s+)?of\s+(?:them|the\s+|all\s+)?(?:{WHOLE}\s+)?(?:{CROWD})?)?(?:\s+{CROWD})?"
+    of_them = rf"(?:\s+(?:out\s+)?of\s+(?:them|the\s+|all\s+|our\s+|my\s+)?(?:{WHOLE}\s+)?(?:{CROWD})?)?(?:\s+{CROWD})?"
     for share in (True, False):
         amount = rf"{NUMBER}%" if share else WHOLE
         if found := words.find(rf"\b(?:up to |at most |about )?{amount}{of_them}{may_be}\s*{_BAD}(?:\s+{CROWD})?\b"):

@@ -8,11 +8,13 @@ from orchestrator.planning.reading.wishes import Wishes, quoted
 from orchestrator.planning.reading.words import Words
 
 _IS = r"\s*(?:of|=|:|to|at|is)?\s*"
-_MUCH = r"(?:very|extremely|highly|strongly|heavily|severely|pathologically|really|quite|super)"
+_MUCH = r"(?:very|extremely|highly|strongly|heavily|severely|pathologically|really|super)"
 _LITTLE = r"(?:mildly|slightly|moderately|a bit|a little|somewhat|weakly)"
 _NON_IID = (
-    r"(?:non?[- ]?i\.?i\.?d\.?|not (?:very |exactly )?i\.?i\.?d\.?|heterogen\w+(?: data)?|(?:label|class)[- ]?(?:skew\w*|imbalance)"
+    r"(?:non?[- ]?i\.?i\.?d\.?|not (?:very |exactly )?i\.?i\.?d\.?|heterogen\w+(?: data)?"
+    r"|(?:label|class)[- ]?(?:skew\w*|imbalance)"
     r"|skew(?:ed)?(?: (?:data|labels?))?|unbalanced(?: labels?)?|uneven(?:ly)?|imbalanced?|unlike data|different data"
+    r"|data (?:is|are) (?:all )?(?:different|unlike|skewed|heterogeneous)"
     r"|different (?:distributions?|labels?|classes)|statistical heterogeneity)"
 )
 _EACH = rf"(?:per|for each|on each|an?|each|every)(?:\s+(?:{CROWD}))?"
@@ -22,7 +24,8 @@ def read_skew(words: Words, wishes: Wishes) -> None:
     """Kind of cut and how skewed. `non-IID` alone is some skew."""
     _read_shards(words, wishes)
     _read_natural(words, wishes)
-    dirichlet = rf"\bdirichlet(?:\s+(?:distribution|partition|split|cut|with|parameter|concentration))*(?:\s*\(?\s*(?:alpha)?{_IS}{NUMBER}\s*\)?)?"
+    named = r"(?:\s+(?:distribution|partition|split|cut|with|parameter|concentration)){0,3}"
+    dirichlet = rf"\bdirichlet{named}(?:\s*\(?\s*(?:alpha)?{_IS}{NUMBER}\s*\)?)?"
     if found := words.find(dirichlet):
         wishes.skew_kind, wishes.skew_words = "dirichlet", quoted(found)
         wishes.skew = wishes.skew or "some"
@@ -33,9 +36,11 @@ def read_skew(words: Words, wishes: Wishes) -> None:
         wishes.skew_kind = wishes.skew_kind or "dirichlet"
         wishes.skew_words = wishes.skew_words or quoted(found)
         wishes.skew = wishes.skew or "some"
-    for degree, how in (("much", _MUCH), ("little", _LITTLE)):
-        if found := words.find(rf"\b{how}[ -]{_NON_IID}"):
-            wishes.skew, wishes.skew_words = "much" if degree == "much" else "little", quoted(found)
+    unlike = "(?:different|unlike|skewed|heterogeneous)"
+    if found := words.find(rf"\bdata (?:is|are) (?:({_MUCH})|({_LITTLE})|quite|rather) {unlike}"):
+        wishes.skew, wishes.skew_words = "much" if found[1] else "little" if found[2] else "some", quoted(found)
+    if found := words.find(rf"\b(?:({_MUCH})|{_LITTLE})[ -]{_NON_IID}"):
+        wishes.skew, wishes.skew_words = "much" if found[1] else "little", quoted(found)
     skewed = words.find(rf"(?<![\w-]){_NON_IID}(?![\w])")
     even = words.find(r"(?<![-\w])(?:i\.?i\.?d\b\.?|evenly|even split|balanced(?: data)?|homogeneous(?: data)?)")
     if words.denies(rf"(?<![\w-]){_NON_IID}(?![\w])") and even is None and wishes.skew is None:
@@ -48,7 +53,6 @@ def read_skew(words: Words, wishes: Wishes) -> None:
             wishes.notes.append(f"“{quoted(even)}” and “{first}” contradict each other; “{first}” stands.")
         else:
             wishes.skew, wishes.skew_words = "none", quoted(even)
-    words.says(rf"\b{_MUCH}\b(?=\s*(?:[,.;]|$))")
 
 
 def _read_shards(words: Words, wishes: Wishes) -> None:
@@ -67,8 +71,10 @@ def _read_shards(words: Words, wishes: Wishes) -> None:
 
 def _read_natural(words: Words, wishes: Wishes) -> None:
     if found := words.find(
-        r"\bnatural(?:ly)?(?: (?:partition|split|cut|non-?iid|users?))?\b|\b(?:by|per) (?:user|speaker|author|writer|character)s?\b"
-        r"|\beach (?:node|client|phone|one|device)? ?(?:is|plays|has|holds|gets) (?:one|1|a|its own) (?:user|speaker|author|character|role)\w*"
+        r"\bnatural(?:ly)?(?: (?:partition|split|cut|non-?iid|users?))?\b"
+        r"|\b(?:by|per) (?:user|speaker|author|writer|character)s?\b"
+        r"|\beach (?:node|client|phone|one|device)? ?(?:is|plays|has|holds|gets) (?:one|1|a|its own)"
+        r" (?:user|speaker|author|character|role)\w*"
         r"|\beach (?:one|1|a) (?:speaker|author|character|user)\b"
         r"|\b(?:one|1|a) (?:speaker|author|character|user) (?:per|for each|a|each) \w+"
     ):

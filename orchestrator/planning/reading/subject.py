@@ -13,7 +13,8 @@ DATA = {
     "mnist": r"mnist(?: digits?| handwritten digits?)?",
     "cifar10": r"cifar(?:[-_ ]?10)?(?!\d)(?: images?)?",
     "shakespeare": r"shakespeare\w*(?: (?:plays|texts?|speeches|corpus))?|speeches|hamlet",
-    "digits": r"(?:sklearn |scikit-learn |optical |handwritten |written |drawn )?digits?(?: (?:data ?set|images?))?|handwriting",
+    "digits": r"(?:sklearn |scikit-learn |optical |handwritten |written |drawn )?digits?(?: (?:data ?set|images?))?"
+    r"|handwriting",
 }
 MODELS = {
     "mnist_cnn": r"mnist_cnn|mnist cnn",
@@ -40,14 +41,15 @@ _TEXTS = (
 )
 _OWN = r"(?:my|our|their|its|his|her|your|own|private|local|the nodes'?|personal)"
 _LANGUAGE = (
-    r"\b(?:(?:small |tiny |large )?language models?|s?llms?|text generation|generat\w+ text|next[- ]word prediction|keyboard"
-    r"|chat ?bots?|assistants?|autocomplet\w+|gpt|write(?:s|r)? (?:like|in the style)\w*|fine-?tun\w+)\b"
+    r"\b(?:(?:small |tiny |large )?language models?|s?llms?|text generation|generat\w+ text|next[- ]word prediction"
+    r"|keyboard|chat ?bots?|assistants?|autocomplet\w+|gpt|write(?:s|r)? (?:like|in the style)\w*|fine-?tun\w+)\b"
 )
 _LABELLED_TEXTS = (
-    r"\b(?:sentiments?(?: (?:analysis|classif\w+))?|spam(?: (?:filter|detect\w*))?|topic classif\w+|intent (?:classif\w+|detect\w+)"
+    r"\b(?:sentiments?(?: (?:analysis|classif\w+))?|spam(?: (?:filter|detect\w*))?|topic classif\w+"
+    r"|intent (?:classif\w+|detect\w+)"
     r"|text classif\w+|classify (?:\w+ )?(?:texts?|reviews?|e-?mails?|messages?|tweets?|documents?|reports?))\b"
 )
-_IMAGES = r"(?:images?|pictures?|photos?|photographs?|x-?rays?|radiographs?|scans?|mris?|mri scans?|ct scans?|slides|drawings?)"
+_IMAGES = r"(?:images?|pictures?|photos?|photographs?|x-?rays?|radiographs?|(?:mri |ct )?scans?|mris?|slides|drawings?)"
 _NUMERIC = r"(?:features|columns|measurements|numbers|values|sensor readings|variables|signals)"
 
 
@@ -120,7 +122,8 @@ def _read_model(words: Words, wishes: Wishes) -> None:
         wishes.model = Stated(id, quoted(found))
         wishes.texts = wishes.texts or id.startswith("hf:")
     if found := words.find(
-        rf"\b(?:hidden|width)\s*(?:layer\s*)?(?:size|units|width|of|=|:)?\s*(?:of\s*)?{WHOLE}\b|\b{WHOLE} hidden(?: units| neurons)?"
+        rf"\b(?:hidden|width)\s*(?:layer\s*)?(?:size|units|width|of|=|:)?\s*(?:of\s*)?{WHOLE}\b"
+        rf"|\b{WHOLE} hidden(?: units| neurons)?"
     ):
         wishes.state("model.options.hidden", int(found[1] or found[2]), found)
 

@@ -84,7 +84,9 @@ def _read_ending(words: Words, wishes: Wishes) -> None:
     for pattern in (
         rf"\b(?:(?:stop|finish|end) (?:at|when|once|as soon as)\s+(?:it (?:is|has|reaches)\s+)?)?(?:{reaches}\s+)?"
         rf"{NUMBER}(%)?\s*(?:test |validation |server )?accura\w+",
-        rf"\b(?:target )?accuracy\s*(?:of|=|:|is|reaches|above|over|>=?|target|hits)?\s*(?:at least\s+|about\s+)?{NUMBER}(%)?",
+        r"\b(?:target )?accuracy\s*(?:of|=|:|is|reaches|above|over|>=?|target|hits)?\s*(?:at least\s+|about\s+)?"
+        rf"{NUMBER}(%)?",
+        rf"\b(?:stop|finish|end)\w*\s+at\s+(?:about )?{NUMBER}(%)",
         rf"\b{reaches}\s+(?:it\s+\w+\s+|about\s+)?{NUMBER}(%)",
     ):
         for each in words.all(pattern):
@@ -96,7 +98,8 @@ def _read_ending(words: Words, wishes: Wishes) -> None:
     if found := words.find(rf"(?:\bstop\w* )?{patience}|\b{WHOLE} rounds? without (?:any )?(?:improvement|progress)"):
         wishes.state("stopping.patience", int(found[1] or found[2] or found[3]), found)
     elif found := words.find(
-        r"\bearly[- ]stop\w*|\bstop\w* (?:when|once|if|as soon as) (?:it |the \w+ )?(?:stops? improving|plateaus?|converges?)"
+        r"\bearly[- ]stop\w*"
+        r"|\bstop\w* (?:when|once|if|as soon as) (?:it |the \w+ )?(?:stops? improving|plateaus?|converges?)"
     ):
         wishes.state("stopping.patience", 5, found)
     hold = (
@@ -113,15 +116,16 @@ def _read_time(words: Words, wishes: Wishes) -> None:
     for pattern in (
         rf"\b(?:deadline|time-?out|time limit)(?: (?:per|of an?|of each|for each|for every) round)?{_IS}{_SPAN}"
         r"(?:\s+(?:per|an?|each|every)\s+round)?",
-        rf"\b(?:at most |up to |max(?:imum)? |within )?{_SPAN}\s*(?:deadline\s*)?(?:per|an?|each|every|for (?:each|a))\s+round\b",
+        rf"\b(?:at most |up to |max(?:imum)? |within )?{_SPAN}\s*(?:deadline\s*)?"
+        r"(?:per|an?|each|every|for (?:each|a))\s+round\b",
         rf"\b(?:an?|each|every|per) rounds? (?:may take|takes?|lasts?|should take|within|in|must take)?\s*"
         rf"(?:at most |no more than |up to |no longer than )?{_SPAN}",
     ):
         for each in words.all(pattern):
             wishes.state("deadline_s", seconds(each[1], each[2]), each)
     if found := words.find(
-        rf"\b(?:(?:done|finish\w*|over|ready|complete\w*)\s+)?(?:within|in|under|(?:in )?less than|at most|no longer than"
-        rf"|not? more than|takes? (?:at most|under))\s+(?:about )?{_SPAN}"
+        r"\b(?:(?:done|finish\w*|over|ready|complete\w*)\s+)?(?:within|in|for|under|(?:in )?less than|at most"
+        rf"|no longer than|not? more than|takes? (?:at most|under))\s+(?:about )?{_SPAN}"
     ):
         wishes.total_s = Stated(seconds(found[1], found[2]), quoted(found))
     elif found := words.find(r"\bovernight\b"):
@@ -158,6 +162,12 @@ def _read_adapters(words: Words, wishes: Wishes) -> None:
         wishes.state("model.dtype", "bfloat16", found)
     elif found := words.find(r"\b(?:fp32|float32|full precision)\b"):
         wishes.state("model.dtype", "float32", found)
+    if words.says(rf"\b{lora}\b"):
+        wishes.texts = True
+    _read_texts(words, wishes)
+
+
+def _read_texts(words: Words, wishes: Wishes) -> None:
     for pattern in (rf"\b{WHOLE}[ -]tokens?\b", rf"\b(?:sequence|context|max(?:imum)?)[- ]length{_IS}{WHOLE}"):
         for each in words.all(pattern):
             wishes.state("data.text.max_length", int(each[1]), each)
@@ -167,5 +177,3 @@ def _read_adapters(words: Words, wishes: Wishes) -> None:
         wishes.state("data.text.template", "chat", found)
     if words.denies(r"\bpacking\b"):
         wishes.stated["data.text.packing"] = Stated(False, "without packing")
-    if words.says(rf"\b{lora}\b"):
-        wishes.texts = True

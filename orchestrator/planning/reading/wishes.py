@@ -31,6 +31,7 @@ class Wishes:
         nodes: how many take part, and what they are called.
         per_round, share: how many of them a round, or which share.
         drop_out: share that may vanish in a round; 0: some, nobody said how many.
+        drop_count: how many may vanish.
         skew: how unlike the nodes' data are: none, some, much; None: nothing was said.
         skew_kind: the cut that was named.
         attackers, attacker_share: Byzantine nodes, of all.
@@ -48,6 +49,7 @@ class Wishes:
     per_round: Stated | None = None
     share: Stated | None = None
     drop_out: float | None = None
+    drop_count: int | None = None
     skew: Literal["none", "some", "much", "little"] | None = None
     skew_words: str = ""
     skew_kind: Literal["dirichlet", "shards", "natural"] | None = None

@@ -46,7 +46,7 @@ class Words:
 
     Attributes:
         text: what is read.
-        repositories: names after `hf:`, or owner/name, as they were written; `text` has hfref0, hfref1 … in their place.
+        repositories: names after `hf:`, or owner/name, as they were written; in `text` hfref0, hfref1 … stand for them.
         cut: whether there was more than is read.
     """
 

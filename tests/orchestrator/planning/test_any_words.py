@@ -17,8 +17,8 @@ WORKLOAD = Workload()
 _PIECES = (
     "digits mnist cifar10 plays 0 1 10 100000000 1e9 0.5 -3 99% half ten robust attackers not without non-iid iid "
     "dirichlet alpha phones nodes rounds epochs batch lr fedprox mu scaffold krum bulyan quorum 5 of them a round , . "
-    "accuracy deadline seconds hours simulate hf:a/b own images 3x64x64 classes momentum adam on the server rank tokens "
-    "and or instead double fewer 20 × ½ α = ( \" ' \n \x00 ﬁ İ"
+    "accuracy deadline seconds hours simulate hf:a/b own images 3x64x64 classes momentum adam on the server rank "
+    "tokens and or instead double fewer 20 × ½ α = ( \" ' \n \x00 ﬁ İ"
 )
 PIECES = st.sampled_from(_PIECES.split(" "))
 GOALS = st.one_of(st.text(max_size=2000), st.lists(PIECES, max_size=40).map(" ".join))

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from orchestrator.planning.by_rules import plan_by_rules
-from orchestrator.planning.checking import check
 from orchestrator.planning.choices.draft import Draft
 from orchestrator.planning.plan import Plan
 from resources.workload import Workload
@@ -31,7 +30,6 @@ def workload(tmp_path_factory: pytest.TempPathFactory) -> Workload:
 def planned(goal: str, workload: Workload, spec: dict[str, Any] | None = None) -> Plan:
     plan = plan_by_rules(goal, workload, spec)
     assert plan.problems == (), goal
-    assert check(plan.spec, workload).problems == ()
     assert plan.budget is not None
     return plan
 
@@ -54,7 +52,10 @@ CASES: list[tuple[str, dict[str, Any]]] = [
         "CIFAR-10 on 100 clients, 10 a round",
         {"data.id": "cifar10", "model.id": "cifar10_cnn", "cohort.size": 10, "data.partition.parts": 100},
     ),
-    ("fashion-mnist for twenty-five browsers", {"data.id": "fashion_mnist", "cohort.size": 20, "model.id": "mnist_cnn"}),
+    (
+        "fashion-mnist for twenty-five browsers",
+        {"data.id": "fashion_mnist", "cohort.size": 20, "model.id": "mnist_cnn"},
+    ),
     ("cifar10 on browser tabs, 6 of them", {"data.id": "cifar10", "model.id": "mnist_cnn"}),
     (
         "train digits with 100 clients, half of them each round",
@@ -77,11 +78,17 @@ CASES: list[tuple[str, dict[str, Any]]] = [
         "MNIST, 50 rounds, 5 local epochs, batch size 10, learning rate 0.01",
         {"rounds": 50, "training.epochs": 5, "training.batch_size": 10, "training.learning_rate": 0.01},
     ),
-    ("MNIST with E=2, B=16, lr=1e-3, 4 clients", {"training": {"epochs": 2, "batch_size": 16, "learning_rate": 0.001, "momentum": 0.9}}),
+    (
+        "MNIST with E=2, B=16, lr=1e-3, 4 clients",
+        {"training": {"epochs": 2, "batch_size": 16, "learning_rate": 0.001, "momentum": 0.9}},
+    ),
     ("twenty rounds of digits for two hundred epochs", {"rounds": 20, "training.epochs": 200}),
     ("digits without momentum, 3 epochs", {"training.momentum": 0.0, "training.epochs": 3}),
     ("digits with momentum 0.5 and weight decay 0.001", {"training.momentum": 0.5, "training.weight_decay": 0.001}),
-    ("digits with Adam on the clients", {"training.optimizer": "adam", "training.learning_rate": 0.001, "aggregation.rule": "fedavg"}),
+    (
+        "digits with Adam on the clients",
+        {"training.optimizer": "adam", "training.learning_rate": 0.001, "aggregation.rule": "fedavg"},
+    ),
     ("digits with Adam on the server", {"aggregation.rule": "fedadam", "training.optimizer": None}),
     ("MNIST with FedProx mu 0.1 on 10 nodes", {"aggregation": {"rule": "fedprox", "options": {"mu": 0.1}}}),
     ("digits, scaffold, 6 nodes", {"aggregation.rule": "scaffold", "training.momentum": None}),
@@ -99,7 +106,10 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("digits on 10 nodes, not robust, no attackers", {"aggregation.rule": "fedavg", "cohort.quorum": None}),
     ("digits, trimmed mean with nnm, 9 nodes", {"aggregation.rule": "trimmed_mean", "aggregation.mixing": "nnm"}),
     ("digits on 10 phones until it reaches 95% accuracy", {"stopping.target_accuracy": 0.95, "rounds": 30}),
-    ("digits, target accuracy 0.9, stop after 4 rounds without improvement", {"stopping": {"target_accuracy": 0.9, "patience": 4}}),
+    (
+        "digits, target accuracy 0.9, stop after 4 rounds without improvement",
+        {"stopping": {"target_accuracy": 0.9, "patience": 4}},
+    ),
     ("digits on 5 phones, each round at most 90 seconds", {"deadline_s": 90}),
     ("digits, 10 rounds, deadline 2 minutes, quorum 3, 6 nodes", {"deadline_s": 120, "cohort.quorum": 3, "rounds": 10}),
     ("digits, 12 rounds, all done within an hour", {"deadline_s": 300}),
@@ -107,14 +117,24 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("digits, wait for 6 nodes, power of choice", {"cohort.min_nodes": 6, "cohort.selection": "power_of_choice"}),
     (
         "our own images 3x64x64, 5 classes, seven clinics",
-        {"data": {"id": "own", "input_shape": [3, 64, 64], "num_classes": 5}, "model.id": "cifar10_cnn", "cohort.size": 7},
+        {
+            "data": {"id": "own", "input_shape": [3, 64, 64], "num_classes": 5},
+            "model.id": "cifar10_cnn",
+            "cohort.size": 7,
+        },
     ),
     (
         "each hospital has its own chest X-rays, 128x128 pixels, binary, four hospitals",
         {"data.input_shape": [1, 128, 128], "data.num_classes": 2, "cohort.size": 4},
     ),
-    ("our private data with 30 features and 4 classes, 3 banks", {"data.input_shape": [30], "data.num_classes": 4, "model.id": "mlp"}),
-    ("MNIST with logistic regression on a thousand clients, 10 clients per round", {"model.id": "logistic", "cohort.size": 10, "data.partition.parts": 1000}),
+    (
+        "our private data with 30 features and 4 classes, 3 banks",
+        {"data.input_shape": [30], "data.num_classes": 4, "model.id": "mlp"},
+    ),
+    (
+        "MNIST with logistic regression on a thousand clients, 10 clients per round",
+        {"model.id": "logistic", "cohort.size": 10, "data.partition.parts": 1000},
+    ),
     ("digits with an MLP with 128 hidden units", {"model": {"id": "mlp", "options": {"hidden": 128}}}),
     (
         "fine-tune SmolLM2 on my texts on three laptops",
@@ -122,9 +142,17 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ),
     (
         "Shakespeare with LoRA rank 16, four nodes, each one speaker",
-        {"model.lora.r": 16, "model.lora.alpha": 32, "data.partition.kind": "natural", "data.partition.users": "largest"},
+        {
+            "model.lora.r": 16,
+            "model.lora.alpha": 32,
+            "data.partition.kind": "natural",
+            "data.partition.users": "largest",
+        },
     ),
-    ("fine-tune hf:acme/Tiny-LM.v2 on Shakespeare, 4 nodes, 20 steps", {"model.id": "hf:acme/Tiny-LM.v2", "training.max_steps": 20}),
+    (
+        "fine-tune hf:acme/Tiny-LM.v2 on Shakespeare, 4 nodes, 20 steps",
+        {"model.id": "hf:acme/Tiny-LM.v2", "training.max_steps": 20},
+    ),
     ("tune acme/Tiny-LM.v2 on our e-mails, 5 offices", {"model.id": "hf:acme/Tiny-LM.v2", "data.id": "own"}),
     ("GPT-2 on our documents, robust, 7 departments", {"model.id": NAMED[2], "aggregation.rule": "centered_clipping"}),
     (
@@ -133,8 +161,27 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ),
     ("a language model that writes like the nodes' speakers, 4 nodes", {"data.id": "shakespeare", "model.id": SMOLLM}),
     ("digits on 4 nodes, seed 7, hold out 20%", {"seed": 7, "data.holdout": 0.2}),
-    ("Digits. Weigh everyone the same. Refuse updates with a norm above 5.", {"aggregation.weighting": "uniform", "aggregation.max_update_norm": 5}),
-]  # fmt: skip
+    (
+        "Digits. Weigh everyone the same. Refuse updates with a norm above 5.",
+        {"aggregation.weighting": "uniform", "aggregation.max_update_norm": 5},
+    ),
+    (
+        "MNIST, K=100, C=0.1, E=5, B=10, lr=0.1, 2 shards per client",
+        {"data.partition": {"parts": 100, "kind": "shards", "shards_per_part": 2}, "cohort.size": 10, "rounds": 20},
+    ),
+    (
+        "make it robust to poisoning: 3 of our 15 nodes are controlled by an attacker. Digits data.",
+        {"aggregation": {"rule": "centered_clipping", "options": {"f": 3}}, "data.partition.parts": 15},
+    ),
+    (
+        "digits on 10 phones where two are malicious and 3 may drop out",
+        {"cohort": {"size": 7, "over_selection": 1.429, "quorum": 5}, "aggregation.options.f": 2},
+    ),
+    ("we have 100 phones, but only about 20 are online at any time; digits", {"cohort.size": 20}),
+    ("digits on 12 nodes whose data are very different", {"data.partition.alpha": 0.1}),
+    ("cifar10 for 2 hours on 10 laptops", {"deadline_s": 240, "rounds": 30}),
+    ("median of SmolLM2 adapters on my texts, 5 nodes", {"aggregation.rule": "centered_clipping"}),
+]
 
 
 @pytest.mark.parametrize(("goal", "wanted"), CASES, ids=[goal[:60] for goal, _ in CASES])
