@@ -48,7 +48,7 @@ async def hosted(data_dir: Path, *, modern: bool, role: str = "operator") -> Asy
 async def test_requests_refusals_and_errors_pass_as_they_are(tmp_path: Path, modern: bool) -> None:
     async with hosted(tmp_path / "data", modern=modern) as (host, _):
         listed = await host.answer("tools/list", modern=modern)
-        assert len(listed["result"]["tools"]) == 13
+        assert len(listed["result"]["tools"]) == 16
         created = await host.tool("create_task", modern=modern, spec=SPEC, request_id="bridge-task")
         task_id = created["structuredContent"]["task_id"]
         refused = await host.tool("get_task", modern=modern, task_id="task-aaaaaaaaaaaaaaaa")

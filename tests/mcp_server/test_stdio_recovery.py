@@ -114,7 +114,7 @@ async def test_a_session_that_could_not_be_opened_again_is_opened_by_a_later_cal
             answers = [await host.answer("tools/list", modern=False) for _ in range(4)]
             assert failing.times == 0
             assert all("Mend:" in answer["error"]["message"] for answer in answers if "error" in answer)
-            assert len(answers[-1]["result"]["tools"]) == 13
+            assert len(answers[-1]["result"]["tools"]) == 16
             await host.hear(lambda said: said.get("method") == "notifications/resources/updated")
             await server.federation.tasks.control(uri.rpartition("/")[2], "pause", version=None, actor="test")
             await host.hear(lambda said: said.get("method") == "notifications/resources/updated")

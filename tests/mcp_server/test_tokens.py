@@ -184,7 +184,7 @@ async def test_a_session_of_an_anonymous_caller_is_not_raised_by_an_operators_to
 async def test_a_preset_operator_token_works_and_no_part_of_it_does(tmp_path_factory: pytest.TempPathFactory) -> None:
     preset = "correct horse battery staple"
     async with serving(tmp_path_factory.mktemp("preset"), operator_token=preset) as running:
-        assert len((await running.rpc(preset).ask("tools/list"))["tools"]) == 13
+        assert len((await running.rpc(preset).ask("tools/list"))["tools"]) == 16
         for wrong in (preset[:-1], preset + "x", preset.upper()):
             assert (await running.rpc(wrong).post("tools/list")).status_code == 401
 
