@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
-
-import torch
+from typing import TYPE_CHECKING, Literal
 
 from federation.spec import StoppingSpec
+
+if TYPE_CHECKING:  # for its annotations alone: whoever reads scores need not wait for torch
+    import torch
 
 DIVERGED_FACTOR = 4.0
 """A loss so many times the best one has diverged, if it stays there."""

@@ -11,6 +11,8 @@ import typer
 
 from federation.errors import Refused
 from orchestrator.llm.configured import Provider
+from potluck.agent.command import agent
+from potluck.dialling import CaFile, Token, Transport, Url
 from potluck.offline import aggregate, simulate
 
 app = typer.Typer(
@@ -20,11 +22,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-Url = Annotated[str, typer.Argument(help="The server's address, e.g. http://127.0.0.1:7860")]
-Token = Annotated[str | None, typer.Option(envvar="POTLUCK_TOKEN", show_envvar=True, help="Bearer token.")]
-Transport = Annotated[Literal["http", "sse"], typer.Option(help="Streamable HTTP, or SSE.")]
-CaFile = Annotated[Path | None, typer.Option(help="Certificates to trust instead of the system's.")]
 
 
 def _say_version(asked: bool) -> None:
@@ -270,6 +267,7 @@ def export(
     write(Endpoint(url, transport, token, ca_file), task, out, version=version, merged=merged, models=models)
 
 
+app.command()(agent)
 app.command()(simulate)
 app.command()(aggregate)
 

@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("curl") is None, reason="the tutorials use curl"),
 ]
 _TIMEOUT_S = 100
-TUTORIALS = ("first_federation", "node_as_library", "simulation", "browser_node", "language_model")
+TUTORIALS = ("first_federation", "node_as_library", "simulation", "browser_node", "language_model", "agent")
 
 
 @pytest.mark.parametrize("name", TUTORIALS)

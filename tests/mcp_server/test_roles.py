@@ -28,12 +28,13 @@ OPERATOR = [
         "export_model",
         "plan_task",
         "generate_client",
+        "summarize_training",
         "issue_token",
     ),
 ]
 ALL = [*VIEWER, *NODE[1:], *OPERATOR[len(VIEWER) :]]
 ROLES = {"viewer": VIEWER, "node": NODE, "operator": OPERATOR, "anonymous": VIEWER}
-READS = {*VIEWER, "export_model", "plan_task"}
+READS = {*VIEWER, "export_model", "plan_task", "summarize_training"}
 
 
 async def line(served: Served, role: str) -> Rpc:
@@ -135,7 +136,15 @@ async def test_every_tool_says_what_it_is_and_what_it_does_to_the_world(wide_ope
         assert hints["readOnlyHint"] == (tool["name"] in READS)
         assert hints["destructiveHint"] == (tool["name"] in {"control_task", "issue_token"})
         assert hints["openWorldHint"] == tool["name"].startswith(
-            ("search_", "create_task", "run_simulation", "evaluate_model", "plan_task", "generate_client")
+            (
+                "search_",
+                "create_task",
+                "run_simulation",
+                "evaluate_model",
+                "plan_task",
+                "generate_client",
+                "summarize_training",
+            )
         )
         assert hints["idempotentHint"]
 

@@ -1,0 +1,73 @@
+"""Numbers in a text, and whether facts bear them out at the precision with which they are written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from orchestrator.diagnosis.facts import Fact
+
+_UNITS = {"B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9}
+_NUMBER = re.compile(
+    r"(?P<sign>[-−])?(?P<digits>\d{1,3}(?:[,\u00a0\u202f ]\d{3})+(?!\d)|\d+)(?P<places>\.\d+)?(?P<power>[eE][-+]?\d+)?"
+    r"(?:\s?(?P<unit>%|percent\b|kB\b|MB\b|GB\b|B\b|bytes\b))?"
+)
+_WORDS = {word: n for n, word in enumerate(("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"), 2)}
+_WORDS |= {"eleven": 11, "twelve": 12, "fifteen": 15, "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50}
+_WORDS |= {"hundred": 100, "thousand": 1000, "million": 10**6}
+_IN_WORDS = re.compile(rf"\b(?:{'|'.join(_WORDS)})\b", re.IGNORECASE)
+_EXACT_BELOW = 100.0
+"""A whole number that is smaller stands for a whole number: nobody reads 1 as 0.7."""
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number as it is written.
+
+    Attributes:
+        said: the text.
+        value: in the unit of the facts: bytes, shares of one.
+        slack: half a unit of the last place that is written, in the same unit.
+        share: whether it is written as a percentage.
+    """
+
+    said: str
+    value: float
+    slack: float
+    share: bool = False
+
+    def fits(self, fact: Fact) -> bool:
+        """Whether the fact's value is written so."""
+        if self.share and not 0 <= fact.value <= 1:
+            return False
+        whole = self.slack == 0.5 and not self.share
+        if whole and abs(fact.value) < _EXACT_BELOW:
+            return fact.value == self.value
+        return abs(fact.value - self.value) <= self.slack * (1 + 1e-9)
+
+
+def numbers(text: str) -> Iterator[Number]:
+    """Every number in the text, in digits or in words but for "one", which mostly counts nothing."""
+    for found in _NUMBER.finditer(text):
+        plain = re.sub(r"\D", "", found["digits"]) + (found["places"] or "") + (found["power"] or "")
+        places = len(found["places"] or ".") - 1
+        unit = found["unit"] or ""
+        share = unit in ("%", "percent")
+        factor = 0.01 if share else _UNITS.get(unit, 1.0)
+        power = float(f"1{found['power']}") if found["power"] else 1.0
+        value = float(plain) * (-1 if found["sign"] and _negative(text, found.start()) else 1)
+        yield Number(found[0], value * factor, 0.5 * 10**-places * factor * power, share)
+    for word in _IN_WORDS.finditer(text):
+        yield Number(word[0], float(_WORDS[word[0].lower()]), 0.5)
+
+
+def unfounded(text: str, facts: Iterable[Fact]) -> list[str]:
+    """The numbers in the text that no fact bears out, as they are written."""
+    known = list(facts)
+    return [number.said for number in numbers(text) if not any(number.fits(fact) for fact in known)]
+
+
+def _negative(text: str, at: int) -> bool:
+    """A hyphen within a word or a range is no sign."""
+    return at == 0 or not (text[at - 1].isalnum() or text[at - 1] in ")]`")
