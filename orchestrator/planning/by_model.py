@@ -88,7 +88,7 @@ class _Bounds:
         self.kept = {each.field: each.value for each in by_rules.reasons if each.why.startswith(_SAID)}
         before = Draft(by_rules.spec)
         named = {before.get("model.id"), before.get("data.id")}
-        self._repositories = named | {f"hf:{hit.id}" for hit in hub.hits}
+        self._repositories = named | {f"hf:{hit.id.removeprefix('hf:')}" for hit in hub.hits if hit.trainable}
 
     def taken(self, data: Any) -> Plan:
         """The plan in an answer. ValueError or Refused say what is wrong with it, for the model to mend."""

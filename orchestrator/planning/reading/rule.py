@@ -81,16 +81,20 @@ def _read_options(words: Words, wishes: Wishes) -> None:
 def _read_attackers(words: Words, wishes: Wishes) -> None:
     may_be = r"(?:\s+(?:that |who )?(?:(?:may|might|could|can|will) (?:be )?|are |is |being |to be |turn )?)?"
     of_them = rf"(?:\s+(?:out\s+)?of\s+(?:them|the\s+|all\s+|our\s+|my\s+)?(?:{WHOLE}\s+)?(?:{CROWD})?)?(?:\s+{CROWD})?"
-    for share in (True, False):
-        amount = rf"{NUMBER}%" if share else WHOLE
+    for as_share in (True, False):
+        amount = rf"{NUMBER}%" if as_share else WHOLE
         if found := words.find(rf"\b(?:up to |at most |about )?{amount}{of_them}{may_be}\s*{_BAD}(?:\s+{CROWD})?\b"):
-            value = float(found[1]) / 100 if share else int(found[1])
+            value = float(found[1]) / 100 if as_share else int(found[1])
             stated = Stated(value, quoted(found))
-            wishes.attacker_share, wishes.attackers = (stated, wishes.attackers) if share else (None, stated)
+            wishes.attacker_share, wishes.attackers = (stated, wishes.attackers) if as_share else (None, stated)
             wishes.robust = True
             if found[2]:
                 wishes.nodes = Stated(int(found[2]), quoted(found))
             return
+
+    by = rf"(?:(?:share|fraction)\s+)?(?:by|from|of|=|:)?\s*{NUMBER}%(?:\s+of\s+(?:them|the\s+{CROWD}))?"
+    if found := words.find(rf"\battack\w*\s+{by}"):
+        wishes.attacker_share, wishes.robust = Stated(float(found[1]) / 100, quoted(found)), True
 
 
 def _read_robustness(words: Words, wishes: Wishes) -> None:

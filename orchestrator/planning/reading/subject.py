@@ -66,12 +66,14 @@ def _read_repositories(words: Words, wishes: Wishes) -> None:
         (found, words.repositories[int(found[2])])
         for found in words.all(
             r"((?:\b(?:on|over|from|data ?set|data|corpus|texts?|with|images)\s+(?:the\s+)?)?)\bhfref(\d{1,3})\b"
+            r"(\s+(?:images|pictures|photos|data ?set|data|texts|corpus|reviews)\b)?"
         )
         if int(found[2]) < len(words.repositories)
     ]
     for found, name in named:
-        if found[1] and not found[1].startswith("with") and wishes.data is None:
+        if ((found[1] and not found[1].startswith("with")) or found[3]) and wishes.data is None:
             wishes.data = Stated(f"hf:{name}", f"hf:{name}")
+            wishes.images = wishes.images or (found[3] or found[1]).strip() in ("images", "pictures", "photos")
         elif wishes.model is None:
             wishes.model = Stated(f"hf:{name}", f"hf:{name}")
             wishes.texts = True

@@ -180,6 +180,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("we have 100 phones, but only about 20 are online at any time; digits", {"cohort.size": 20}),
     ("digits on 12 nodes whose data are very different", {"data.partition.alpha": 0.1}),
     ("cifar10 for 2 hours on 10 laptops", {"deadline_s": 240, "rounds": 30}),
+    ("digits, 10 clients, sign-flip attack by 20% of them", {"aggregation.options.f": 2, "cohort.quorum": 5}),
     ("median of SmolLM2 adapters on my texts, 5 nodes", {"aggregation.rule": "centered_clipping"}),
 ]
 
@@ -194,6 +195,26 @@ def test_a_phrase_gives_its_fields_in_a_spec_that_can_be_trained(
     assert {reason.field for reason in plan.reasons if reason.why} >= {"model.id", "data.id", "rounds", "cohort.size"}
     assert all(found.get(reason.field) == reason.value for reason in plan.reasons)
     assert not any("Not understood" in note for note in plan.notes), plan.notes
+
+
+@pytest.mark.parametrize(
+    ("goal", "wanted"),
+    [
+        (
+            "fine-tune hf:acme/Tiny-LM.v2 on hf:acme/Letters, 4 nodes",
+            {"model.id": "hf:acme/Tiny-LM.v2", "data.id": "hf:acme/Letters", "data.partition.kind": "iid"},
+        ),
+        ("train on hf:acme/Animals images with 5 nodes", {"data.id": "hf:acme/Animals", "model.id": "cifar10_cnn"}),
+        ("hf:acme/Digits dataset, an MLP, non-iid", {"data.id": "hf:acme/Digits", "model.id": "mlp"}),
+    ],
+)
+def test_data_sets_of_the_hub_are_named_and_what_is_wrong_with_them_is_said(
+    goal: str, wanted: dict[str, Any], workload: Workload
+) -> None:
+    """None of these exists, and the Hub is out of reach."""
+    plan = plan_by_rules(goal, workload)
+    assert {field: Draft(plan.spec).get(field) for field in wanted} == wanted
+    assert [problem.field for problem in plan.problems] == ["data.id"]
 
 
 SIMULATED = ["simulate MNIST with 50 clients", "a dry run of digits on 20 nodes", "digits, 10 virtual clients"]
