@@ -11,8 +11,9 @@ from federation.hub_data import HF, ColumnsSpec
 from federation.spec import TaskSpec, parse_spec
 from resources.datasets import catalogue
 from resources.datasets.card import DatasetCard, ImageCard, TextCard
-from resources.datasets.hub.columns import Columns, columns_by_card, settled
+from resources.datasets.hub.columns import Columns, columns_by_card
 from resources.datasets.hub.files import MOST_BYTES
+from resources.datasets.hub.roles import settled
 from resources.hub.asking import HubAnswer
 from resources.hub.entries import HubEntry
 from resources.hub.question import understood

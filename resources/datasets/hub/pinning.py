@@ -10,16 +10,18 @@ from pathlib import Path
 
 from federation.hub_data import HF, ColumnsSpec, DataPin, PinnedFile
 from federation.spec import TaskSpec
-from resources.datasets.hub.columns import Columns, columns_of, settled
+from resources.datasets.hub.columns import Columns, columns_of
 from resources.datasets.hub.files import MOST_BYTES, check_size, checked, local, pinned
 from resources.datasets.hub.images import look
 from resources.datasets.hub.labels import Classes, classes_of, read_labels
 from resources.datasets.hub.listing import Listing, listing
 from resources.datasets.hub.numbers import read_numbers
+from resources.datasets.hub.roles import settled
 from resources.datasets.hub.splits import chosen
 from resources.datasets.hub.texts import read_texts, read_users
 from resources.datasets.text.rows import characters
 from resources.models.card import Unbuildable
+from resources.models.language.sources import is_commit
 
 _NAMES, _NAME = 100, 64
 _lock = threading.Lock()
@@ -29,7 +31,7 @@ _MOST_KNOWN = 16
 
 @dataclass(frozen=True)
 class NotHere:
-    """A data set that would have to be fetched: how many bytes, and the files' names."""
+    """A data set that would have to be fetched, and how many bytes that are."""
 
     repository: str
     size: int
@@ -66,7 +68,8 @@ def pin(spec: TaskSpec, folder: Path | None, *, most_bytes: int = MOST_BYTES) ->
             while len(_known) > _MOST_KNOWN:
                 _known.popitem(last=False)
         _known.move_to_end(key)
-        return _known[key].model_copy(update={"revision": found.revision})
+        commit = spec.data.revision if is_commit(spec.data.revision) else None  # a folder itself has none
+        return _known[key].model_copy(update={"revision": found.revision or commit})
 
 
 def _here(found: Listing, path: str) -> bool:

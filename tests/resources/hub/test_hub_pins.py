@@ -178,6 +178,15 @@ def test_a_folder_of_the_hubs_layout_serves_without_the_hub(filled: FakeHub, tmp
     assert len(named.load(spec, "test", folder=folder)) == 6
 
 
+def test_a_folder_is_pinned_at_the_commit_that_the_task_names(filled: FakeHub, tmp_path: Path) -> None:
+    folder = laid_out(tmp_path / "here", FILES)
+    spec = named.settle(task({"revision": FIRST}), folder=folder)
+    assert spec.data.pin is not None
+    assert spec.data.pin.revision == FIRST
+    filled.branches["main"] = SECOND
+    assert len(named.load(spec, "train", folder=tmp_path / "node")) == 12
+
+
 def test_a_node_without_the_servers_folder_takes_the_same_bytes_from_the_hub(filled: FakeHub, tmp_path: Path) -> None:
     spec = named.settle(task(), folder=laid_out(tmp_path / "server", FILES))
     assert len(named.load(spec, "train", folder=tmp_path / "node")) == 12
