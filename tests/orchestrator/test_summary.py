@@ -65,7 +65,7 @@ async def a_round(served: Served, task_id: str, nodes: list[RawNode], delays: li
         if delay is not None:
             served.clock.now = began + delay
             metrics = {"eval_loss": 2.0 + value / 100, "eval_accuracy": 0.125, "eval_examples": 40, "train_loss": 1.5}
-            await node.submit_inline(packed(value=0.01 * value), num_examples=100 * value, metrics=metrics)
+            await node.submit_inline(packed(value=0.01 * value), num_examples=100 + 50 * value, metrics=metrics)
     served.clock.now = began + 61
     await served.close_due_rounds()
 
