@@ -107,10 +107,10 @@ class Stored:
         return float(self._row(query, number, node)[0])
 
     def _of_node(self, metric: str, node: str) -> float:
+        weights = "select sum(weight) from updates u where u.task_id = updates.task_id"
         asked = {
             "selected": "select count(*) from assignments where task_id = ? and node_id = ?",
-            "weight_share": "select sum(weight) / (select sum(weight) from updates u where u.task_id = updates.task_id) "
-            "from updates where task_id = ? and node_id = ?",
+            "weight_share": f"select sum(weight) / ({weights}) from updates where task_id = ? and node_id = ?",
             "dropped_out": "select count(*) - count(submitted_at) from assignments where task_id = ? and node_id = ?",
             "number of excluded updates": "select count(*) from updates where task_id = ? and node_id = ? "
             "and reason like 'excluded%'",
