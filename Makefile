@@ -8,7 +8,7 @@ WEB := $(BIN)/python -m scripts.web
 TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve web test test-fast lint bench studies conformance clean
+.PHONY: help demo serve web test test-fast lint bench studies conformance image clean
 
 help:  ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -51,6 +51,9 @@ studies: .venv/installed-dev  ## Run the learning studies, up to half an hour ea
 conformance: .venv/installed-dev  ## Run the official MCP suites and print their verdict (ARGS=--write keeps it in docs/)
 	$(BIN)/python -m benchmarks.conformance $(ARGS)
 
+image: .venv/installed-dev  ## Do what the Dockerfile says, without a container engine, and start what it makes
+	TORCH_INDEX=$(TORCH_INDEX) $(BIN)/python -m scripts.image $(ARGS)
+
 clean:  ## Remove the virtual environment and what the build made
 	rm -rf .venv web/node_modules mcp_server/static
 
@@ -59,7 +62,7 @@ clean:  ## Remove the virtual environment and what the build made
 	@echo 'Making .venv: about 1.5 GB and a few minutes with the CPU build of torch, once.'
 	$(PYTHON) -m venv .venv
 	$(if $(TORCH_INDEX),$(PIP) 'torch<2.14' --index-url $(TORCH_INDEX))
-	$(PIP) --editable .
+	$(PIP) --editable '.[space]'
 	@touch $@
 
 .venv/installed-dev: pyproject.toml .venv/installed

@@ -12,8 +12,9 @@ from typing import Any
 
 from federation.errors import ErrorCode, Refused
 from federation.examples import Examples, split_holdout
+from federation.hub_data import HF
 from federation.spec import TaskSpec, derive_seed
-from resources.datasets import catalogue
+from resources.datasets import catalogue, named
 from resources.datasets.own import load_own
 from resources.datasets.shares import cut, cut_texts
 from resources.datasets.text.encoding import text_share
@@ -67,14 +68,18 @@ def own_path(data: str | Path | None) -> Path | None:
     Raises:
         Refused: it is neither a file or folder nor a data set of the catalogue.
     """
-    if data is None or (isinstance(data, str) and data in {card.id for card in catalogue.datasets()}):
+    if data is None or (isinstance(data, str) and (data.startswith(HF) or data in _catalogued())):
         return None
     path = Path(data).expanduser()
     if not path.exists():
-        known = ", ".join(card.id for card in catalogue.datasets())
+        known = ", ".join(_catalogued())
         problem = f"{str(data)!r} is neither a file or folder here nor a data set of the catalogue."
         raise Refused(ErrorCode.DATA_UNAVAILABLE, problem, f"correct the path, or use one of {known}")
     return path
+
+
+def _catalogued() -> list[str]:
+    return [card.id for card in catalogue.datasets()]
 
 
 def own_examples(spec: TaskSpec, data: str | Path | None) -> Own | None:
@@ -86,7 +91,7 @@ def own_examples(spec: TaskSpec, data: str | Path | None) -> Own | None:
     """
     path = own_path(data)
     if path is not None and spec.model.pretrained:
-        return load_texts(path, num_classes=spec.data.num_classes)
+        return load_texts(path, num_classes=named.num_classes(spec) if spec.model.classifies else None)
     if path is not None:
         shape, classes = schema(spec)
         return load_own(path, input_shape=shape, num_classes=classes)
@@ -103,7 +108,7 @@ def schema(spec: TaskSpec) -> tuple[tuple[int, ...], int]:
     """Shape of one example and number of classes, for a model of the catalogue."""
     if spec.data.input_shape is not None and spec.data.num_classes is not None:
         return spec.data.input_shape, spec.data.num_classes
-    card = catalogue.image_card(spec.data.id)
+    card = named.image_card(spec)
     return card.input_shape, card.num_classes
 
 
@@ -130,6 +135,6 @@ def _part(spec: TaskSpec, index: int | None) -> Own:
         problem = "the server has given this node no part of the data set."
         raise Refused(ErrorCode.DATA_UNAVAILABLE, problem, "join again, or pass --index")
     if not spec.model.pretrained:
-        return catalogue.load(spec.data.id, "train", indices=cut(spec)[index])
-    texts = catalogue.texts(spec.data.id, "train")
+        return named.load(spec, "train", indices=cut(spec)[index])
+    texts = named.texts(spec, "train")
     return tuple(texts.rows[place] for place in cut_texts(spec, texts)[index])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -18,10 +19,11 @@ from edge_client.models import Models
 from edge_client.state_folder import TRAINING, StateFolder
 from edge_client.transfer import Lanes
 from edge_client.variates import AtHand, Variates
-from edge_client.work import Update, make_update, memory_bytes, score
+from edge_client.work import Update, make_update, memory_bytes, score, update_by
 from federation.errors import Refused
 from federation.fault_points import reach
 from federation.spec import TaskSpec, derive_seed, parse_spec
+from federation.trainer import Trainer, name_of
 from federation.training import Progress, Stopped
 
 T = TypeVar("T")
@@ -40,6 +42,7 @@ class Labour:
         heartbeat_s: how often the server wants to hear of a node at work, in seconds.
         threads: torch threads.
         checkpoint_s: seconds between two checkpoints.
+        trainer: trains instead of the node; default: the node does.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Labour:
         heartbeat_s: float,
         threads: int,
         checkpoint_s: float,
+        trainer: Trainer | None = None,
     ) -> None:
         self._member = member
         self._lanes = lanes
@@ -66,6 +70,7 @@ class Labour:
         self._heartbeat_s = heartbeat_s
         self._threads = threads
         self._checkpoint_s = checkpoint_s
+        self._trainer = trainer
         self._variates = Variates(state)
         self._finished: Update | None = None
         self.round = 1
@@ -100,6 +105,7 @@ class Labour:
             seed = self._seed(assignment, spec)
             # Every example is hashed for it.
             mine = await asyncio.to_thread(work_of, assignment, share, node_id=self._member.node_id, seed=seed)
+            mine |= {"trainer": None if self._trainer is None else name_of(self._trainer)}
             if update is None or not update.answers(assignment) or not await self._delivery.stored(mine):
                 self._tell("round", f"round {self.round}: training from model version {version}", round=self.round)
                 update = await self._trained(assignment, spec, share, heartbeat)
@@ -153,6 +159,19 @@ class Labour:
             loop.call_soon_threadsafe(self._tell_resumed, progress)
 
         def work() -> Update:
+            if self._trainer is not None:
+                return update_by(
+                    self._trainer,
+                    spec,
+                    assignment,
+                    model_file,
+                    share,
+                    seed=seed,
+                    threads=self._threads,
+                    models=self._models,
+                    on_progress=on_progress,
+                    should_stop=heartbeat.stopped,
+                )
             mine = identity(assignment, share, node_id=self._member.node_id, seed=seed, threads=self._threads)
             return make_update(
                 spec,
@@ -190,8 +209,10 @@ class Labour:
             report: dict[str, Any] = {"task_id": assignment["task_id"], "round": self.round, "phase": "training"}
             report |= {"step": 0, "total_steps": 1, "memory_bytes": memory_bytes()}
             if progress is not None:
-                report |= {"step": progress.step, "total_steps": progress.total_steps, "loss": progress.loss}
-                report |= {"accuracy": progress.accuracy, "examples_per_s": progress.examples_per_s}
+                report |= {"step": progress.step, "total_steps": progress.total_steps}
+                scores = {"loss": progress.loss, "accuracy": progress.accuracy}
+                report |= {name: score for name, score in scores.items() if math.isfinite(score)}
+                report["examples_per_s"] = progress.examples_per_s
             try:
                 # Not with the growing pauses of other calls: a server that is back has to hear of us within the lease.
                 answer = await self._member.call("report_progress", report, once=True)

@@ -30,6 +30,7 @@ from edge_client.transfer import Lane, Lanes
 from federation.errors import Refused
 from federation.fault_points import reach
 from federation.spec import parse_spec
+from federation.trainer import Trainer, check_trainable
 
 GOODBYE_S = 1.5
 """How long a node that leaves tries to say so, in seconds."""
@@ -55,6 +56,8 @@ class Node:
         checkpoint_s: seconds between two checkpoints of the training; 0: one after every step.
         models_dir: folder of base models by name, for tasks that train adapters; default: POTLUCK_MODELS, then the Hub.
         rank: of the adapters that this node trains; default: the task's.
+        trainer: trains instead of the node, see `federation.trainer`; the node still fetches the model, holds the
+            examples, makes, signs and brings the update. Default: the task's own training.
         patience_s: how long to go on asking a server that is lost, or says "later"; None: for ever.
         on_event: called on the event loop's thread with everything that happens.
     """
@@ -77,6 +80,7 @@ class Node:
         checkpoint_s: float = EVERY_S,
         models_dir: Path | None = None,
         rank: int | None = None,
+        trainer: Trainer | None = None,
         patience_s: float | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
@@ -92,6 +96,7 @@ class Node:
         self._state_root = state_root(state_dir, key)
         self._checkpoint_s = checkpoint_s
         self._models = Models(models_dir, rank)
+        self._trainer = trainer
         self._patience_s = patience_s
         self._on_event = on_event or (lambda event: None)
 
@@ -192,6 +197,8 @@ class Node:
         task = await member.ask("get_task", {"task_id": self.task_id})
         spec = parse_spec(task["spec"])
         self._models.check(spec)
+        if self._trainer is not None:
+            check_trainable(spec)
         own = await asyncio.to_thread(own_examples, spec, self._data)
         return Labour(
             member,
@@ -204,6 +211,7 @@ class Node:
             heartbeat_s=float(terms["heartbeat_s"]),
             threads=self._threads,
             checkpoint_s=self._checkpoint_s,
+            trainer=self._trainer,
         )
 
     async def _say_goodbye(self, member: Membership, number: int) -> None:

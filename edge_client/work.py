@@ -6,6 +6,7 @@ import hashlib
 import math
 import resource
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -22,6 +23,7 @@ from federation.aggregation.scaffold import change
 from federation.errors import ErrorCode, Refused
 from federation.evaluation import Evaluation, judge, objective_of
 from federation.spec import TaskSpec
+from federation.trainer import Learnt, Lesson, Trainer, learn, reporter
 from federation.training import Progress, Stopped, Trained, Training, run, trained_parameters
 from federation.weights import Tensors, layout_of, pack_update, subtract
 
@@ -83,7 +85,7 @@ def make_update(
     torch.set_num_threads(threads)  # OpenMP counts threads per calling thread, and this one is a worker
     received = (models or Models()).receive(spec, assignment, model_file)
     model = received.module
-    scored = judge(spec.model, model, share.held_out) if spec.evaluation.nodes and len(share.held_out) else None
+    scored = _scored(spec, model, share)
     control = variates.control(layout_of(received.start)) if variates is not None else None
     training = Training(
         model,
@@ -106,20 +108,60 @@ def make_update(
     delta, moved = subtract(model.state_dict(), received.start), None
     if control is not None:
         moved = _change(model, delta, control, trained, spec)
-    payload = pack_update(delta, moved)
-    sha256 = hashlib.sha256(payload).hexdigest()
+    metrics = _metrics(spec, trained, scored, share) | ({LOST: 1.0} if control is not None and control.lost else {})
+    update = _update(assignment, pack_update(delta, moved), trained, metrics)
     if variates is not None and control is not None and moved is not None:
-        variates.keep(sha256, control.moved(moved))
+        variates.keep(update.sha256, control.moved(moved))
+    return update
+
+
+def update_by(
+    trainer: Trainer,
+    spec: TaskSpec,
+    assignment: Mapping[str, Any],
+    model_file: Path,
+    share: Share,
+    *,
+    seed: int,
+    threads: int,
+    models: Models | None = None,
+    on_progress: Callable[[Progress], None],
+    should_stop: Callable[[], bool],
+) -> Update:
+    """As `make_update`, with a training of the caller's own: no checkpoints, no control variates.
+
+    Raises:
+        Stopped: `should_stop` answered true when the trainer reported progress.
+        Refused: as `federation.trainer.learn` refuses, or the base model is not the task's.
+    """
+    torch.set_num_threads(threads)
+    received = (models or Models()).receive(spec, assignment, model_file)
+    scored = _scored(spec, received.module, share)
+    index, telling = assignment.get("partition_index"), reporter(on_progress, should_stop)
+    number, started = int(assignment["round"]), time.perf_counter()
+    lesson = Lesson(received.module, share.train, share.held_out, spec, number, seed, index, telling)
+    learnt = learn(trainer, lesson, received.start)
+    measured = {"train_seconds": time.perf_counter() - started, "memory_bytes": float(memory_bytes())}
+    metrics = {**learnt.metrics, **measured, **_of_received(scored)}
+    return _update(assignment, pack_update(subtract(learnt.weights, received.start)), learnt, metrics)
+
+
+def _scored(spec: TaskSpec, model: nn.Module, share: Share) -> Evaluation | None:
+    """The received model on the held-out examples, where the task asks for it and there are any."""
+    return judge(spec.model, model, share.held_out) if spec.evaluation.nodes and len(share.held_out) else None
+
+
+def _update(assignment: Mapping[str, Any], payload: bytes, done: Trained | Learnt, metrics: dict[str, float]) -> Update:
     return Update(
         payload=payload,
-        sha256=sha256,
+        sha256=hashlib.sha256(payload).hexdigest(),
         task_id=str(assignment["task_id"]),
         round=int(assignment["round"]),
         base_version=int(assignment["model"]["version"]),
         base_sha256=str(assignment["model"]["sha256"]),
-        num_examples=trained.num_examples,
-        num_steps=trained.num_steps,
-        metrics=_metrics(spec, trained, scored, share) | ({LOST: 1.0} if control is not None and control.lost else {}),
+        num_examples=done.num_examples,
+        num_steps=done.num_steps,
+        metrics=metrics,
     )
 
 
@@ -153,7 +195,7 @@ def score(
 
 def _metrics(spec: TaskSpec, trained: Trained, received: Evaluation | None, share: Share) -> dict[str, float]:
     """What the server is told beside the delta; JSON knows no value that is not finite."""
-    metrics: dict[str, float | None] = {
+    metrics: dict[str, float] = {
         "train_loss": trained.loss,
         "train_seconds": trained.seconds,
         "memory_bytes": float(memory_bytes()),
@@ -162,12 +204,17 @@ def _metrics(spec: TaskSpec, trained: Trained, received: Evaluation | None, shar
         metrics["train_accuracy"] = trained.accuracy
     if spec.model.pretrained:
         metrics["train_tokens_per_s"] = trained.examples_per_s * share.train.tokens / len(share.train)
-    if received is not None:
-        metrics["eval_loss"] = received.loss
-        metrics["eval_accuracy"] = received.accuracy
-        metrics["eval_perplexity"] = received.perplexity
-        metrics["eval_examples"] = float(received.counted)
-    return {name: value for name, value in metrics.items() if value is not None and math.isfinite(value)}
+    finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
+    return finite | _of_received(received)
+
+
+def _of_received(received: Evaluation | None) -> dict[str, float]:
+    """The score of the model that came."""
+    if received is None:
+        return {}
+    scores = {"eval_loss": received.loss, "eval_accuracy": received.accuracy, "eval_perplexity": received.perplexity}
+    scores["eval_examples"] = float(received.counted)
+    return {name: value for name, value in scores.items() if value is not None and math.isfinite(value)}
 
 
 def memory_bytes() -> int:

@@ -6,9 +6,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from federation.spec_part import Identifier, Part
+from federation.hub_data import HF, ColumnsSpec, DataId, DataPin, HubName, SplitsSpec
+from federation.spec_part import Part
 
 Dimension = Annotated[int, Field(ge=1, le=65_536)]
+Side = Annotated[int, Field(ge=1, le=1024)]
 
 
 class PartitionSpec(Part):
@@ -48,7 +50,10 @@ class TextSpec(Part):
 class DataSpec(Part):
     """The data set, its partition, and the share that each node holds out."""
 
-    id: Identifier = Field(description="A data set of the catalogue, e.g. digits; `own`: each node brings its own.")
+    id: DataId = Field(
+        description="A data set of the catalogue, e.g. digits; hf:<repository on the Hugging Face Hub>; `own`: each "
+        "node brings its own."
+    )
     partition: PartitionSpec = PartitionSpec()
     holdout: float = Field(
         default=0.1, ge=0, le=0.5, description="Share of a node's examples kept from training, for evaluation."
@@ -58,6 +63,33 @@ class DataSpec(Part):
     )
     num_classes: int | None = Field(default=None, ge=2, le=100_000, description="own: number of classes.")
     text: TextSpec | None = Field(default=None, description="Texts, for models hf:...; how they become examples.")
+    config: HubName | None = Field(
+        default=None, description="hf: which of its configurations; default: `default`, or the only one."
+    )
+    revision: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./-]{0,99}$")] | None = Field(
+        default=None, description="hf: branch, tag or commit; pinned to the commit when the task is created."
+    )
+    columns: ColumnsSpec | None = Field(default=None, description="hf: what is what; default: as far as it is plain.")
+    splits: SplitsSpec | None = Field(default=None, description="hf: what is trained and scored on.")
+    image_size: tuple[Side, Side] | None = Field(
+        default=None, description="hf: height and width that every image is scaled to, and cropped about its centre."
+    )
+    pin: DataPin | None = Field(
+        default=None, description="hf: the files to the bit; the server writes it when the task is created."
+    )
+
+    @property
+    def on_the_hub(self) -> bool:
+        """Whether it is a data set of the Hugging Face Hub."""
+        return self.id.startswith(HF)
+
+    @model_validator(mode="after")
+    def _what_belongs_to_data_sets_on_the_hub(self) -> Self:
+        if not self.on_the_hub:
+            for name in ("config", "revision", "columns", "splits", "image_size", "pin"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"{name} belongs to data sets on the Hub: a data.id that begins with hf:")
+        return self
 
     @model_validator(mode="after")
     def _own_data_states_its_shape(self) -> Self:

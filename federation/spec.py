@@ -246,6 +246,11 @@ class TaskSpec(Part):
         return self
 
     @property
+    def unpinned(self) -> TaskSpec:
+        """The spec as it was before its data were pinned."""
+        return self.model_copy(update={"data": self.data.model_copy(update={"pin": None})})
+
+    @property
     def partition_seed(self) -> int:
         """The seed that cuts the training set."""
         seed = self.data.partition.seed

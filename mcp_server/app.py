@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 from mcp.server.sse import SseServerTransport
 from mcp.server.transport_security import TransportSecuritySettings
@@ -14,6 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
+from starlette.types import Receive, Scope, Send
 
 from federation.coordinator.federation import Federation
 from federation.store.audit import Audit
@@ -22,6 +24,7 @@ from mcp_server.departures import Departures
 from mcp_server.edge import Edge
 from mcp_server.fanout import Fanout
 from mcp_server.hosts import HostGuard, accepted_hosts, host_of
+from mcp_server.in_process import InProcess
 from mcp_server.legacy_sse import SseStream
 from mcp_server.prefix import Prefix
 from mcp_server.protocol import build_protocol
@@ -31,6 +34,7 @@ from mcp_server.settings import Settings
 from mcp_server.streams import Streams
 from mcp_server.telemetry import Telemetry
 from mcp_server.trimmed import Trimmed
+from mcp_server.visitors import Visitors
 from orchestrator.llm.configured import LlmChoice, language_model
 from resources.workload import Workload
 from tools.context import Potluck
@@ -38,7 +42,29 @@ from tools.context import Potluck
 MAX_RPC_BYTES = 4 << 20
 
 
-def build_app(settings: Settings, federation: Federation, workload: Workload) -> Starlette:
+class Pages(Protocol):
+    """What people see at `/` and below: an ASGI application that is told when the server stops."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request."""
+        ...
+
+    async def open(self) -> None:
+        """The server has started."""
+        ...
+
+    async def close(self) -> None:
+        """Ends what it has running."""
+        ...
+
+
+PagesFor = Callable[[InProcess, Visitors], Pages]
+"""Makes the pages of a server. They reach it by an MCP client, like anybody, and are handed in from above."""
+
+
+def build_app(
+    settings: Settings, federation: Federation, workload: Workload, pages_for: PagesFor | None = None
+) -> Starlette:
     """The app around an open federation. Both transports and both protocol eras share its one state."""
     hosts = accepted_hosts(settings)
     shared = federation.shared
@@ -51,6 +77,7 @@ def build_app(settings: Settings, federation: Federation, workload: Workload) ->
         rates_of(settings),
         model=language_model(LlmChoice(settings.llm, settings.llm_model, max_tokens=settings.llm_tokens)),
         llm_tokens=settings.llm_tokens,
+        check_clients=settings.check_clients,
     )
     streams = Streams()
     federation.tokens.on_end(streams.end)
@@ -66,6 +93,10 @@ def build_app(settings: Settings, federation: Federation, workload: Workload) ->
     )
     sse = SseServerTransport("/messages/", security_settings=unguarded, max_request_body_size=MAX_RPC_BYTES)
 
+    callers = Callers(settings, federation.tokens)
+    visitors = Visitors(callers, state.rates, settings.operators)
+    pages = None if pages_for is None else pages_for(InProcess(protocol, state), visitors)
+
     async def healthz(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
@@ -77,8 +108,12 @@ def build_app(settings: Settings, federation: Federation, workload: Workload) ->
         running = [asyncio.create_task(fanout.run()), asyncio.create_task(audit.run())]
         try:
             async with protocol.session_manager.run():
+                if pages is not None:
+                    await pages.open()
                 yield
         finally:
+            if pages is not None:
+                await pages.close()
             for task in running:
                 task.cancel()
             await asyncio.wait(running)
@@ -100,6 +135,7 @@ def build_app(settings: Settings, federation: Federation, workload: Workload) ->
             *Edge(settings).routes(),
             Route("/healthz", healthz),
             Route("/metrics", metrics),
+            *([] if pages is None else [Mount("/", app=pages)]),
         ],
         middleware=[
             Middleware(Trimmed),
@@ -107,7 +143,7 @@ def build_app(settings: Settings, federation: Federation, workload: Workload) ->
             Middleware(Departures, lambda: federation.shared.notices.stopping),
             Middleware(HostGuard, hosts, settings.allow_origin, audit),
             cors,
-            Middleware(AuthMiddleware, Callers(settings, federation.tokens), streams, state.rates, audit),
+            Middleware(AuthMiddleware, callers, streams, state.rates, audit, pages=pages is not None),
         ],
     )
     app.state.protocol, app.state.potluck = protocol, state  # for a host at the standard streams

@@ -27,6 +27,9 @@ from tools.rate import Rates
 PUBLIC = ("/healthz",)
 SIGNED = ("/raw/",)  # their URLs are the leave to use them
 PAGE = "/edge"  # and what is below it: the same files for everybody
+GUARDED = ("/mcp", "/sse", "/messages", "/raw", "/edge", "/metrics", "/healthz")
+"""What callers need an identity for, and what is below it. Anything else is the pages for people, which see to their
+visitors' identities themselves: a proxy may send credentials of its own along."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Callers:
     def anonymous(self) -> AccessToken | None:
         """The identity of a caller without a token; None when a token is demanded."""
         access = Access.OPEN if self._open else self._anonymous
-        return None if access is None else _identity("anonymous", access)
+        return None if access is None else identity("anonymous", access)
 
     def is_guess(self, secret: str) -> bool:
         """Whether this server never made such a token; one that has ended is no guess."""
@@ -63,19 +66,26 @@ class Callers:
         that the server made cannot be guessed, so their holders at the same address are let in.
         """
         if not guessing and self._preset is not None and hmac.compare_digest(secret.encode(), self._preset):
-            return Known(_identity("operator", Access.OPEN if self._open else Access.OPERATOR))
+            return Known(identity("operator", Access.OPEN if self._open else Access.OPERATOR))
         holder = await self._tokens.verify(secret)
         if holder is None:
             return None
         access = Access.OPEN if self._open else Access(holder.role.value)
-        return Known(_identity(holder.token_id, access), holder.left_s)
+        return Known(identity(holder.token_id, access), holder.left_s)
 
 
 class AuthMiddleware:
-    """Puts the caller's identity where the SDK and the tools look for it, for as long as its token lasts."""
+    """Puts the caller's identity where the SDK and the tools look for it, for as long as its token lasts.
 
-    def __init__(self, app: ASGIApp, callers: Callers, streams: Streams, rates: Rates, audit: Audit) -> None:
+    Args:
+        pages: whether there are pages for people, wherever there is nothing else.
+    """
+
+    def __init__(
+        self, app: ASGIApp, callers: Callers, streams: Streams, rates: Rates, audit: Audit, *, pages: bool = False
+    ) -> None:
         self._app = app
+        self._pages = pages
         self._callers = callers
         self._streams = streams
         self._rates = rates
@@ -83,7 +93,7 @@ class AuthMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "").removeprefix(scope.get("root_path", ""))
-        if scope["type"] != "http" or path in PUBLIC:
+        if scope["type"] != "http" or path in PUBLIC or (self._pages and not is_guarded(path)):
             await self._app(scope, receive, send)
             return
         address = source(scope)
@@ -155,6 +165,11 @@ class AuthMiddleware:
             await _unauthorized(wrong=True)(scope, receive, send)
 
 
+def is_guarded(path: str) -> bool:
+    """Whether a path is the protocol's, the raw lane's or the like, rather than a page's."""
+    return any(path == root or path.startswith(f"{root}/") for root in GUARDED)
+
+
 def _needs_nobody(path: str) -> bool:
     """Whether a caller without a token and without the anonymous role may come here."""
     return path.startswith((*SIGNED, f"{PAGE}/")) or path == PAGE
@@ -178,10 +193,11 @@ def _opens_session(scope: Scope, path: str) -> bool:
 
 def local_operator(settings: Settings) -> AccessToken:
     """The identity of whoever started this process: the owner of the data directory, who holds every key to it."""
-    return _identity("stdio", Access.OPEN if settings.open else Access.OPERATOR)
+    return identity("stdio", Access.OPEN if settings.open else Access.OPERATOR)
 
 
-def _identity(token_id: str, access: Access) -> AccessToken:
+def identity(token_id: str, access: Access) -> AccessToken:
+    """A caller as the SDK and the tools know it."""
     return AccessToken(token="", client_id=token_id, subject=token_id, scopes=[access.value])
 
 

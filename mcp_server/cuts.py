@@ -41,7 +41,7 @@ class Cuts:
         return share
 
     def _cut(self, spec: TaskSpec) -> asyncio.Task[list[Indices]]:
-        key = (spec.data.id, spec.data.partition, spec.partition_seed)
+        key = (spec.data, spec.partition_seed)
         if key not in self._held:
             self._held[key] = asyncio.create_task(asyncio.to_thread(self._workload.cut, spec))
             self._held[key].add_done_callback(lambda task: self._forget_if_failed(key, task))

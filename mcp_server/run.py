@@ -11,8 +11,10 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 
 import uvicorn
 from sse_starlette.sse import AppStatus
@@ -23,7 +25,7 @@ from federation.coordinator.ports import Limits
 from federation.data_dir import check_free, remove_address, write_address
 from federation.errors import ErrorCode, Refused
 from federation.tokens import FIRST_OPERATOR, Role
-from mcp_server.app import build_app
+from mcp_server.app import PagesFor, build_app
 from mcp_server.auth import Callers
 from mcp_server.edge import is_built
 from mcp_server.hosts import accepted_hosts
@@ -46,10 +48,13 @@ _THREADS_S = 0.5
 _LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with
 
 
-def serve(settings: Settings, wire: Wire | None = None, token: str | None = None) -> None:
+def serve(
+    settings: Settings, wire: Wire | None = None, token: str | None = None, *, pages_for: PagesFor | None = None
+) -> None:
     """Serves until SIGINT or SIGTERM, or until the host at the other end of `wire` closes it.
 
     Args:
+        pages_for: makes the pages for people.
         wire: serve a host at the standard streams too, as the holder of `token`; without one, as the operator that
             whoever started this process is anyway.
 
@@ -71,7 +76,7 @@ def serve(settings: Settings, wire: Wire | None = None, token: str | None = None
     with asyncio.Runner(loop_factory=uvicorn.Config("", loop="auto", log_config=None).get_loop_factory()) as runner:
         runner.get_loop().set_default_executor(workers)
         try:
-            runner.run(_serve(settings, told_to_stop, wire, token))
+            runner.run(_serve(settings, told_to_stop, wire, token, pages_for))
         except KeyboardInterrupt:
             _leave(workers, 130)
             raise
@@ -92,7 +97,13 @@ def _leave(workers: ThreadPoolExecutor, exit_code: int) -> None:
                 os._exit(exit_code)
 
 
-async def _serve(settings: Settings, told_to_stop: threading.Event, wire: Wire | None, host_token: str | None) -> None:
+async def _serve(
+    settings: Settings,
+    told_to_stop: threading.Event,
+    wire: Wire | None,
+    host_token: str | None,
+    pages_for: PagesFor | None,
+) -> None:
     workload = Workload(models=settings.models)
     check_free(settings.data_dir)
     with listen(settings, anywhere=wire is not None and "port" not in settings.model_fields_set) as listener:
@@ -105,10 +116,11 @@ async def _serve(settings: Settings, told_to_stop: threading.Event, wire: Wire |
         ) as federation:
             token = await _first_token(settings, federation)
             token = token if wire is None else None  # hosts keep what a server writes to stderr
-            app = build_app(settings, federation, workload)
+            app = build_app(settings, federation, workload, pages_for)
             config = listening(app, settings, grace_s=_GRACE_S)
             url = base_url(settings, listener.getsockname()[1])
-            server = _Server(config, settings, federation.shared.notices, url, token, told_to_stop)
+            greet = partial(greeting, settings, url, token, pages=pages_for is not None)
+            server = _Server(config, settings, federation.shared.notices, url, greet, told_to_stop)
             with ExitStack() as host:
                 if wire is not None:
                     who = await host_identity(Callers(settings, federation.tokens), settings, host_token)
@@ -128,11 +140,11 @@ class _Server(uvicorn.Server):
         settings: Settings,
         notices: Notices,
         url: str,
-        token: str | None,
+        greet: Callable[..., str],
         told_to_stop: threading.Event,
     ) -> None:
         super().__init__(config)
-        self._settings, self._notices, self._url, self._token = settings, notices, url, token
+        self._settings, self._notices, self._url, self._greet = settings, notices, url, greet
         self._told_to_stop = told_to_stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -144,7 +156,7 @@ class _Server(uvicorn.Server):
             local = local_url(self._settings, port)
             write_address(self._settings.data_dir, self._url, self._settings.ssl_certfile, local)
             show = sys.stderr.isatty()
-            print(greeting(self._settings, self._url, self._token, show_token=show), file=sys.stderr, flush=True)
+            print(self._greet(show_token=show), file=sys.stderr, flush=True)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         remove_address(self._settings.data_dir)  # first: whoever starts now must not turn to a server that stops
@@ -158,11 +170,12 @@ def _end_streams() -> None:
     AppStatus.should_exit = True
 
 
-def greeting(settings: Settings, url: str, token: str | None, *, show_token: bool) -> str:
+def greeting(settings: Settings, url: str, token: str | None, *, show_token: bool, pages: bool = False) -> str:
     """What a start prints: where the server is, what it accepts, how a node joins, and a new operator's token.
 
     Args:
         show_token: whether it goes to people alone. A log that is kept gets the command that prints the token.
+        pages: whether there are pages for people at `/`.
     """
     scheme = (
         "every caller may do everything (--open)" if settings.open else f"without a token: {settings.anonymous_role}"
@@ -172,6 +185,7 @@ def greeting(settings: Settings, url: str, token: str | None, *, show_token: boo
     lines = [
         ("mcp endpoint", f"{url}/mcp"),
         ("legacy sse", f"{url}/sse"),
+        *([("dashboard", f"{url}/")] if pages else []),
         ("in a browser", f"{url}/edge/" if is_built() else "not built: `make web`, or pip install with Node.js"),
         ("data", str(settings.data_dir.resolve())),
         ("accepted hosts", ", ".join(accepted_hosts(settings))),

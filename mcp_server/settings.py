@@ -45,6 +45,10 @@ class Settings(LimitSettings):
     operator_token: SecretStr | None = Field(
         default=None, min_length=16, description="Presets the operator's token instead of making one."
     )
+    operators: Names = Field(
+        default=[], description="Names at Hugging Face that are operators once signed in; in a Space: its owner."
+    )
+    dashboard: bool = Field(default=True, description="Serve the pages for people at `/`, if the extra is installed.")
     quota_bytes: int | None = Field(default=None, ge=1 << 20, description="Most bytes that blobs may take on disk.")
     models: Path | None = Field(
         default=None,
@@ -58,6 +62,9 @@ class Settings(LimitSettings):
     )
     llm_tokens: int = Field(default=60_000, ge=1_000, le=10_000_000, description="Most tokens that one call may use.")
     torch_threads: int = Field(default=1, ge=1, le=256, description="CPU threads for aggregation and evaluation.")
+    check_clients: bool = Field(
+        default=True, description="Whether generate_client may run what it wrote, in a sandbox; off on public servers."
+    )
     log_format: Literal["text", "json"] = Field(default="text", description="Form of the log on stderr.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
     base_path: str = Field(

@@ -74,6 +74,9 @@ def serve(
     llm: Annotated[Provider | None, typer.Option(help="Language model that plans.  [default: auto]")] = None,
     llm_model: Annotated[str | None, typer.Option(help="Its name.  [default: gemini-3.8-flash]")] = None,
     torch_threads: Annotated[int | None, typer.Option(min=1, help="For aggregation and evaluation.")] = None,
+    dashboard: Annotated[
+        bool | None, typer.Option("--dashboard/--no-dashboard", help="The pages for people at /.  [default: there]")
+    ] = None,
     log_format: Annotated[Literal["text", "json"] | None, typer.Option(help="[default: text]")] = None,
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None, typer.Option(case_sensitive=False, help="[default: INFO]")
@@ -108,6 +111,7 @@ def serve(
         "llm": llm,
         "llm_model": llm_model,
         "torch_threads": torch_threads,
+        "dashboard": dashboard,
         "log_format": log_format,
         "log_level": log_level,
         "conformance": conformance,

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,8 @@ def _say_where(demo: Demo, endpoint: Endpoint, folder: Path, model: Path) -> Non
         f"logs         {folder / 'logs'}",
         f"MCP          {url}/mcp (Streamable HTTP), {url}/sse (SSE)",
     ]
+    if find_spec("gradio"):
+        lines.insert(1, f"in a browser {url}/")
     if not demo.stay:
         print("\n".join([*lines, "", "The server ends here; without --exit it goes on serving."]), flush=True)
         return

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from federation.errors import ErrorCode, Refused
 from federation.spec import in_a_sentence, spec_problems
+
+if TYPE_CHECKING:
+    from mcp_server.app import PagesFor
+    from mcp_server.settings import Settings
 
 
 def run(flags: dict[str, Any], config: Path | None, *, stdio: bool = False, token: str | None = None) -> None:
@@ -23,12 +27,21 @@ def run(flags: dict[str, Any], config: Path | None, *, stdio: bool = False, toke
         wire = Wire.claim()  # before anything is imported that might print
         from mcp_server.stdio.start import run_stdio
 
-        run_stdio(settings_from(flags, config), wire, token)
+        settings = settings_from(flags, config)
+        run_stdio(settings, wire, token, pages_for=_pages(settings))
         return
     settings = settings_from(flags, config)
     from mcp_server.run import serve
 
-    serve(settings)
+    serve(settings, pages_for=_pages(settings))
+
+
+def _pages(settings: Settings) -> PagesFor | None:
+    if not settings.dashboard:
+        return None
+    from potluck.pages import pages_for
+
+    return pages_for(settings)
 
 
 def settings_from(flags: dict[str, Any], config: Path | None) -> Any:

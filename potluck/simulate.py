@@ -78,7 +78,7 @@ def _spec(raw: Mapping[str, Any]) -> TaskSpec:
     found = Workload().check(spec)
     if found:
         raise Refused(ErrorCode.INVALID_SPEC, in_a_sentence(found), "; ".join(each.mend for each in found))
-    return spec
+    return Workload().settle(spec)
 
 
 def _until(rounds: Iterator[SimulatedRound], target: float | None) -> Iterator[SimulatedRound]:

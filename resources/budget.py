@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from federation.spec import TaskSpec
-from resources.datasets import catalogue as datasets
+from resources.datasets import named
 from resources.datasets.shares import examples_per_node
 from resources.models import catalogue as models
 
@@ -72,5 +72,5 @@ def schema(spec: TaskSpec) -> tuple[tuple[int, ...], int]:
         if spec.data.input_shape is None or spec.data.num_classes is None:
             raise ValueError("data.id `own` without input_shape and num_classes; TaskSpec refuses that")
         return spec.data.input_shape, spec.data.num_classes
-    card = datasets.image_card(spec.data.id)
+    card = named.image_card(spec)
     return card.input_shape, card.num_classes

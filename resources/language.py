@@ -17,8 +17,7 @@ from federation.errors import ErrorCode, Refused
 from federation.evaluation import Evaluation, judge
 from federation.spec import Problem, TaskSpec
 from resources.budget import Budget
-from resources.datasets import catalogue as datasets
-from resources.datasets import shares
+from resources.datasets import named, shares
 from resources.datasets.text.resident import TestTexts
 from resources.models.building import BUILDING
 from resources.models.card import Unbuildable
@@ -173,7 +172,7 @@ class LanguageModels:
         if spec.data.id == "own":
             return
         try:
-            if fetch or datasets.present(spec.data.id, "train", folder=self._data):
+            if fetch or named.present(spec, "train", folder=self._data):
                 shares.cut(spec, folder=self._data)
         except Refused as refused:
             yield _problem("data", refused)
@@ -223,7 +222,7 @@ class LanguageModels:
 
     @staticmethod
     def _labels(spec: TaskSpec) -> int | None:
-        return spec.data.num_classes if spec.model.classifies else None
+        return named.num_classes(spec) if spec.model.classifies else None
 
 
 def _problem(field: str, refused: Refused) -> Problem:

@@ -3,11 +3,7 @@
 `python -m resources.measure --memory-bytes N --cpu-seconds S` reads a task spec as JSON on standard input and prints
 one line of JSON.
 
-Memory. `RLIMIT_AS` is of no use: PyTorch maps gigabytes that it never touches, and the sum differs between builds.
-On Linux the limit is `RLIMIT_DATA`, which since Linux 4.7 counts private writable memory, anonymous mappings included;
-it is set after the imports, to what the process has by then plus the allowance, so that the allowance is the model's
-alone. An allocation beyond it fails inside PyTorch and is reported. macOS accepts the call and does not enforce it:
-there only the estimate made beforehand stands between a huge model and the machine, and `memory_limited` says so.
+Memory is limited as `resources.child_limits` says: after the imports, so that the allowance is the model's alone.
 CPU time is limited by `RLIMIT_CPU` on both, and the parent adds a limit on the clock.
 """
 
@@ -28,14 +24,13 @@ from typing import TYPE_CHECKING, Any
 
 from federation.errors import ErrorCode, Refused
 from federation.spec import TaskSpec, derive_seed, parse_spec
+from resources.child_limits import limit_memory, peak_memory
 
 if TYPE_CHECKING:
     import torch
 
     from federation.examples import Examples
     from resources.workload import Workload
-
-_LINUX = sys.platform == "linux"
 
 
 @dataclass(frozen=True)
@@ -141,7 +136,7 @@ def _step(spec: TaskSpec, memory_bytes: int, models: Path | None = None) -> Meas
         raise _too_much(f"the task needs about {needed / 1e6:,.0f} MB and the limit is {memory_bytes / 1e6:,.0f} MB")
     one_step = spec.training.model_copy(update={"epochs": 1, "max_steps": 1})
     _warm_up(Examples(torch.zeros(2, 1), torch.zeros(2, dtype=torch.int64)))
-    baseline, limited = _peak_memory(), _limit_memory(memory_bytes)
+    baseline, limited = peak_memory(), limit_memory(memory_bytes)
     try:
         model = workload.build(spec)
         examples = _random_examples(spec, workload, torch.Generator().manual_seed(derive_seed(spec.seed, "measure")))
@@ -156,7 +151,7 @@ def _step(spec: TaskSpec, memory_bytes: int, models: Path | None = None) -> Meas
         if isinstance(error, RuntimeError) and "alloc" not in str(error):
             raise
         raise _too_much(f"one training step needs more than {memory_bytes / 1e6:,.0f} MB") from None
-    return Measured(fastest, _peak_memory(), baseline, first, limited)
+    return Measured(fastest, peak_memory(), baseline, first, limited)
 
 
 def _random_examples(spec: TaskSpec, workload: Workload, generator: torch.Generator) -> Examples:
@@ -180,28 +175,6 @@ def _warm_up(examples: Any) -> None:
     from federation.training import train
 
     train(nn.Linear(1, 2), examples, TrainingSpec(), seed=0)
-
-
-def _limit_memory(allowance: int) -> bool:
-    if not _LINUX:
-        return False
-    limit = _status("VmData") + allowance
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-    return True
-
-
-def _peak_memory() -> int:
-    """Bytes. Not `ru_maxrss` on Linux: a child inherits its parent's there."""
-    if _LINUX:
-        return _status("VmHWM")
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-def _status(field: str) -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) * 1024
-    raise OSError(f"/proc/self/status has no {field}")
 
 
 def main() -> int:

@@ -19,7 +19,7 @@ from federation.simulation.population import Population, clients_of
 from federation.simulation.refusals import check_simulated_model, check_simulation
 from federation.simulation.vectorized import check_vectorizes
 from federation.spec import TaskSpec, derive_seed
-from resources.datasets import catalogue as datasets
+from resources.datasets import named
 from resources.models.catalogue import cost, create_model
 
 
@@ -33,11 +33,13 @@ def population_of(spec: TaskSpec, *, folder: Path | None = None) -> Population:
         Refused: INVALID_SPEC for `own` data; NOT_FOUND, INVALID_SPEC, DATA_UNAVAILABLE as models and data sets refuse.
     """
     _check_spec(spec)
-    card = datasets.image_card(spec.data.id)
+    spec = named.settle(spec, folder=folder)
+    card = named.image_card(spec)
     cost(spec.model.id, input_shape=card.input_shape, num_classes=card.num_classes, options=spec.model.options)
-    pool = datasets.load(spec.data.id, "train", folder=folder)
+    pool = named.load(spec, "train", folder=folder)
+    users = named.users(spec, "train", folder=folder) if spec.data.partition.kind == "natural" else None
     seed, shares, held = spec.partition_seed, [], []
-    for index, share in enumerate(partition(pool.y.numpy(), spec.data.partition, seed)):
+    for index, share in enumerate(partition(pool.y.numpy(), spec.data.partition, seed, users=users)):
         trained_on, scored_on = held_out_places(len(share), spec.data.holdout, derive_seed(seed, "holdout", index))
         shares.append(torch.from_numpy(share)[trained_on])
         held.append(torch.from_numpy(share)[scored_on])
@@ -51,7 +53,7 @@ def population_of(spec: TaskSpec, *, folder: Path | None = None) -> Population:
     )
     test = None
     if spec.evaluation.server:
-        test = datasets.load(spec.data.id, "test", folder=folder).first(spec.evaluation.examples)
+        test = named.load(spec, "test", folder=folder).first(spec.evaluation.examples)
     return Population(clients_of(shares), pool, test, factory, held)
 
 
@@ -65,10 +67,10 @@ class Simulator:
             mend = "give engine=processes as well, or leave workers out"
             raise Refused(ErrorCode.INVALID_ARGUMENT, "workers belong to the engine processes.", mend)
         check_simulation(spec, spec.data.partition.parts, attack=wish.attack, attackers=wish.attackers)
-        card = datasets.image_card(spec.data.id)
+        card = named.image_card(spec)
         if wish.attack == "backdoor":
             check_patchable(card.input_shape)
-        datasets.labels(spec.data.id, "train")  # a task is not to find out that there are none
+        named.labels(spec, "train")  # a task is not to find out that there are none
         shape, classes, options = card.input_shape, card.num_classes, spec.model.options
         model = create_model(spec.model.id, input_shape=shape, num_classes=classes, options=options, seed=spec.seed)
         check_float32(model)

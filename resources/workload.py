@@ -18,8 +18,7 @@ from federation.partition import Indices, partition
 from federation.spec import Problem, TaskSpec
 from resources import budget
 from resources.budget import Budget
-from resources.datasets import catalogue as datasets
-from resources.datasets import shares
+from resources.datasets import named, shares
 from resources.datasets.resident import TestSets
 from resources.language import LanguageModels
 from resources.models import catalogue as models
@@ -40,6 +39,10 @@ class Workload:
         self._test_sets = TestSets(data_folder)
         self._language = LanguageModels(models, data_folder)
 
+    def settle(self, spec: TaskSpec, *, fetch: bool = True) -> TaskSpec:
+        """The task with its data pinned to the bit, where they are on the Hub; refusals as for `named.settle`."""
+        return named.settle(spec, folder=self._folder, fetch=fetch)
+
     def pin(self, spec: TaskSpec) -> BasePin | None:
         """The base model of a task that trains adapters; None where the whole model is trained."""
         return self._language.pin(spec) if spec.model.pretrained else None
@@ -47,7 +50,12 @@ class Workload:
     def schema_for(self, spec: TaskSpec, base: BasePin | None = None) -> tuple[tuple[int, ...], int]:
         """Shape of one example, channels first, and number of classes; of texts, the tokens of an example and the
         vocabulary. Refused NOT_FOUND for unknown data."""
-        return self._language.schema(spec, base) if spec.model.pretrained else budget.schema(spec)
+        return self._language.schema(spec, base) if spec.model.pretrained else budget.schema(self.settle(spec))
+
+    @property
+    def data_folder(self) -> Path | None:
+        """The folder of data sets; None: the environment's POTLUCK_DATA."""
+        return self._folder
 
     @property
     def models(self) -> Path | None:
@@ -93,7 +101,7 @@ class Workload:
             return None
         if base is not None:
             return self._language.evaluate(spec, weights, base)
-        tests = self._test_sets.get(spec.data.id)
+        tests = self._test_sets.get(spec)
         return evaluate(self._with_weights(spec, weights), tests.first(spec.evaluation.examples))
 
     def write(
@@ -127,8 +135,17 @@ class Workload:
     def check(self, spec: TaskSpec, *, fetch: bool = True) -> list[Problem]:
         """Everything wrong with the spec that only models and data can tell; an empty list when it can run.
 
-        Without `fetch`, a data set that is not on this machine is taken on trust instead of being downloaded.
+        Without `fetch`, a data set that is not on this machine is taken on trust instead of being downloaded, unless it
+        is on the Hub and small.
         """
+        try:
+            spec = self.settle(spec, fetch=fetch)
+            if wrong := [*named.pin_problems(spec, folder=self._folder, fetch=fetch)]:
+                return wrong
+        except named.NotLookedAt:
+            return [*_of_optimizer(spec)]
+        except Refused as refused:
+            return [_problem(getattr(refused, "field", "data.id"), refused)]
         if spec.model.pretrained:
             return [*self._language.problems(spec, fetch=fetch), *_of_optimizer(spec)]
         try:
@@ -139,6 +156,7 @@ class Workload:
 
     def estimate(self, spec: TaskSpec) -> Budget:
         """What a round will cost a node. Refusals as for `build`."""
+        spec = self.settle(spec)
         return self._language.estimate(spec) if spec.model.pretrained else budget.estimate(spec)
 
     def _with_weights(self, spec: TaskSpec, weights: Mapping[str, Tensor]) -> nn.Module:
@@ -154,19 +172,21 @@ class Workload:
             yield _problem(refused.field, refused)
 
     def _check_data(self, spec: TaskSpec, fetch: bool) -> Iterable[Problem]:
-        if spec.data.id == "own" or not (fetch or datasets.present(spec.data.id, "train", folder=self._folder)):
+        if spec.data.id == "own" or not (fetch or named.present(spec, "train", folder=self._folder)):
             return
         try:
-            labels = datasets.labels(spec.data.id, "train", folder=self._folder)
+            labels = named.labels(spec, "train", folder=self._folder)
             if spec.evaluation.server:
-                datasets.labels(spec.data.id, "test", folder=self._folder)  # or the first round would find out
+                named.labels(spec, "test", folder=self._folder)  # or the first round would find out
         except Refused as refused:
             if spec.evaluation.server:
                 mend = f"{refused.mend}; or set evaluation.server to false, and only the nodes need the data"
                 yield Problem(field="data.id", problem=refused.problem, mend=mend)
             return
         try:
-            partition(labels, spec.data.partition, spec.partition_seed)
+            natural = spec.data.partition.kind == "natural"
+            users = named.users(spec, "train", folder=self._folder) if natural else None
+            partition(labels, spec.data.partition, spec.partition_seed, users=users)
         except Refused as refused:
             yield _problem("data.partition", refused)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tools import access, discovery, inference, nodes, planning, summaries, tasks, updates, validation
+from tools import access, clients, discovery, inference, nodes, planning, summaries, tasks, updates, validation
 from tools.contract import ANYONE, NODES, OPERATORS, VIEWERS, Entry
 
 TOOLS: tuple[Entry, ...] = (
@@ -25,6 +25,7 @@ TOOLS: tuple[Entry, ...] = (
     Entry(inference.evaluate_model, "Evaluate a model", OPERATORS, read_only=False, open_world=True),
     Entry(inference.export_model, "Export a model", OPERATORS),
     Entry(planning.plan_task, "Plan a task", OPERATORS, open_world=True),
+    Entry(clients.generate_client, "Generate a client", OPERATORS, read_only=False, open_world=True),
     Entry(summaries.summarize_training, "Summarize training", OPERATORS, open_world=True),
     Entry(access.issue_token, "Issue a token", OPERATORS, read_only=False, destructive=True),
 )

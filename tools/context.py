@@ -64,6 +64,7 @@ class Potluck:
         is_called: whether a host name is one of this server's; nodes sign for the host that they dialled.
         model: the language model that plans and writes; None: rules and templates do.
         llm_turns, llm_tokens: what one call of a tool may spend on it.
+        check_clients: whether generated clients may be tried here.
     """
 
     federation: Federation
@@ -73,6 +74,7 @@ class Potluck:
     rates: Rates = field(default_factory=Rates)
     measuring: asyncio.Lock = field(default_factory=asyncio.Lock)
     model: LanguageModel | None = None
+    check_clients: bool = True
     llm_turns: int = LlmChoice.max_turns
     llm_tokens: int = LlmChoice.max_tokens
 
@@ -87,3 +89,9 @@ Ctx = Context[Potluck, Any]
 def potluck(ctx: Ctx) -> Potluck:
     """The state, from a tool's context."""
     return ctx.request_context.lifespan_context
+
+
+def take_hub_question(ctx: Ctx) -> None:
+    """Counts a question to the Hugging Face Hub; Refused RATE_LIMITED beyond the caller's ration."""
+    caller = current_caller()
+    potluck(ctx).rates.hub_searches.take(caller.token_id, caller.address)

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from federation.coordinator.records import Task
+from federation.data_spec import DataSpec
 from federation.model_spec import HF
 
 
@@ -56,6 +57,11 @@ def _loading(task: Task, merged: bool) -> str:
     return "\n".join(["```python", *lines, "```"])
 
 
+def _data(data: DataSpec) -> str:
+    commit = "" if data.pin is None or data.pin.revision is None else f" at `{data.pin.revision}`"
+    return f"`{data.id}`{commit}, {data.partition.kind} partition into {data.partition.parts}"
+
+
 def model_card(task: Task, lineage: dict[str, Any], *, merged: bool = False) -> str:
     """Markdown with the Hub's front matter: what was trained, on what, by how many, and how well it does.
 
@@ -81,7 +87,7 @@ def model_card(task: Task, lineage: dict[str, Any], *, merged: bool = False) -> 
         f"| model | {' '.join(filter(None, [f'`{spec.model.id}`', str(spec.model.options or '')]))} |",
         *_adapters(task),
         f"| input, classes | {list(task.input_shape)}, {task.num_classes} |",
-        f"| data | `{spec.data.id}`, {spec.data.partition.kind} partition into {spec.data.partition.parts} |",
+        f"| data | {_data(spec.data)} |",
         f"| rule | {spec.aggregation.rule}, weighted by {spec.aggregation.weighting_or_default} |",
         f"| version | {lineage['version']} of task `{task.task_id}`, from version {lineage['parent']} |",
         f"| made of | {len(made_of)} updates, {examples} examples |",

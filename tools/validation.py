@@ -13,7 +13,7 @@ from federation.errors import ErrorCode, Refused
 from federation.spec import Problem
 from orchestrator.planning import checking
 from resources.measure import measure as measure_step
-from tools.context import Access, Ctx, current_caller, potluck
+from tools.context import Access, Ctx, current_caller, potluck, take_hub_question
 
 Spec = Annotated[dict[str, Any], Field(description="Task spec; its schema: resource potluck://schema/task.")]
 
@@ -42,12 +42,16 @@ async def validate_task(
             "call without measure, or with an operator's token",
         )
     state = potluck(ctx)
+    if checking.asks_the_hub(spec):
+        take_hub_question(ctx)
     checked = await asyncio.to_thread(checking.check, spec, state.workload)
-    if checked.spec is None or checked.budget is None:
+    if checked.spec is None or checked.problems:
         return _answer(checked.problems)
     parsed, budget = checked.spec, checked.budget
+    if budget is None:
+        return _answer([], [*checked.notes, *checking.warnings(parsed, None, [])])
     nodes = await state.federation.views.capabilities()
-    warnings = checking.warnings(parsed, budget.memory_bytes, nodes)
+    warnings = [*checking.warnings(parsed, budget.memory_bytes, nodes), *checked.notes]
     answer = _answer([], warnings, asdict(budget))
     if measure:
         if state.measuring.locked():
@@ -58,7 +62,7 @@ async def validate_task(
             except Refused as refused:
                 problem = Problem(field="(measured)", problem=refused.problem, mend=refused.mend)
                 return _answer([problem], warnings, asdict(budget))
-        warnings = checking.warnings(parsed, measured.peak_memory_bytes, nodes)
+        warnings = [*checking.warnings(parsed, measured.peak_memory_bytes, nodes), *checked.notes]
         answer = _answer([], warnings, asdict(budget))
         answer.measured = asdict(measured)
     return answer

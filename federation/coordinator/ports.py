@@ -33,6 +33,10 @@ class Workload(Protocol):
         """Everything that keeps the spec from being trained."""
         ...
 
+    def settle(self, spec: TaskSpec) -> TaskSpec:
+        """The task with its data pinned to the bit, where they are on the Hub; else as it is."""
+        ...
+
     def pin(self, spec: TaskSpec) -> BasePin | None:
         """The base model of a task that trains adapters; None where the whole model is trained."""
         ...

@@ -21,6 +21,7 @@ from federation.coordinator.uploads import Upload, Uploads, decode_base64
 from federation.errors import ErrorCode, Refused
 from federation.fault_points import reach
 from federation.identity import PublicKey, update_message
+from federation.spec import TaskSpec
 from federation.store.events import record
 from federation.store.tables import assignments, metrics, updates
 from federation.training import total_steps
@@ -83,7 +84,7 @@ class Submissions:
                 connection, submission.task_id, submission.round, node_id, submission.base_version
             )
             task, model = standing.task, standing.model
-        _check_counts(task, submission)
+        check_counts(task.spec, submission.num_examples, submission.num_steps)
         check_metrics(submission.metrics)
         key = (node_id, submission.task_id, submission.round, submission.base_version)
         if inline is not None:
@@ -248,27 +249,28 @@ def _metric_rows(node_id: str, submission: Submission, now: float) -> list[dict[
     ]
 
 
-def _check_counts(task: Task, submission: Submission) -> None:
-    cap = task.spec.aggregation.max_examples
-    if not 1 <= submission.num_examples <= cap:
+def check_counts(spec: TaskSpec, num_examples: int, num_steps: int) -> None:
+    """Refuses (bad_count) numbers that no training of the task comes to."""
+    cap = spec.aggregation.max_examples
+    if not 1 <= num_examples <= cap:
         raise Refused(
             ErrorCode.BAD_COUNT,
-            f"num_examples is {submission.num_examples}; this task allows 1..{cap}.",
+            f"num_examples is {num_examples}; this task allows 1..{cap}.",
             "report the number of examples that were trained on",
         )
-    if not 1 <= submission.num_steps <= MAX_STEPS:
+    if not 1 <= num_steps <= MAX_STEPS:
         raise Refused(
             ErrorCode.BAD_COUNT,
-            f"num_steps is {submission.num_steps}; allowed are 1..{MAX_STEPS}.",
+            f"num_steps is {num_steps}; allowed are 1..{MAX_STEPS}.",
             "report the number of optimiser steps that were taken",
         )
-    if not task.spec.aggregation.control_variates:
+    if not spec.aggregation.control_variates:
         return
-    examples, steps = submission.num_examples, total_steps(submission.num_examples, task.spec.training)
-    if submission.num_steps != steps:  # with few steps a delta passes for a great gradient
+    examples, steps = num_examples, total_steps(num_examples, spec.training)
+    if num_steps != steps:  # with few steps a delta passes for a great gradient
         raise Refused(
             ErrorCode.BAD_COUNT,
-            f"num_steps is {submission.num_steps}; this task's training takes {steps} on {examples} examples.",
+            f"num_steps is {num_steps}; this task's training takes {steps} on {examples} examples.",
             "train epochs × ceil(num_examples / batch_size) steps, at most max_steps, all of the task's training, and "
             "report them; num_examples are those that were trained on",
         )

@@ -49,14 +49,16 @@ class Tasks:
             simulate: what was wished, and what makes a plan of it (in a thread) or refuses; None: nodes train it.
         """
         spec = parse_spec(raw)
-        document = spec.model_dump(mode="json")
+        asked = spec
         wish = None if simulate is None else simulate[0]
         existing = await self._find(request_id)
         if existing is not None:
-            return _same_task(existing, spec, wish), False
+            return _same_task(existing, asked, wish), False
         workload = self._shared.workload
         found = [] if simulate is not None else rule_problems(spec)  # a simulated round never closes over fewer
         refuse_problems([*found, *await asyncio.to_thread(workload.check, spec)])
+        spec = await asyncio.to_thread(workload.settle, spec)
+        document = spec.model_dump(mode="json")
         simulation = None if simulate is None else await asyncio.to_thread(simulate[1], spec)
         base = await asyncio.to_thread(workload.pin, spec)
         input_shape, num_classes = await asyncio.to_thread(workload.schema_for, spec, base)
@@ -70,7 +72,7 @@ class Tasks:
         async def work(connection: AsyncConnection) -> tuple[Task, bool]:
             row = (await connection.execute(select(tasks).where(tasks.c.task_id == task_id))).mappings().first()
             if row is not None:  # the same request, a moment earlier
-                return _same_task(row, spec, wish), False
+                return _same_task(row, asked, wish), False
             await connection.execute(
                 insert(tasks).values(
                     task_id=task_id,
@@ -234,8 +236,9 @@ class Tasks:
 
 def _same_task(row: Mapping[Any, Any], spec: TaskSpec, wish: Wish | None) -> Task:
     task = Task.of(row)
-    if task.spec != spec or (task.simulation and task.simulation.wish) != wish:
-        how = "another spec" if task.spec != spec else "the same spec, but not simulated in this way"
+    same = spec in (task.spec, task.spec.unpinned)
+    if not same or (task.simulation and task.simulation.wish) != wish:
+        how = "another spec" if not same else "the same spec, but not simulated in this way"
         raise Refused(
             ErrorCode.INVALID_ARGUMENT,
             f"request_id {row['request_id']!r} already made {task.task_id} from {how}.",

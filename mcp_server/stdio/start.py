@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import time
+from typing import TYPE_CHECKING
 
 from federation.data_dir import Occupied, is_owned, owners_address
 from federation.errors import ErrorCode, Refused
@@ -16,6 +17,9 @@ from mcp_server.stdio.bridge import Bridge
 from mcp_server.stdio.upstream import Upstream
 from mcp_server.stdio.wire import Wire
 
+if TYPE_CHECKING:
+    from mcp_server.app import PagesFor
+
 log = logging.getLogger("potluck")
 
 _START_S = 60.0
@@ -23,7 +27,7 @@ _START_S = 60.0
 _LOOK_S = 0.2
 
 
-def run_stdio(settings: Settings, wire: Wire, token: str | None) -> None:
+def run_stdio(settings: Settings, wire: Wire, token: str | None, *, pages_for: PagesFor | None = None) -> None:
     """Serves the host on `wire` from the server that runs on the data directory; if none does, by becoming it.
 
     Raises:
@@ -33,7 +37,7 @@ def run_stdio(settings: Settings, wire: Wire, token: str | None) -> None:
     deadline = time.monotonic() + _START_S
     while True:
         if not is_owned(settings.data_dir):
-            if _served(settings, wire, token):
+            if _served(settings, wire, token, pages_for):
                 return
         elif owners_address(settings.data_dir) is not None:
             log.info("a server runs on %s: relaying to it", settings.data_dir)
@@ -46,12 +50,12 @@ def run_stdio(settings: Settings, wire: Wire, token: str | None) -> None:
         time.sleep(_LOOK_S)
 
 
-def _served(settings: Settings, wire: Wire, token: str | None) -> bool:
+def _served(settings: Settings, wire: Wire, token: str | None, pages_for: PagesFor | None) -> bool:
     """Serves until it is over; False when another process got the directory first."""
     from mcp_server.run import serve
 
     try:
-        serve(settings, wire, token)
+        serve(settings, wire, token, pages_for=pages_for)
     except Occupied:
         return False
     except Refused:

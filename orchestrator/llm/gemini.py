@@ -12,7 +12,7 @@ import httpx2
 from federation.errors import ErrorCode, Refused
 from orchestrator.llm.model import Answered, Reply, Said, ToolCall, ToolSpec, Turn, Usage
 from orchestrator.llm.retries import Failed, Retries
-from orchestrator.llm.service import blocked, failure, unanswered
+from orchestrator.llm.service import NotTaken, blocked, failure, in_words, unanswered
 
 if TYPE_CHECKING:
     from google.genai import types
@@ -54,7 +54,20 @@ class Gemini:
         tools: Sequence[ToolSpec] = (),
         schema: Mapping[str, Any] | None = None,
     ) -> Reply:
-        """See `LanguageModel`."""
+        """See `LanguageModel`. A schema that the service does not take, since it bounds their complexity without saying
+        how, goes along in words instead: whoever asks checks the answer anyway."""
+        contents = [_content(turn) for turn in history]
+        try:
+            return await self._ask(contents, self._config(system, tools, schema))
+        except NotTaken:
+            if schema is None:
+                raise
+        return await self._ask(contents, self._config(in_words(system, schema), tools, {}))
+
+    def _config(
+        self, system: str, tools: Sequence[ToolSpec], schema: Mapping[str, Any] | None
+    ) -> types.GenerateContentConfig:
+        """`schema`: None for words, an empty one for any JSON."""
         from google.genai import types
 
         declared = [
@@ -63,15 +76,16 @@ class Gemini:
             )
             for tool in tools
         ]
-        config = types.GenerateContentConfig(
+        return types.GenerateContentConfig(
             system_instruction=system,
             max_output_tokens=self._most_tokens,
             tools=[types.Tool(function_declarations=declared)] if declared else None,
             automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
             response_mime_type=None if schema is None else "application/json",
-            response_json_schema=None if schema is None else dict(schema),
+            response_json_schema=dict(schema) if schema else None,
         )
-        contents = [_content(turn) for turn in history]
+
+    async def _ask(self, contents: list[types.Content], config: types.GenerateContentConfig) -> Reply:
         return await self._retries.run(lambda: self._once(contents, config))
 
     async def _once(self, contents: list[types.Content], config: types.GenerateContentConfig) -> Reply:

@@ -6,7 +6,6 @@ It is older than thought signatures and drops them: with Gemini 3 and later it c
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 import warnings
@@ -17,7 +16,7 @@ from federation.errors import ErrorCode, Refused
 from orchestrator.llm.legacy_schema import declared, restored
 from orchestrator.llm.model import Answered, Reply, Said, ToolCall, ToolSpec, Turn, Usage
 from orchestrator.llm.retries import Failed, Retries
-from orchestrator.llm.service import api_key, blocked, failure, unanswered
+from orchestrator.llm.service import api_key, blocked, failure, in_words, unanswered
 
 
 class LegacyGemini:
@@ -71,7 +70,7 @@ class LegacyGemini:
         settings: dict[str, Any] = {"max_output_tokens": self._most_tokens} if self._most_tokens else {}
         if schema is not None:
             settings["response_mime_type"] = "application/json"
-            system = f"{system}\n\nAnswer with JSON that follows this JSON Schema:\n{json.dumps(schema)}"
+            system = in_words(system, schema)
         model = self._sdk.GenerativeModel(
             self.name,
             system_instruction=system or None,  # it refuses an empty one

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -14,6 +15,10 @@ KEYS = ("GOOGLE_API_KEY", "GEMINI_API_KEY")
 """Where a key may be in the environment; the first wins, as Google's own SDK has it."""
 _NO_CONTENT = frozenset({"SAFETY", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "RECITATION", "LANGUAGE", "MODEL_ARMOR"})
 _TOO_SOON, _TIMED_OUT, _BROKEN = 429, 408, 500
+
+
+class NotTaken(Refused):
+    """The service does not take the request as it is, for a reason of its own: HTTP 400."""
 
 
 def api_key() -> str | None:
@@ -45,7 +50,12 @@ def failure(status: int, message: str, details: Iterable[Any], model: str) -> Fa
         mend = "set llm_model to one that the key may use; https://ai.google.dev/gemini-api/docs/models lists them"
         return Refused(ErrorCode.INVALID_ARGUMENT, f"Gemini knows no model {model!r}: {said}.", mend)
     mend = "say it more briefly or in other words, choose another llm_model, or set llm to none"
-    return Refused(ErrorCode.INVALID_ARGUMENT, f"Gemini does not take the request (HTTP {status}): {said}.", mend)
+    return NotTaken(ErrorCode.INVALID_ARGUMENT, f"Gemini does not take the request (HTTP {status}): {said}.", mend)
+
+
+def in_words(system: str, schema: Mapping[str, Any]) -> str:
+    """Instructions that carry a schema which the service, or its SDK, cannot be given."""
+    return f"{system}\n\nAnswer with JSON that follows this JSON Schema:\n{json.dumps(schema)}"
 
 
 def blocked(reason: str, message: str | None = None) -> Refused:

@@ -15,16 +15,30 @@ from federation.aggregation.compatibility import problems as rule_problems
 from federation.rounds import nodes_needed
 from federation.spec import Problem, TaskSpec, spec_problems
 from resources.budget import Budget
+from resources.datasets.named import NotLookedAt, inferred
 from resources.workload import Workload
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A spec that was looked at. `budget` is there when there are no problems; `spec` when it is one at all."""
+    """A spec that was looked at.
+
+    Attributes:
+        spec: with its data settled where that could be; None for what is no spec at all.
+        budget: None when there are problems, or when the data can only be looked at once they are fetched.
+        notes: what was read into the spec, or left for later; they do not prevent the task.
+    """
 
     spec: TaskSpec | None
     problems: tuple[Problem, ...]
     budget: Budget | None
+    notes: tuple[Problem, ...] = ()
+
+
+def asks_the_hub(raw: Mapping[str, Any]) -> bool:
+    """Whether to check this spec is to ask the Hugging Face Hub about its data."""
+    data = raw.get("data")
+    return isinstance(data, Mapping) and str(data.get("id")).startswith("hf:")
 
 
 def check(raw: Mapping[str, Any], workload: Workload) -> Checked:
@@ -34,17 +48,25 @@ def check(raw: Mapping[str, Any], workload: Workload) -> Checked:
     except ValidationError as error:
         return Checked(None, tuple(spec_problems(error)), None)
     problems = (*rule_problems(spec), *workload.check(spec, fetch=False))
-    return Checked(spec, problems, None if problems else workload.estimate(spec))
+    if problems:
+        return Checked(spec, problems, None)
+    try:
+        spec = workload.settle(spec, fetch=False)
+    except NotLookedAt as later:
+        return Checked(spec, (), None, (Problem(field="data.id", problem=later.problem, mend=later.mend),))
+    read = inferred(spec)
+    return Checked(spec, (), workload.estimate(spec), (read,) if read else ())
 
 
-def warnings(spec: TaskSpec, memory_bytes: int, nodes: Sequence[Mapping[str, Any]]) -> list[Problem]:
+def warnings(spec: TaskSpec, memory_bytes: int | None, nodes: Sequence[Mapping[str, Any]]) -> list[Problem]:
     """What does not prevent the task.
 
     Args:
-        memory_bytes: that a round takes on a node.
+        memory_bytes: that a round takes on a node; None where that is not known.
         nodes: what each that has shaken hands said of itself: `methods`, `memory_bytes`.
     """
-    return [*_against_nodes(spec, memory_bytes, nodes), *_of_selection(spec)]
+    against = [] if memory_bytes is None else _against_nodes(spec, memory_bytes, nodes)
+    return [*against, *_of_selection(spec)]
 
 
 def _of_selection(spec: TaskSpec) -> list[Problem]:

@@ -114,12 +114,12 @@ def load(id: str, split: Split, *, folder: Path | None = None, indices: NDArray[
     Raises:
         Refused: as `image_card`; DATA_UNAVAILABLE when the files are neither here nor to be fetched.
     """
-    return _images(id)[1](_folder(folder)).pixels(split).examples(indices)
+    return _images(id)[1](data_folder(folder)).pixels(split).examples(indices)
 
 
 def labels(id: str, split: Split, *, folder: Path | None = None) -> Labels:
     """The labels of a split, int64 [n], without decoding an image. Refusals as for `load`."""
-    return _images(id)[1](_folder(folder)).labels(split)
+    return _images(id)[1](data_folder(folder)).labels(split)
 
 
 def texts(id: str, split: Split, *, folder: Path | None = None) -> Texts:
@@ -133,17 +133,18 @@ def texts(id: str, split: Split, *, folder: Path | None = None) -> Texts:
     Raises:
         Refused: as `text_card`; DATA_UNAVAILABLE when the files are not here.
     """
-    return _texts(id)[1](_folder(folder)).texts(split)
+    return _texts(id)[1](data_folder(folder)).texts(split)
 
 
 def present(id: str, split: Split, *, folder: Path | None = None) -> bool:
     """Whether the split is on this machine; it would have to be fetched otherwise."""
     _check(id)
     entry = _IMAGES[id] if id in _IMAGES else _TEXTS[id]
-    return entry[1](_folder(folder)).present(split)
+    return entry[1](data_folder(folder)).present(split)
 
 
-def _folder(given: Path | None) -> Path | None:
+def data_folder(given: Path | None) -> Path | None:
+    """The folder that is given; else the environment's POTLUCK_DATA, if it is set."""
     configured = os.environ.get("POTLUCK_DATA")
     return Path(configured) if given is None and configured else given
 

@@ -7,7 +7,11 @@ from collections import OrderedDict
 from pathlib import Path
 
 from federation.examples import Examples
-from resources.datasets import catalogue
+from federation.hub_data import DataPin
+from federation.spec import TaskSpec
+from resources.datasets import named
+
+_Key = tuple[str, tuple[int, int] | None, DataPin | None]
 
 
 class TestSets:
@@ -18,15 +22,16 @@ class TestSets:
     def __init__(self, folder: Path | None = None, size: int = 2) -> None:
         self._folder = folder
         self._size = size
-        self._held: OrderedDict[str, Examples] = OrderedDict()
+        self._held: OrderedDict[_Key, Examples] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, data_id: str) -> Examples:
-        """The test split of `data_id`; refusals as for `catalogue.load`."""
+    def get(self, spec: TaskSpec) -> Examples:
+        """The test split of the task's data; refusals as for `named.load`."""
+        key = (spec.data.id, spec.data.image_size, spec.data.pin)
         with self._lock:
-            if data_id not in self._held:
-                self._held[data_id] = catalogue.load(data_id, "test", folder=self._folder)
+            if key not in self._held:
+                self._held[key] = named.load(spec, "test", folder=self._folder)
                 while len(self._held) > self._size:
                     self._held.popitem(last=False)
-            self._held.move_to_end(data_id)
-            return self._held[data_id]
+            self._held.move_to_end(key)
+            return self._held[key]

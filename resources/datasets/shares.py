@@ -9,9 +9,9 @@ import numpy as np
 from federation.errors import ErrorCode, Refused
 from federation.partition import Indices, partition
 from federation.spec import TaskSpec
-from resources.datasets import catalogue
+from resources.datasets import named
 from resources.datasets.card import TextCard, Texts
-from resources.datasets.text.rows import characters
+from resources.datasets.text.rows import Labelled, Rows, characters
 
 _CHARACTERS_PER_TOKEN = 4
 """Of English, by a vocabulary of ten thousand tokens and more; smaller ones and other languages make more tokens."""
@@ -24,8 +24,8 @@ def cut(spec: TaskSpec, *, folder: Path | None = None) -> list[Indices]:
         folder: where data sets' files may be; default: the environment's POTLUCK_DATA.
 
     Raises:
-        Refused: INVALID_ARGUMENT for `own` data, which nobody can cut; else as `catalogue.labels`, or as `texts_card`
-            and `catalogue.texts`, and `partition`.
+        Refused: INVALID_ARGUMENT for `own` data, which nobody can cut; else as `named.labels`, or as `texts_card`
+            and `named.texts`, and `partition`.
     """
     if spec.data.id == "own":
         raise Refused(
@@ -34,19 +34,21 @@ def cut(spec: TaskSpec, *, folder: Path | None = None) -> list[Indices]:
             "train on data of your own, and join with own_data=true",
         )
     if spec.model.pretrained:
-        return cut_texts(spec, catalogue.texts(texts_card(spec).id, "train", folder=folder))
-    labels = catalogue.labels(spec.data.id, "train", folder=folder)
-    return partition(labels, spec.data.partition, spec.partition_seed)
+        texts_card(spec)
+        return cut_texts(spec, named.texts(spec, "train", folder=folder))
+    labels = named.labels(spec, "train", folder=folder)
+    users = named.users(spec, "train", folder=folder) if spec.data.partition.kind == "natural" else None
+    return partition(labels, spec.data.partition, spec.partition_seed, users=users)
 
 
 def texts_card(spec: TaskSpec) -> TextCard:
     """The card of the text data set that the task names.
 
     Raises:
-        Refused: as `catalogue.text_card`; INVALID_SPEC for a task that classifies: no catalogued text has a label.
+        Refused: as `named.text_card`; INVALID_SPEC for a task that classifies: no catalogued text has a label.
     """
-    card = catalogue.text_card(spec.data.id)
-    if spec.model.classifies:
+    card = named.text_card(spec)
+    if spec.model.classifies and not spec.data.on_the_hub:
         problem = f"data.id: the texts of {card.id} have no labels, and the task classifies."
         mend = "use `own` data of texts and labels, or set model.task to causal_lm"
         raise Refused(ErrorCode.INVALID_SPEC, problem, mend)
@@ -60,33 +62,38 @@ def cut_texts(spec: TaskSpec, texts: Texts) -> list[Indices]:
         Refused: INVALID_SPEC for a cut by classes, which texts have not; else as `partition`.
     """
     kind = spec.data.partition.kind
-    if kind in ("dirichlet", "shards"):
+    if kind in ("dirichlet", "shards") and not spec.model.classifies:
         problem = f"data.partition.kind: {kind} cuts by classes, and the texts of {spec.data.id} have none."
         raise Refused(ErrorCode.INVALID_SPEC, problem, "choose iid or natural")
     sizes = np.array([characters(row) for row in texts.rows], dtype=np.int64)
-    none = np.zeros(len(sizes), dtype=np.int64)
-    return partition(none, spec.data.partition, spec.partition_seed, users=np.array(texts.users), sizes=sizes)
+    users = np.array(texts.users) if any(texts.users) else None
+    return partition(_classes(texts.rows), spec.data.partition, spec.partition_seed, users=users, sizes=sizes)
+
+
+def _classes(rows: Rows) -> Indices:
+    """Of texts without a label, 0."""
+    return np.array([row.label if isinstance(row, Labelled) else 0 for row in rows], dtype=np.int64)
 
 
 def examples_per_node(spec: TaskSpec) -> int | None:
     """Examples that a node of average share trains on; None where nobody knows. Of texts it is an estimate.
 
     Raises:
-        Refused: as `catalogue.image_card` or `texts_card`.
+        Refused: as `named.image_card` or `texts_card`.
     """
     if spec.data.id == "own":
         return None
     part, kept = spec.data.partition, 1 - spec.data.holdout
     if not spec.model.pretrained:
-        return max(1, round(catalogue.image_card(spec.data.id).num_train / part.parts * kept))
+        return max(1, round(named.image_card(spec).num_train / part.parts * kept))
     card = texts_card(spec)
     count, length = card.num_train / part.parts, card.train_characters / part.parts
     if part.kind == "natural" and part.users == "largest":  # far above the average: they are counted, if they are here
-        if not catalogue.present(card.id, "train"):
+        if not named.present(spec, "train"):
             return None
-        texts = catalogue.texts(card.id, "train")
+        texts = named.texts(spec, "train")
         sizes = [characters(texts.rows[place]) for share in cut_texts(spec, texts) for place in share]
         count, length = len(sizes) / part.parts, sum(sizes) / part.parts
-    if spec.text.packing:
+    if spec.text.packing and not spec.model.classifies:
         count = length / _CHARACTERS_PER_TOKEN / spec.text.max_length
     return max(1, round(count * kept))

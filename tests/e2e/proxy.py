@@ -19,10 +19,10 @@ NAME = "localhost"
 CONFIGURATION = Path(__file__).parents[2] / "deploy" / "nginx.conf"
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate for `NAME` that signs for itself, and its key."""
+def certificate(folder: Path, called: str = NAME) -> tuple[Path, Path]:
+    """A certificate for a name that signs for itself, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, called)])
     now = datetime.datetime.now(datetime.UTC)
     made = (
         x509.CertificateBuilder()
@@ -32,7 +32,7 @@ def certificate(folder: Path) -> tuple[Path, Path]:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(called)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
     )

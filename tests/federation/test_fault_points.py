@@ -17,7 +17,7 @@ from federation.errors import ErrorCode, Refused
 from federation.fault_points import POINTS, Fault, arm, reach
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("potluck", "edge_client", "mcp_server", "tools", "resources", "federation")
+PACKAGES = ("potluck", "dashboard", "edge_client", "mcp_server", "tools", "orchestrator", "resources", "federation")
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ _TOUCHES = {  # what a refused call may leave: an announced upload, the end of a
     "begin_upload": set[str](),
     "get_assignment": set[str](),
 }
-_NEVER = {"measure": [True], "hub": [True]}  # a process of its own, and the network
+_NEVER = {"measure": [True], "check": [True], "hub": [True]}  # a process of its own, and the network
 
 
 class Tool:
@@ -103,6 +103,7 @@ def _known(node: RawNode, begun: dict[str, Any], data: bytes) -> dict[str, list[
         "phase": ["training", "evaluation", "leaving"],
         "start": [False],
         "measure": [False],
+        "check": [False],
         "hub": [False],
     }
 

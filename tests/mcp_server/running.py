@@ -23,7 +23,7 @@ from federation.coordinator.ports import Limits
 from federation.store.audit import CALLED, REFUSED
 from federation.store.tables import metadata
 from federation.tokens import Role, Token
-from mcp_server.app import build_app
+from mcp_server.app import PagesFor, build_app
 from mcp_server.listening import listening
 from mcp_server.run import listen
 from mcp_server.settings import Settings
@@ -174,6 +174,7 @@ async def serving(
     clockwork: bool = False,
     limits: Limits | None = None,
     quota_bytes: int | None = None,
+    pages_for: PagesFor | None = None,
     **settings: Any,
 ) -> AsyncGenerator[Served]:
     """A server for as long as the context lasts. Its clock stands still; rounds close at `close_due_rounds`."""
@@ -196,7 +197,7 @@ async def serving(
             ) as federation,
             httpx2.AsyncClient(base_url=base, timeout=30) as http,
         ):
-            server = _Quiet(listening(build_app(chosen, federation, workload), chosen, grace_s=1))
+            server = _Quiet(listening(build_app(chosen, federation, workload, pages_for), chosen, grace_s=1))
             running = asyncio.create_task(server.serve(sockets=[listener]))
             await asyncio.wait([asyncio.create_task(server.up.wait()), running], return_when=asyncio.FIRST_COMPLETED)
             try:

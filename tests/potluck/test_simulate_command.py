@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
 from potluck.cli import main
 from resources.datasets.catalogue import datasets
 from resources.models.catalogue import models
+from tests.resources.hub.parquet_files import images, laid_out
 
 SMALL = ["--clients", "8", "--rounds", "2", "--lr", "0.5", "--batch-size", "16", "--model-option", "hidden=16"]
 
@@ -153,3 +155,20 @@ def test_help_names_every_model_and_every_data_set_that_they_take(
     said = capsys.readouterr().out
     for card in (*models(), *(each for each in datasets() if each.holds == "images")):
         assert card.id in said
+
+
+def test_a_data_set_of_the_hubs_layout_is_simulated(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    flags = ["--clients", "4", "--rounds", "8", "--lr", "1", "--local-epochs", "5", "--model", "logistic"]
+    files = {"train.parquet": images(200, classes=3), "test.parquet": images(40, classes=3, seed=1)}
+    monkeypatch.setenv("POTLUCK_DATA", str(laid_out(tmp_path, files)))
+    monkeypatch.setenv("POTLUCK_CACHE", str(tmp_path / "decoded"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert run([*flags, "--data", "hf:acme/things", "--json"], monkeypatch) == 0
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert last["summary"]["accuracy"] > 0.6
+    assert run([*SMALL, "--data", "hf:acme/nowhere"], monkeypatch) != 0
+    refused = capsys.readouterr().err
+    assert "neither in a local folder nor to be had from the Hub" in " ".join(refused.split())
+    assert "--data" in refused

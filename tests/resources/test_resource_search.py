@@ -1,45 +1,11 @@
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any, cast
+from pathlib import Path
 
 import pytest
-from huggingface_hub import HfApi
-from huggingface_hub.errors import OfflineModeIsEnabled
 
 from federation.errors import Refused
-from resources.hub import search_hub_datasets, search_hub_models
 from resources.search import search_datasets, search_models
-
-
-def api(models: list[Any] | None = None, datasets: list[Any] | None = None, calls: list[Any] | None = None) -> HfApi:
-    """An HfApi that answers from lists; its lists are lazy, like the real one's."""
-
-    def lister(found: list[Any] | None) -> Any:
-        def listed(**question: Any) -> Any:
-            if calls is not None:
-                calls.append(question)
-            return iter((found or [])[: question["limit"]])
-
-        return listed
-
-    return cast(HfApi, SimpleNamespace(list_models=lister(models), list_datasets=lister(datasets)))
-
-
-def unreachable() -> HfApi:
-    def refuse(**question: Any) -> Any:
-        yield from ()
-        raise OfflineModeIsEnabled("offline")
-
-    return cast(HfApi, SimpleNamespace(list_models=refuse, list_datasets=refuse))
-
-
-def repository(id: str, **more: Any) -> Any:
-    fields = {"downloads": 5, "likes": None, "gated": False, "tags": ["license:mit"], "safetensors": None}
-    return SimpleNamespace(id=id, **(fields | more))
-
-
-LLAMA = repository("acme/tiny-llama", safetensors=SimpleNamespace(total=10**6), gated="manual")
 
 
 def test_models_that_fit_the_data_come_first_with_their_size_on_it() -> None:
@@ -54,7 +20,8 @@ def test_a_paper_finds_its_models() -> None:
     assert {hit.id for hit in search_models("fedavg paper").hits[:2]} == {"mcmahan_cnn", "mcmahan_2nn"}
 
 
-def test_an_empty_query_lists_the_catalogue() -> None:
+def test_an_empty_query_lists_the_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("POTLUCK_DATA", raising=False)
     assert len(search_models("").hits) == 6
     assert len(search_datasets("").hits) == 5
 
@@ -93,59 +60,38 @@ def test_unknown_data_is_refused() -> None:
         search_models("cnn", data_id="imagenet")
 
 
-def test_the_hub_is_asked_only_on_request() -> None:
-    calls: list[Any] = []
-    search_models("llama", api=api(calls=calls))
-    assert calls == []
-    search_models("llama", hub=True, api=api(calls=calls), limit=7)
-    assert calls[0]["search"] == "llama"
-    assert calls[0]["limit"] == 7
+def test_the_models_folder_is_listed_with_how_to_train_what_is_in_it(tmp_path: Path) -> None:
+    for name, config in (
+        ("tiny", '{"model_type": "llama"}'),
+        ("acme/odd", '{"model_type": "no-such"}'),
+        ("none", None),
+    ):
+        (tmp_path / name).mkdir(parents=True)
+        if config is not None:
+            (tmp_path / name / "config.json").write_text(config)
+    hits = {hit.id: hit for hit in search_models("tiny", folder=tmp_path, limit=50).hits if hit.source == "folder"}
+    assert hits.keys() == {"hf:tiny", "hf:acme/odd"}
+    assert hits["hf:tiny"].trainable
+    assert hits["hf:tiny"].reason == 'in the models folder: train adapters of it (LoRA): model {"id": "hf:tiny"}'
+    assert search_models("tiny", folder=tmp_path).hits[0].id == "hf:tiny"
 
 
-def test_hub_models_are_told_apart_from_what_a_task_can_train() -> None:
-    hits = search_models("llama", hub=True, api=api(models=[LLAMA]), limit=20).hits
-    (llama,) = [hit for hit in hits if hit.source == "hub"]
-    assert (llama.id, llama.trainable, llama.licence, llama.parameters) == ("acme/tiny-llama", False, "mit", 10**6)
-    assert "catalogue" in llama.reason
-    assert "gated" in llama.reason
+def test_a_language_model_is_not_for_images(tmp_path: Path) -> None:
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "config.json").write_text("{")
+    found = {hit.id: hit for hit in search_models("tiny", data_id="digits", folder=tmp_path, limit=50).hits}
+    assert not found["hf:tiny"].trainable
+    assert "takes texts, and digits holds numbers" in found["hf:tiny"].reason
 
 
-def test_a_hub_data_set_of_the_catalogue_is_listed_once() -> None:
-    found = [repository("ylecun/mnist"), repository("acme/mnist-2", tags=["size_categories:1K<n<10K"])]
-    hits = search_datasets("mnist", hub=True, api=api(datasets=found)).hits
-    assert [(hit.id, hit.size) for hit in hits if hit.source == "hub"] == [("acme/mnist-2", "1K<n<10K examples")]
-
-
-def test_an_unreachable_hub_is_said_and_not_raised() -> None:
-    found = search_models("cnn", hub=True, api=unreachable())
-    assert found.hub_unavailable == "the Hugging Face Hub could not be asked: OfflineModeIsEnabled"
-    assert len(found.hits) == 6
-    assert search_datasets("", hub=True, api=unreachable()).hub_unavailable is not None
-
-
-@pytest.mark.parametrize("search", [search_hub_models, search_hub_datasets])
-def test_the_real_client_offline_gives_a_reason(search: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    answer = search("bert")
-    assert answer.entries == ()
-    assert "Offline" in answer.unavailable
-
-
-def test_the_real_client_accepts_our_questions(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A renamed or dropped parameter of the client would be a TypeError, and be taken for an unreachable Hub.
-    asked: list[tuple[str, dict[str, Any]]] = []
-
-    def paginate(path: str, params: dict[str, Any], headers: Any) -> Any:
-        asked.append((path, params))
-        return iter([])
-
-    monkeypatch.setattr("huggingface_hub.hf_api.paginate", paginate)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    assert search_hub_models("bert", 3, api=HfApi(token=False)).unavailable is None
-    assert search_hub_datasets("glue", 3, api=HfApi(token=False)).unavailable is None
-    (models, question), (datasets, other) = asked
-    assert models.endswith("/models")
-    assert question["search"] == "bert"
-    assert question["filter"] == ["safetensors"]
-    assert datasets.endswith("/datasets")
-    assert "glue" in other["search"]
+def test_the_data_folder_is_listed_but_for_what_the_catalogue_has(tmp_path: Path) -> None:
+    for name in (
+        "acme/things/train.parquet",
+        "ylecun/mnist/mnist/train-00000-of-00001.parquet",
+        "acme/empty/README.md",
+    ):
+        (tmp_path / "hub" / name).parent.mkdir(parents=True)
+        (tmp_path / "hub" / name).touch()
+    hits = [hit for hit in search_datasets("things", folder=tmp_path).hits if hit.source == "folder"]
+    assert [hit.id for hit in hits] == ["hf:acme/things"]
+    assert 'data {"id": "hf:acme/things"}' in hits[0].reason

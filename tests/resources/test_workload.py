@@ -13,7 +13,7 @@ from torch import nn
 from federation.errors import ErrorCode, Refused
 from federation.spec import TaskSpec, parse_spec
 from federation.training import train, trained_parameters
-from resources.datasets import catalogue
+from resources.datasets import catalogue, named
 from resources.datasets.resident import TestSets
 from resources.models import catalogue as models
 from resources.workload import Workload
@@ -188,19 +188,20 @@ def test_the_work_of_own_data_is_unknown(workload: Workload) -> None:
 def test_test_sets_are_loaded_once_by_many_threads_and_the_oldest_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded: list[str] = []
 
-    def load(id: str, split: str, *, folder: Path | None) -> Any:
-        loaded.append(id)
+    def load(spec: TaskSpec, split: str, *, folder: Path | None) -> Any:
+        loaded.append(spec.name)
         return object()
 
-    monkeypatch.setattr(catalogue, "load", load)
+    monkeypatch.setattr(named, "load", load)
+    of = {name: spec(name=name, data={"id": id}) for name, id in (("a", "digits"), ("b", "mnist"), ("c", "cifar10"))}
     sets = TestSets(size=2)
-    threads = [threading.Thread(target=sets.get, args=("a",)) for _ in range(5)]
+    threads = [threading.Thread(target=sets.get, args=(of["a"],)) for _ in range(5)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     for id in ("b", "a", "c", "a", "b"):
-        sets.get(id)
+        sets.get(of[id])
     assert loaded == ["a", "b", "c", "b"]
 
 

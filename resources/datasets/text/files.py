@@ -44,7 +44,7 @@ def load_texts(path: Path, *, num_classes: int | None) -> Rows:
     rows: list[Row] = []
     for file in files:
         for where, fields in _READERS[file.suffix.lower()](file):
-            row = _row(where, fields, num_classes)
+            row = row_of(where, fields, num_classes)
             if rows and type(row) is not type(rows[0]):
                 _bad(f"{where} is of another kind than the rows before it.", "put each kind into a file of its own")
             rows.append(row)
@@ -120,7 +120,8 @@ def _decoded(file: Path) -> str:
         _bad(f"{file} cannot be read: {error}.", "save it in UTF-8")
 
 
-def _row(where: str, fields: Mapping[str, Any], num_classes: int | None) -> Row:
+def row_of(where: str, fields: Mapping[str, Any], num_classes: int | None) -> Row:
+    """The row that these fields are; Refused BAD_DATA for others than the module's four forms, naming `where`."""
     match fields:
         case {"text": text, **more} if not more:
             row: Row = Text(_text(where, "text", text))

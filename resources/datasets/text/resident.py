@@ -11,8 +11,9 @@ import numpy as np
 from federation.data_spec import PartitionSpec, TextSpec
 from federation.errors import ErrorCode, Refused
 from federation.examples import Examples
+from federation.hub_data import DataPin
 from federation.spec import TaskSpec
-from resources.datasets import catalogue
+from resources.datasets import named
 from resources.datasets.shares import cut_texts
 from resources.datasets.text.encoding import encode
 from resources.datasets.text.rows import Rows
@@ -20,7 +21,7 @@ from resources.datasets.text.tokenizer import Tokenizer
 
 EXAMPLES = 64
 """How many the server scores on, where the task does not say."""
-_Key = tuple[str, TextSpec, bool, PartitionSpec | None, int, str]
+_Key = tuple[str, DataPin | None, TextSpec, bool, PartitionSpec | None, int, str]
 
 
 class TestTexts:
@@ -39,12 +40,12 @@ class TestTexts:
         self._lock = threading.Lock()
 
     def get(self, spec: TaskSpec, tokenizer: Tokenizer, tokenizer_sha256: str) -> Examples:
-        """The examples that the task's versions are scored on; refusals as for `catalogue.texts` and `encode`, and
+        """The examples that the task's versions are scored on; refusals as for `named.texts` and `encode`, and
         DATA_UNAVAILABLE where there is no test text."""
         part, wanted = spec.data.partition, spec.evaluation.examples or EXAMPLES
         chosen = part if part.kind == "natural" and part.users == "largest" else None
         classifies = spec.model.classifies
-        key = (spec.data.id, spec.text, classifies, chosen, wanted, tokenizer_sha256)
+        key = (spec.data.id, spec.data.pin, spec.text, classifies, chosen, wanted, tokenizer_sha256)
         with self._lock:
             if key not in self._held:
                 rows = self._rows(spec, chosen)
@@ -60,10 +61,10 @@ class TestTexts:
             return self._held[key]
 
     def _rows(self, spec: TaskSpec, chosen: PartitionSpec | None) -> Rows:
-        test = catalogue.texts(spec.data.id, "test", folder=self._folder)
+        test = named.texts(spec, "test", folder=self._folder)
         if chosen is None:
             return test.rows
-        train = catalogue.texts(spec.data.id, "train", folder=self._folder)
+        train = named.texts(spec, "train", folder=self._folder)
         users = {train.users[share[0]] for share in cut_texts(spec, train)}
         return tuple(row for row, user in zip(test.rows, test.users, strict=True) if user in users)
 

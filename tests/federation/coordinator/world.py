@@ -43,6 +43,9 @@ class ThreeNumbers:
             return [Problem(field="model.id", problem="no such model", mend="choose another")]
         return []
 
+    def settle(self, spec: TaskSpec) -> TaskSpec:
+        return spec
+
     def pin(self, spec: TaskSpec) -> BasePin | None:
         return None
 

@@ -130,6 +130,19 @@ async def test_schemas_go_out_unchanged(gemini: Start) -> None:
     assert config["responseJsonSchema"] == wanted
 
 
+async def test_a_schema_that_the_service_does_not_take_goes_along_in_words(gemini: Start) -> None:
+    def script(body: dict[str, Any]) -> Answer:
+        if "responseJsonSchema" in body["generationConfig"]:
+            return fails(400, "The specified schema produces too many states for serving.", state="INVALID_ARGUMENT")
+        return writes({"rounds": 3})
+
+    fake = gemini(script=script)
+    reply = await model().reply([Said("go")], system="Plan.", schema={"type": "object", "required": ["rounds"]})
+    assert json.loads(reply.text) == {"rounds": 3}
+    assert '"required": ["rounds"]' in fake.requests[1]["systemInstruction"]["parts"][0]["text"]
+    assert fake.requests[1]["generationConfig"]["responseMimeType"] == "application/json"
+
+
 async def test_a_used_up_quota_is_waited_for_as_long_as_the_service_asks(gemini: Start) -> None:
     fake, waits = gemini(too_many("7.5s"), too_many(None), says("now")), Waits()
     assert (await model(waits).reply([Said("hello")], system="")).text == "now"

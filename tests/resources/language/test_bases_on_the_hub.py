@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_hub import FakeHub, served
 from families import make
 
 from federation.base_pin import BasePin
@@ -15,6 +14,7 @@ from federation.errors import ErrorCode, Refused
 from federation.model_spec import ModelSpec
 from resources.models.language import bases
 from resources.models.language.tokenizers import load_tokenizer
+from tests.resources.fake_hub import FakeHub, reach, served
 
 FIRST, SECOND = "1" * 40, "2" * 40
 
@@ -38,16 +38,6 @@ def hub(contents: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with served(hub):
         reach(monkeypatch, hub.url, tmp_path / "cache")
         yield hub
-
-
-def reach(monkeypatch: pytest.MonkeyPatch, url: str, cache: Path) -> None:
-    """Point the Hub's client at `url`, with its cache in `cache`."""
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", url)
-    monkeypatch.setattr(
-        "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}"
-    )
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
 
 
 TINY = ModelSpec(id="hf:acme/tiny")

@@ -76,7 +76,7 @@ export function cardOf(
     obstacles: obstacle === null ? obstacles : [obstacle, ...obstacles],
     requirements: view === null ? [] : requirementsOf(view, parameters),
     ...(view && { inputShape: view.input_shape }),
-    ...(view && view.num_classes <= NAMED && { classNames: namesOf(view.num_classes, names) }),
+    ...(view && view.num_classes <= NAMED && { classNames: namesOf(view.num_classes, spec?.data.pin?.class_names ?? names) }),
     ...(parameters !== null && { parameters }),
   };
 }

@@ -28,6 +28,8 @@ export interface TaskSpec {
     readonly id: string;
     readonly holdout: number;
     readonly partition: { readonly seed: number | null };
+    /** Of a data set on the Hub. */
+    readonly pin?: { readonly class_names: readonly string[] } | null;
   };
   readonly training: TrainingSpec;
   readonly aggregation: { readonly rule: string; readonly options: Readonly<Record<string, number>> };

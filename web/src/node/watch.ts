@@ -165,7 +165,7 @@ export class Watch {
       }
     }
     for (const id of new Set(tasks.map(({ data }) => data))) {
-      if (id !== 'own' && !this.classNames.has(id)) {
+      if (id !== 'own' && !id.startsWith('hf:') && !this.classNames.has(id)) {
         const card = await this.connection.readJson(`potluck://datasets/${id}`, asked).catch(unlessRefused);
         this.classNames.set(id, (card as Card | null)?.class_names ?? []);
       }

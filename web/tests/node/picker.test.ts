@@ -38,6 +38,18 @@ describe('what a task asks for', () => {
     expect(card.obstacles).toEqual(['The hidden layer is too wide.']);
   });
 
+  it('may be on data of the Hub, for which a tab has examples of its own, and whose classes have names', () => {
+    const known = new StandIns();
+    const data = { id: 'hf:acme/things', pin: { class_names: ['cat', 'dog'] } };
+    const training = { epochs: 1, batch_size: 4, max_steps: null, optimizer: 'sgd', momentum: 0 };
+    const model = { id: 'mlp', options: { hidden: 4 } };
+    const asked = { ...spec('fedavg'), model, training, data };
+    const view = { spec: asked, input_shape: [4], num_classes: 2, model: { size: 10 } };
+    const card = cardOf(running as unknown as TaskSummary, view as unknown as TaskView, known, null);
+    expect(card.obstacles).toEqual([]);
+    expect(card.classNames).toEqual(['cat', 'dog']);
+  });
+
   it('may be a proximal term', () => {
     expect(proximalOf(spec('fedprox'))).toBe(0.01);
     expect(proximalOf(spec('fedprox', { mu: 0.5 }))).toBe(0.5);

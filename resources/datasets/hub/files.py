@@ -1,0 +1,150 @@
+"""The parquet files of a pinned data set on this machine: fetched if need be, within bounds, and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from federation.errors import ErrorCode, Refused
+from federation.hub_data import PinnedFile
+from resources.datasets.hub.listing import Listing, local_folder, refuse
+from resources.models.language.sources import file_sha256
+
+if TYPE_CHECKING:
+    import pyarrow
+
+MOST_BYTES = 1 << 30
+"""Of a data set's files together."""
+MOST_UNPACKED, MOST_GROUP = 8 << 30, 1 << 30
+"""Bytes of a split's columns without compression: all together, and of a row group, which is read at once."""
+_BATCH = 512
+
+
+def pinned(found: Listing, path: str) -> PinnedFile:
+    """The file with its hash: stated by the Hub, else of its bytes, for which it is fetched."""
+    stated = found.files[path]
+    sha256 = stated.sha256 or file_sha256(fetched(found.repository, found.revision, path, found.folder))
+    return PinnedFile(path=path, sha256=sha256, size=stated.size)
+
+
+def local(repository: str, revision: str | None, file: PinnedFile, folder: Path | None) -> Path | None:
+    """Where the file is on this machine, by its size; None: it would have to be fetched."""
+    here = local_folder(repository, folder)
+    if here is not None and (path := here / file.path).is_file() and path.stat().st_size == file.size:
+        return _inside(path, here)
+    if revision is None:
+        return None
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(repository, file.path, revision=revision, repo_type="dataset")
+    return Path(cached) if isinstance(cached, str) else None
+
+
+def checked(repository: str, revision: str | None, file: PinnedFile, folder: Path | None) -> Path:
+    """The file on this machine, fetched if need be, with the very bytes that the pin names.
+
+    Raises:
+        Refused: HASH_MISMATCH for other bytes; DATA_UNAVAILABLE where it is not to be had; NOT_FOUND; FORBIDDEN.
+    """
+    path = local(repository, revision, file, folder)
+    if path is not None and file_sha256(path) == file.sha256:
+        return path
+    if path is not None and revision is None:
+        raise _other(repository, file, "get what the task's owner has")
+    path = fetched(repository, revision, file.path, None, most=file.size)
+    if file_sha256(path) != file.sha256:
+        mend = f"remove {path}, so that it is fetched again" if revision else "get what the task's owner has"
+        raise _other(repository, file, mend)
+    return path
+
+
+def fetched(repository: str, revision: str | None, path: str, folder: Path | None, *, most: int = MOST_BYTES) -> Path:
+    """The file in `folder`, else from the Hub, whose cache keeps it; refused before a byte beyond `most` is fetched."""
+    if folder is not None:
+        return _inside(folder / path, folder)
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        try:
+            return Path(
+                hf_hub_download(repository, path, revision=revision, repo_type="dataset", local_files_only=True)
+            )
+        except LocalEntryNotFoundError:
+            # An unreachable Hub is known at once from one question; the download by itself would retry for long.
+            url = hf_hub_url(repository, path, revision=revision, repo_type="dataset")
+            size = get_hf_file_metadata(url).size
+            if size is None or size > most:
+                problem = f"data.id: {repository}: {path} has {size} bytes on the Hub, more than the {most} expected."
+                raise Refused(ErrorCode.TOO_LARGE, problem, "choose a smaller data set") from None
+            return Path(hf_hub_download(repository, path, revision=revision, repo_type="dataset"))
+    except Exception as error:  # the client raises its own errors, its HTTP library's and the system's
+        refuse(repository, revision, error)
+
+
+def check_size(paths: Sequence[Path], split: str) -> None:
+    """What the files unpack to, as they say themselves: some bytes of parquet can be very many in memory.
+
+    Raises:
+        Refused: BAD_DATA where it is more than a machine should be asked for, or a file is no parquet file.
+    """
+    import pyarrow
+    import pyarrow.parquet as pq
+
+    unpacked, largest = 0, 0
+    for path in paths:
+        try:
+            meta = pq.read_metadata(path)
+        except (OSError, pyarrow.ArrowException) as error:
+            raise unreadable(path, error) from error
+        groups = [meta.row_group(place).total_byte_size for place in range(meta.num_row_groups)]
+        unpacked, largest = unpacked + sum(groups), max([largest, *groups])
+    if unpacked > MOST_UNPACKED or largest > MOST_GROUP:
+        problem = f"the {split} split unpacks to {unpacked / 2**30:.1f} GiB, {largest / 2**30:.1f} of them at once."
+        raise Refused(ErrorCode.BAD_DATA, problem, "choose a smaller split, configuration or data set")
+
+
+def batches(paths: Sequence[Path], columns: list[str]) -> Iterator[tuple[int, pyarrow.RecordBatch]]:
+    """The rows of all files in order, a batch at a time, each with the place of its first row.
+
+    Raises:
+        Refused: BAD_DATA where a file is no parquet file, is damaged, or lacks a column.
+    """
+    import pyarrow
+    import pyarrow.parquet as pq
+
+    at = 0
+    for path in paths:
+        try:
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(_BATCH, columns=columns):
+                    if missing := set(columns) - set(batch.schema.names):
+                        raise pyarrow.ArrowInvalid(f"it lacks the columns {', '.join(sorted(missing))}")
+                    yield at, batch
+                    at += batch.num_rows
+        except (OSError, pyarrow.ArrowException) as error:
+            raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: Exception) -> Refused:
+    """BAD_DATA: the file is no parquet file, or a damaged one."""
+    problem = f"{path.name} cannot be read as parquet: {_clean(error)}."
+    return Refused(ErrorCode.BAD_DATA, problem, "choose another data set, or another revision")
+
+
+def _clean(error: Exception) -> str:
+    """What a library says of a stranger's file, which may quote it."""
+    return "".join(character if character.isprintable() else " " for character in str(error)[:200])
+
+
+def _inside(path: Path, folder: Path) -> Path:
+    if not path.resolve().is_relative_to(folder.resolve()):
+        problem = f"data.id: {path.name} is a link that leads out of the data set's folder."
+        raise Refused(ErrorCode.FORBIDDEN, problem, f"put the file itself into {folder}")
+    return path
+
+
+def _other(repository: str, file: PinnedFile, mend: str) -> Refused:
+    problem = f"data.id: {repository}: {file.path} here has other bytes than the task's, SHA-256 {file.sha256[:12]}…."
+    return Refused(ErrorCode.HASH_MISMATCH, problem, mend)

@@ -1,0 +1,154 @@
+"""Every door that is looked for, by the line where it stands."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.clients.checking import MOST_CHARACTERS, check_code
+
+DOORS = [
+    "import os",
+    "import sys as math",
+    "import subprocess, socket",
+    "import ctypes",
+    "import importlib",
+    "import edge_client.node",
+    "import torch.hub",
+    "import torch.utils.cpp_extension",
+    "import numpy.ctypeslib",
+    "from os import path",
+    "from torch import hub",
+    "from torch import *",
+    "from torch.utils import cpp_extension",
+    "from torch.utils.data import dataloader",
+    "from numpy import load",
+    "from . import secrets",
+    "from edge_client.node import Node",
+    "from dataclasses import sys",
+    "from flwr.client import start_client",
+    "eval('1')",
+    "exec('1')",
+    "compile('1', '', 'eval')",
+    "__import__('os')",
+    "open('x')",
+    "f = open",
+    "input()",
+    "breakpoint()",
+    "globals()['x']",
+    "vars(torch)",
+    "setattr(torch, 'x', 1)",
+    "__builtins__",
+    "print(__file__)",
+    "getattr(torch, 'h' + 'ub')",
+    "getattr(torch, name)",
+    "getattr(torch, 'hub')",
+    "getattr((), '__class__')",
+    "hasattr(torch, name)",
+    "getattr = hasattr",
+    "().__class__.__base__.__subclasses__()",
+    "torch.__dict__",
+    "lesson.model._parameters",
+    "f'{().__class__}'",
+    "'{0.__class__}'.format(())",
+    "torch.hub.load('a', 'b')",
+    "torch.load('x')",
+    "torch.save(1, 'x')",
+    "torch._C",
+    "torch.utils.cpp_extension.load_inline('x', '')",
+    "torch.ops.load_library('x')",
+    "torch.serialization.os.system('id')",
+    "torch.jit.script(1)",
+    "torch.compile(1)",
+    "torch.multiprocessing.spawn(1)",
+    "torch.distributed.init_process_group()",
+    "torch.nn.functional.importlib",
+    "t = torch; t.hub",
+    "math.sys",
+    "dataclasses.inspect.os",
+    "numpy.load('x', allow_pickle=True)",
+    "numpy.fromfile('x')",
+    "numpy.memmap('x')",
+    "x.tofile('y')",
+    "numpy.lib.npyio.DataSource()",
+    "torch.nn.Linear = None",
+    "torch.nn.functional.relu = print",
+    "del torch.nn",
+    "def __getattr__(name): pass",
+    "class A:\n    def __reduce__(self): pass",
+    "def f(__x): pass",
+]
+
+
+@pytest.mark.parametrize("line", DOORS)
+def test_each_door_is_found_in_its_line(line: str) -> None:
+    code = f"import torch\nimport numpy\nimport math\nimport dataclasses\n\n{line}\n"
+    found = check_code(code, "pytorch")
+    assert found, line
+    assert {finding.line for finding in found} <= {6, 7}
+    assert all(finding.problem and finding.mend for finding in found)
+
+
+@pytest.mark.parametrize("line", [each for each in DOORS if "flwr" in each or "os" in each])
+def test_flowers_own_imports_open_no_other(line: str) -> None:
+    assert check_code(line, "flower")
+
+
+def test_flower_is_imported_by_flowers_clients_alone() -> None:
+    code = "from flwr.clientapp import ClientApp\nfrom edge_client.flower import FlowerTrainer"
+    assert check_code(code, "flower") == []
+    assert [finding.line for finding in check_code(code, "pytorch")] == [1, 2]
+
+
+def test_what_a_training_needs_is_no_finding() -> None:
+    code = """
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+@dataclass
+class Schedule:
+    base: float
+
+    def __call__(self, step):
+        return self.base * math.cos(step)
+
+class Head(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self._scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, x):
+        return F.log_softmax(x * self._scale, dim=-1)
+
+def train(lesson):
+    rng = np.random.default_rng(lesson.seed)
+    order = torch.from_numpy(rng.permutation(len(lesson.train)))
+    optimizer = torch.optim.AdamW(lesson.model.parameters(), lr=Schedule(0.1)(0))
+    optimizer.param_groups[0]["lr"] = 0.01
+    for batch in order.split(8):
+        noisy = lesson.train.x[batch] + 0.1 * torch.randn_like(lesson.train.x[batch])
+        loss = F.cross_entropy(lesson.model(noisy), lesson.train.y[batch], label_smoothing=0.1)
+        loss.backward()
+        nn.utils.clip_grad_norm_(lesson.model.parameters(), 1.0)
+    return getattr(lesson, "model").state_dict()
+"""
+    assert [str(finding) for finding in check_code(code, "pytorch")] == []
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("def train(:", "no Python"),
+        ("x = 1\n" * 20_000, f"{MOST_CHARACTERS:,}"),
+        ("[" * 5_000 + "]" * 5_000, "no Python|cannot be parsed"),
+        ("x\0y", "no Python|cannot be parsed"),
+        ("[" + "1," * 19_000 + "]", "parts"),
+    ],
+)
+def test_code_that_is_too_large_or_no_python_is_said_to_be(code: str, says: str) -> None:
+    (found,) = check_code(code, "pytorch")
+    assert any(each in str(found) for each in says.split("|"))
