@@ -43,7 +43,7 @@ def register_prompts(server: MCPServer) -> None:
     def diagnose_training(task_id: Annotated[str, Field(description="The task to look at.")]) -> str:
         return (
             f"Diagnose the training of task {task_id}.\n\n"
-            f"1. Call get_task and read potluck://tasks/{task_id}/metrics; for operators, summarize_training says "
+            f"1. Call get_task and read potluck://tasks/{task_id}/metrics; summarize_training tells operators "
             "first what the stored numbers show.\n"
             "2. Compare the server's accuracy and loss with the nodes' own (eval_accuracy, eval_loss) round by round: "
             "a gap points to skewed shares.\n"

@@ -20,7 +20,7 @@ from potluck.agent.state import State
 from potluck.agent.wish import Wish
 
 MOST_READS = 100
-MOST_CHARACTERS = 20_000
+MOST_CHARACTERS = 40_000
 """Of one result: a language model pays for each."""
 WAIT_S = 600.0
 

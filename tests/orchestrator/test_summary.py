@@ -65,7 +65,9 @@ async def a_round(served: Served, task_id: str, nodes: list[RawNode], delays: li
         if delay is not None:
             served.clock.now = began + delay
             metrics = {"eval_loss": 2.0 + value / 100, "eval_accuracy": 0.125, "eval_examples": 40, "train_loss": 1.5}
-            await node.submit_inline(packed(value=0.01 * value), num_examples=100 * value, metrics=metrics)
+            await node.submit_inline(
+                packed(value=0.01 * value), num_examples=700 if value == 3 else 100, metrics=metrics
+            )
     served.clock.now = began + 61
     await served.close_due_rounds()
 
@@ -77,6 +79,7 @@ async def test_a_straggler_a_void_round_and_a_name_that_commands(served: Served)
     told = await summary_of(served, task_id)
     kinds = {each["kind"] for each in told["findings"]}
     assert {"straggler", "void_rounds", "drop_outs", "privacy"} <= kinds
+    assert "`phone 2 of 12` dominates: it has 78 % of the weight" in told["text"]
     assert "its update took 40.00 s in round 1, where the others' median is 2.50 s" in told["text"]
     assert "round 2, as 1 of the 2 updates of its quorum came" in told["text"]
     assert "`phone 2 of 12` is a straggler" in told["text"]
