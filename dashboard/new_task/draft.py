@@ -1,0 +1,63 @@
+"""The task that is being written: its spec, and the id under which it is made once, however often Start is pressed."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from dashboard.new_task.paths import Spec
+
+_ID = re.compile(r"[A-Za-z0-9_.:-]{8,100}")
+
+SENSIBLE: Spec = {
+    "name": "Handwritten digits",
+    "model": {"id": "mlp"},
+    "data": {"id": "digits", "partition": {"kind": "dirichlet", "parts": 4, "alpha": 0.5}},
+    "training": {"epochs": 2},
+    "cohort": {"size": 2},
+    "rounds": 10,
+}
+"""What the form begins with."""
+
+
+def new_id() -> str:
+    """An id for a request that makes something."""
+    return f"page-{uuid.uuid4().hex}"
+
+
+@dataclass(frozen=True)
+class Draft:
+    """One task before and after its start.
+
+    Attributes:
+        request_id: the same until the spec of a task that was made is changed.
+        task_id: the task that was made of it.
+    """
+
+    spec: Spec
+    request_id: str = field(default_factory=new_id)
+    task_id: str | None = None
+
+    def changed(self, spec: Spec) -> Draft:
+        """The draft with another spec. One that has become a task already becomes another one."""
+        if spec == self.spec:
+            return self
+        return Draft(spec) if self.task_id else replace(self, spec=spec)
+
+    def made(self, task_id: str) -> Draft:
+        """After its start."""
+        return replace(self, task_id=task_id)
+
+    def kept(self) -> dict[str, Any]:
+        """What the browser keeps, so that a reload goes on with the same draft."""
+        return {"spec": self.spec, "request_id": self.request_id, "task_id": self.task_id}
+
+
+def draft_of(kept: Any) -> Draft:
+    """The draft that the browser kept; a fresh one where it kept none, or something else."""
+    match kept:
+        case {"spec": {**spec}, "request_id": str(id), "task_id": None | str() as task_id} if _ID.fullmatch(id):
+            return Draft(dict(spec), id, task_id)
+    return Draft(SENSIBLE)
