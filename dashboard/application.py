@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import gradio as gr
 from starlette.applications import Starlette
+from starlette.routing import Route
 
+from dashboard.charts.library import library, path
 from dashboard.desk import Desk
 from dashboard.page import page
 from dashboard.principal import Connect
@@ -29,7 +31,7 @@ def application(connect: Connect, options: Options | None = None) -> Starlette:
     """The dashboard around MCP clients, to be mounted at the root."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # nothing calls home
     shown = page(Desk(connect), hub_sign_in=(options or Options()).hub_sign_in)
-    shell = Starlette()
+    shell = Starlette(routes=[Route(f"/{path()}", library)])
     gr.mount_gradio_app(
         shell,
         shown.blocks,

@@ -14,6 +14,7 @@ from dashboard.join_tab import join_tab
 from dashboard.new_task_tab import new_task_tab
 from dashboard.sign_in import Session, sign_in
 from dashboard.simulate_tab import simulate_tab
+from dashboard.theme import STYLES, head, theme
 from dashboard.try_it_tab import try_it_tab
 
 
@@ -29,7 +30,7 @@ class Page:
 
 def page(desk: Desk, *, hub_sign_in: bool) -> Page:
     """The whole dashboard."""
-    with gr.Blocks(title="Potluck", analytics_enabled=False) as blocks:
+    with gr.Blocks(title="Potluck", analytics_enabled=False, fill_width=True) as blocks:
         session: Session = sign_in(desk, hub_sign_in=hub_sign_in)
         with gr.Tabs():
             with gr.Tab("Federation", id="federation"):
@@ -42,4 +43,4 @@ def page(desk: Desk, *, hub_sign_in: bool) -> Page:
                 try_it_tab(desk, session)
             with gr.Tab("Join", id="join"):
                 join_tab(desk, session)
-    return Page(blocks)
+    return Page(blocks, theme=theme(), css_paths=STYLES, head=head())

@@ -1,0 +1,50 @@
+"""A chart's place on the page, and what is sent to it.
+
+gr.Plot makes its chart anew for each value, which flickers and forgets what a person has zoomed into. So the figure
+travels as data in one component, and `page.js` has Plotly change the drawing in another.
+"""
+
+from __future__ import annotations
+
+import json
+from html import escape
+
+import gradio as gr
+import plotly.graph_objects as go
+
+
+class Chart:
+    """A place for a chart; make it inside the page's blocks.
+
+    Attributes:
+        data: the component to be an event's output, with `drawn(figure)` for its value.
+    """
+
+    def __init__(self, name: str, title: str) -> None:
+        """
+        Args:
+            name: lower-case letters and `-`, unique on the page; also what a downloaded picture is called.
+            title: stands above it.
+        """
+        self.name = name
+        gr.HTML(
+            f'<figure class="chart" aria-label="{escape(title)}"><figcaption>{escape(title)}</figcaption>'
+            f'<div class="plot" data-plot="{escape(name)}"></div></figure>',
+            js_on_load=None,
+            elem_classes="chart-place",
+        )
+        self.data = gr.HTML("", js_on_load=None, elem_classes="chart-data")
+
+    def drawn(self, figure: go.Figure | None, empty: str = "") -> str:
+        """The value of `data` that draws this figure; without one, `empty` stands in its place."""
+        said = "" if figure is None else figure.to_json()
+        return f'<i data-for="{self.name}" data-figure="{escape(str(said))}" data-empty="{escape(empty)}"></i>'
+
+
+def undrawn(value: str) -> dict[str, object]:
+    """The figure that a value of `Chart.data` carries, for tests."""
+    from html import unescape
+
+    carried = value.partition('data-figure="')[2].partition('"')[0]
+    found: dict[str, object] = json.loads(unescape(carried)) if carried else {}
+    return found
