@@ -8,13 +8,13 @@ from typing import Any
 import gradio as gr
 
 from dashboard.desk import Desk, Refusal
+from dashboard.markup import notice, refused
 from dashboard.new_task.controls import controls
 from dashboard.new_task.draft import draft_of
 from dashboard.new_task.finding import finding
 from dashboard.new_task.plan import EXAMPLES
 from dashboard.new_task.steps import Steps
 from dashboard.opening import on_open
-from dashboard.said import notice, refused
 from dashboard.sign_in import Session
 from dashboard.tabs import go_to
 from dashboard.visitor import principal_of
@@ -40,7 +40,9 @@ def new_task_tab(desk: Desk, session: Session) -> None:
                 planning = gr.Button("Plan it", variant="primary", scale=0, min_width=120, elem_id="plan")
                 changing = gr.Button("Change the form by these words", scale=0, min_width=220, elem_id="replan")
             with gr.Row(elem_classes="row"):
-                examples = [gr.Button(words, size="sm", variant="secondary", elem_classes="example") for words in EXAMPLES]
+                examples = [
+                    gr.Button(words, size="sm", variant="secondary", elem_classes="example") for words in EXAMPLES
+                ]
             planned = gr.HTML(elem_id="planned")
         found = finding(desk, session)
         made = controls()
@@ -76,7 +78,14 @@ def new_task_tab(desk: Desk, session: Session) -> None:
     on_open(session, opened, [kept], [said, body, *everything])
 
     edits = [control.input for control in made.inputs]
-    gr.on(edits, steps.edited, [session.token, kept, notation, *made.inputs], everything, trigger_mode="always_last", **_SILENT)
+    gr.on(
+        edits,
+        steps.edited,
+        [session.token, kept, notation, *made.inputs],
+        everything,
+        trigger_mode="always_last",
+        **_SILENT,
+    )
     whole.input(
         steps.rewritten, [session.token, kept, whole, *made.inputs], everything, trigger_mode="always_last", **_SILENT
     )
@@ -86,14 +95,14 @@ def new_task_tab(desk: Desk, session: Session) -> None:
     plan_outputs = [planned, *everything]
     gr.on(
         [planning.click, goal.submit],
-        partial(steps.planned, change=False),
+        steps.planned,
         [session.token, kept, goal],
         plan_outputs,
         api_visibility="private",
         show_progress_on=planned,
     )
     changing.click(
-        partial(steps.planned, change=True),
+        steps.replanned,
         [session.token, kept, goal],
         plan_outputs,
         api_visibility="private",

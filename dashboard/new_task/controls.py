@@ -11,7 +11,7 @@ from dashboard.new_task.fields import GROUPS, Field
 from dashboard.new_task.form import Form, same
 from dashboard.new_task.paths import Spec
 from dashboard.new_task.placing import Placed
-from dashboard.said import beside
+from dashboard.new_task.problems import beside
 
 
 @dataclass

@@ -58,6 +58,6 @@ class Draft:
 def draft_of(kept: Any) -> Draft:
     """The draft that the browser kept; a fresh one where it kept none, or something else."""
     match kept:
-        case {"spec": {**spec}, "request_id": str(id), "task_id": None | str() as task_id} if _ID.fullmatch(id):
-            return Draft(dict(spec), id, task_id)
+        case {"spec": dict(spec), "request_id": str(id), "task_id": None | str() as task_id} if _ID.fullmatch(id):
+            return Draft(spec, id, task_id)
     return Draft(SENSIBLE)

@@ -156,7 +156,9 @@ GROUPS: tuple[Group, ...] = (
             Field("aggregation.rule", "Rule", "choice"),
             *(Field(f"aggregation.options#{place}", "Option", "number") for place in range(RULE_OPTIONS)),
             Field("aggregation.mixing", "Mixing before the rule", "choice"),
-            Field("aggregation.bucket_size", "Updates in a bucket", "number", when=_is("aggregation.mixing", "bucketing")),
+            Field(
+                "aggregation.bucket_size", "Updates in a bucket", "number", when=_is("aggregation.mixing", "bucketing")
+            ),
             Field("aggregation.weighting", "Weight of an update", "choice"),
             Field("aggregation.max_update_norm", "Largest update (L2)", "number"),
         ),

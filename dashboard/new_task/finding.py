@@ -9,9 +9,10 @@ from typing import Any
 import gradio as gr
 
 from dashboard.desk import Desk, Refusal
-from dashboard.said import empty, notice, refused, table
+from dashboard.markup import empty, notice, refused, table
 from dashboard.sign_in import Session
 from dashboard.visitor import principal_of
+from dashboard.words import said as shown
 
 _WHERE = {"models": ("search_models", "model.id"), "data sets": ("search_datasets", "data.id")}
 
@@ -61,7 +62,9 @@ def finding(desk: Desk, session: Session) -> Finding:
         api_visibility="private",
         show_progress_on=said,
     )
-    what.input(lambda: [gr.update(choices=[], value=None, visible=False), ""], None, [hits, said], api_visibility="private")
+    what.input(
+        lambda: [gr.update(choices=[], value=None, visible=False), ""], None, [hits, said], api_visibility="private"
+    )
     return Finding(what, hits)
 
 
@@ -69,7 +72,7 @@ def found(answer: Mapping[str, Any]) -> list[Any]:
     """Hits that can be trained, to choose from; the others with the reason why not."""
     hits = list(answer.get("hits") or ())
     choices = [(_line(hit), _id(hit)) for hit in hits if hit.get("trainable")]
-    others = [(hit.get("title"), hit.get("size") or "–", hit.get("licence") or "–", hit.get("reason")) for hit in hits
+    others = [tuple(shown(hit.get(name) or "–", 300) for name in ("title", "size", "licence", "reason")) for hit in hits
               if not hit.get("trainable")]  # fmt: skip
     said = ""
     if answer.get("hub_unavailable"):
@@ -78,7 +81,9 @@ def found(answer: Mapping[str, Any]) -> list[Any]:
         said += empty("Nothing fits these words.", "Fewer words find more; the Hub has more than the catalogue.")
     if others:
         said += "<p class=small>Not to be trained here:</p>"
-        said += table(("Name", "Size", "Licence", "Why not"), others, label="Hits that cannot be trained here", wordy=4)
+        said += table(
+            "Hits that cannot be trained here", ("Name", "Size", "Licence", "Why not"), others, frozenset(range(4))
+        )
     return [gr.update(choices=choices, value=None, visible=bool(choices)), said]
 
 

@@ -80,7 +80,9 @@ def _of_rule(spec: Spec, known: Reference) -> Spec:
     if mixing is not MISSING and str(mixing) not in allowed:
         spec, mixing = without(spec, "aggregation.mixing"), MISSING
     weighting = found(spec, "aggregation.weighting")
-    if weighting not in (MISSING, None) and weighting not in allowed.get("none" if mixing is MISSING else str(mixing), ()):
+    if weighting not in (MISSING, None) and weighting not in allowed.get(
+        "none" if mixing is MISSING else str(mixing), ()
+    ):
         spec = without(spec, "aggregation.weighting")
     return spec
 

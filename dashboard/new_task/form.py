@@ -59,7 +59,7 @@ class Form:
         """What a choice offers, and how it reads; what the spec says is among them, even where it is refused."""
         described = self.describe(spec, field)
         current = self.shown(spec)[field.path]
-        offered = [(choice, choice) for choice in self._fitting(spec, field, described.choices)]
+        offered: list[tuple[str, Any]] = [(choice, choice) for choice in self._fitting(spec, field, described.choices)]
         if described.optional and not field.custom:
             offered.insert(0, ("default", None))
         if current is not None and current not in [value for _, value in offered]:

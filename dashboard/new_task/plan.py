@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dashboard.said import notice, table, text
+from dashboard.markup import notice, table
+from dashboard.words import said as shown
 
 EXAMPLES = (
     "Recognise handwritten digits on 10 phones, each with its own handwriting",
@@ -20,16 +21,16 @@ def plan(answer: Mapping[str, Any]) -> str:
     valid = "It can be started as it stands." if answer.get("valid") else "It needs your hand: see the problems below."
     said = notice(f"A plan, made by {who}", valid, tone="good" if answer.get("valid") else "wait")
     reasons = [
-        (str(reason.get("field", "")), _value(reason.get("value")), str(reason.get("why", "")))
+        (shown(reason.get("field", "")), shown(_value(reason.get("value"))), shown(reason.get("why", ""), 600))
         for reason in answer.get("reasons") or ()
     ]
     if reasons:
-        said += table(("Field", "Chosen", "Why"), reasons, label="Reasons of the plan", wordy=3)
+        said += table("Reasons of the plan", ("Field", "Chosen", "Why"), reasons, frozenset({0, 1, 2}))
     notes = [str(note) for note in answer.get("notes") or ()]
     if answer.get("simulate"):
         notes.append("You asked for a trial without nodes: the tab Simulate runs it on this server.")
     if notes:
-        said += '<ul class="notes">' + "".join(f"<li>{text(note)}</li>" for note in notes) + "</ul>"
+        said += '<ul class="notes">' + "".join(f"<li>{shown(note, 600)}</li>" for note in notes) + "</ul>"
     return said
 
 

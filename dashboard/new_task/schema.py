@@ -67,6 +67,7 @@ def _bounds(node: Mapping[str, Any]) -> str:
     most, below = node.get("maximum"), node.get("exclusiveMaximum")
     low = f"{least:,}" if least is not None else f"above {above:,}" if above is not None else ""
     high = f"{most:,}" if most is not None else f"below {below:,}" if below is not None else ""
-    if not high or float(most if most is not None else below) >= 1e9:
+    top = below if most is None else most
+    if top is None or top >= 1e9:
         return f"At least {low}." if least is not None else f"{low.capitalize()}." if low else ""
     return f"{low} to {high}.".capitalize() if low else f"At most {high}."

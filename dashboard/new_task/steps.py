@@ -7,18 +7,20 @@ from typing import Any
 import gradio as gr
 
 from dashboard.desk import Desk, Line, Refusal
+from dashboard.markup import notice, refused
 from dashboard.new_task.budget import budget, deed
 from dashboard.new_task.controls import Controls
 from dashboard.new_task.draft import Draft, draft_of
 from dashboard.new_task.form import Form
-from dashboard.new_task.paths import Spec, put
+from dashboard.new_task.paths import Spec
 from dashboard.new_task.placing import Placed, placed
 from dashboard.new_task.plan import plan
+from dashboard.new_task.problems import listed
 from dashboard.new_task.reference import reference
 from dashboard.new_task.written import Unreadable, read, write
 from dashboard.principal import Principal
-from dashboard.said import notice, problem, refused, text
 from dashboard.visitor import principal_of
+from dashboard.words import said
 
 
 class Steps:
@@ -38,9 +40,7 @@ class Steps:
         """Everything, for this draft."""
         return await self._after(principal, draft, given=given, whole=write(draft.spec, "YAML"))
 
-    async def edited(
-        self, request: gr.Request, token: str | None, kept: Any, notation: Any, *given: Any
-    ) -> list[Any]:
+    async def edited(self, request: gr.Request, token: str | None, kept: Any, notation: Any, *given: Any) -> list[Any]:
         """A control was changed."""
         principal, draft = principal_of(request, token), draft_of(kept)
         form = await self._form(principal)
@@ -53,7 +53,7 @@ class Steps:
         try:
             draft = draft.changed(read(said or ""))
         except Unreadable as unreadable:
-            words = notice("This text is not a spec yet.", str(unreadable), tone="bad", role="alert")
+            words = notice("This text is not a spec yet.", str(unreadable), tone="bad")
             waiting = [gr.skip() for _ in range(len(self._controls.outputs) + 4)]
             return [gr.skip(), gr.skip(), gr.update(value=words, visible=True), *waiting]
         return await self._after(principal, draft, given=given, whole=None)
@@ -62,14 +62,21 @@ class Steps:
         """The other notation was chosen."""
         return gr.update(value=write(draft_of(kept).spec, notation), language=notation.lower())
 
-    async def planned(
-        self, request: gr.Request, token: str | None, kept: Any, goal: str, *, change: bool
-    ) -> list[Any]:
+    async def planned(self, request: gr.Request, token: str | None, kept: Any, goal: str) -> list[Any]:
         """Plain words become a plan, and the plan fills the form."""
-        principal, draft = principal_of(request, token), draft_of(kept)
+        return await self._planned(principal_of(request, token), draft_of(kept), goal, change=False)
+
+    async def replanned(self, request: gr.Request, token: str | None, kept: Any, goal: str) -> list[Any]:
+        """Plain words change what the form says."""
+        return await self._planned(principal_of(request, token), draft_of(kept), goal, change=True)
+
+    async def _planned(self, principal: Principal, draft: Draft, goal: str, *, change: bool) -> list[Any]:
         unchanged = [gr.skip() for _ in range(len(self._controls.outputs) + 7)]
         if not (goal or "").strip():
-            return [notice("Say first what is to be learned.", "One sentence is enough; the examples show how."), *unchanged]
+            return [
+                notice("Say first what is to be learned.", "One sentence is enough; the examples show how."),
+                *unchanged,
+            ]
         try:
             answer = await self._desk.call(principal, "plan_task", goal=goal, spec=draft.spec if change else None)
         except Refusal as refusal:
@@ -120,7 +127,7 @@ class Steps:
             gr.update(value="", visible=False),
             *self._controls.filled(form, draft.spec, given),
             *self._controls.marked(opinion),
-            (verdict or "") + _listed(opinion) + _needed(may_start, draft, verdict is not None),
+            (verdict or "") + _hindrances(opinion) + _needed(may_start, draft, verdict is not None),
             gr.update(visible=ready),
             _made(draft) if draft.task_id else "",
             gr.update(visible=draft.task_id is not None),
@@ -137,26 +144,19 @@ class Steps:
         if not answer.get("valid"):
             return placed(form, spec, problems), None
         shown = form.shown(spec)
-        warned = "".join(problem(each, named=True) for each in answer.get("warnings") or ())
-        warning = f'<div class="notice" data-tone="wait"><strong>Worth knowing</strong>{warned}</div>' if warned else ""
-        return Placed({}, []), budget(answer.get("budget") or {}, shown_spec(spec), shown) + warning + deed(shown)
+        warning = listed("Worth knowing", answer.get("warnings") or (), tone="wait", id="warned")
+        return Placed({}, []), budget(answer.get("budget") or {}, shown) + warning + deed(shown)
 
 
-def shown_spec(spec: Spec) -> Spec:
-    """The spec with a name, for people."""
-    return spec if "name" in spec else put(spec, "name", "")
-
-
-def _listed(opinion: Placed) -> str:
+def _hindrances(opinion: Placed) -> str:
     beside = sum(map(len, opinion.beside.values()))
-    said = ""
+    words = ""
     if beside:
-        many = "a field has a value" if beside == 1 else f"{beside} fields have values"
-        said += notice(f"Not yet: {many} that cannot be. The form says which and why.", tone="bad")
-    if opinion.listed:
-        listed = "".join(problem(each, named=True) for each in opinion.listed)
-        said += f'<div class="notice" id="listed" role="alert" data-tone="bad"><strong>To be mended</strong>{listed}</div>'
-    return said
+        fields = "a field has a value" if beside == 1 else f"{beside} fields have values"
+        words = notice(
+            "Not yet", f"In the form {fields} that cannot be: it says which, and how to mend it.", tone="bad"
+        )
+    return words + listed("To be mended", opinion.listed)
 
 
 def _needed(may_start: bool, draft: Draft, valid: bool) -> str:
@@ -172,5 +172,5 @@ def _needed(may_start: bool, draft: Draft, valid: bool) -> str:
 def _made(draft: Draft) -> str:
     return (
         '<div class="notice" role="status" data-tone="good"><strong>The task is there.</strong>'
-        f'<p>Its id: <code id="task-id">{text(draft.task_id)}</code>. It waits for nodes: invite them, or watch it.</p></div>'
+        f'<p>Its id: <code id="task-id">{said(draft.task_id)}</code>. It waits for nodes: invite them, or watch it.</p></div>'
     )
