@@ -27,8 +27,13 @@ class Chart:
             title: stands above it.
         """
         self.name = name
+        shown, kinds = escape(title), (("png", "PNG"), ("svg", "SVG"), ("csv", "CSV"))
+        saves = "".join(
+            f'<button type="button" data-save="{kind}" aria-label="Download {shown} as {label}">{label}</button>'
+            for kind, label in kinds
+        )
         gr.HTML(
-            f'<figure class="chart" aria-label="{escape(title)}"><figcaption>{escape(title)}</figcaption>'
+            f'<figure class="chart" aria-label="{shown}" hidden><figcaption>{shown}<span>{saves}</span></figcaption>'
             f'<div class="plot" data-plot="{escape(name)}"></div></figure>',
             js_on_load=None,
             elem_classes="chart-place",
@@ -36,7 +41,7 @@ class Chart:
         self.data = gr.HTML("", js_on_load=None, elem_classes="chart-data")
 
     def drawn(self, figure: go.Figure | None, empty: str = "") -> str:
-        """The value of `data` that draws this figure; without one, `empty` stands in its place."""
+        """The value of `data` that draws this figure; without one, `empty` stands in its place, or nothing at all."""
         said = "" if figure is None else figure.to_json()
         return f'<i data-for="{self.name}" data-figure="{escape(str(said))}" data-empty="{escape(empty)}"></i>'
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import unescape
 from typing import Any
 
 import plotly.graph_objects as go
@@ -93,35 +94,41 @@ def line(chart: go.Figure, name: str, x: Sequence[float], y: Sequence[float | No
     )
 
 
-def label_ends(chart: go.Figure) -> None:
-    """Writes the name of each line beside its end, so that nobody has to match colours. Names do not overlap."""
+def label_ends(chart: go.Figure, *, from_zero: bool = False) -> None:
+    """Writes the name of each line beside its end, so that nobody has to match colours. Names do not overlap.
+
+    Args:
+        from_zero: whether the y axis begins there; else where the values do.
+    """
     ends = []
     for trace in chart.data:
-        known = [(x, y) for x, y in zip(trace.x, trace.y, strict=True) if y is not None]
+        known = [y for y in trace.y if y is not None]
         if known:
-            ends.append((known[-1][1], known[-1][0], str(trace.name), trace.line.color))
+            ends.append((known[-1], str(trace.name), trace.line.color))
     if not ends:
         return
-    values = [y for trace in chart.data for y in trace.y if y is not None]
-    span = (max(values) - min(values)) or 1.0
-    pixels = (chart.layout.height - 90) / span
+    values = [y for trace in chart.data for y in trace.y if y is not None] + [0.0] * from_zero
+    pixels = (chart.layout.height - 95) / ((max(values) - min(values)) or 1.0)
     ends.sort()
     at = [y * pixels for y, *_ in ends]
     for place in range(1, len(at)):
         at[place] = max(at[place], at[place - 1] + _LABEL_PX)
-    for (y, x, name, colour), pixel in zip(ends, at, strict=True):
+    for (y, name, colour), pixel in zip(ends, at, strict=True):
         chart.add_annotation(
-            x=x,
+            x=1,
+            xref="paper",
             y=y,
             text=name,
             font={"color": colour, "size": 12},
             showarrow=False,
             xanchor="left",
-            xshift=8,
+            xshift=4,
             yshift=round(pixel - y * pixels),
         )
-    longest = max(len(name) for *_, name, _ in ends)
-    chart.update_layout(margin={"r": min(110, 14 + 7 * longest)})
+    longest = max(len(unescape(name)) for _, name, _ in ends)
+    chart.update_layout(margin={"r": min(110, 12 + 7 * longest)})
+    if from_zero:
+        chart.update_yaxes(rangemode="tozero")
 
 
 def plain(text: str, most: int = 40) -> str:

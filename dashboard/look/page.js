@@ -54,23 +54,46 @@
     return JSON.parse(resolved);
   };
 
-  const picture = (format) => (plot) => {
-    const printed = colours(plot.json, 'light'); // on white paper, whatever the page looks like
+  // Pictures and numbers to take away. A picture is for white paper, whatever the page looks like.
+  const save = (plot, kind) => {
+    const filename = `potluck-${plot.dataset.plot}`;
+    if (kind === 'csv') {
+      const link = document.createElement('a');
+      link.href = URL.createObjectURL(new Blob([csv(JSON.parse(plot.json))], { type: 'text/csv' }));
+      link.download = `${filename}.csv`;
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+      return;
+    }
+    const printed = colours(plot.json, 'light');
     Object.assign(printed.layout, { paper_bgcolor: '#fff', plot_bgcolor: '#fff' });
     const size = { width: Math.max(640, plot.clientWidth), height: Math.max(360, plot.clientHeight), scale: 2 };
-    window.Plotly.downloadImage(printed, { format, filename: `potluck-${plot.dataset.plot}`, ...size });
+    window.Plotly.downloadImage(printed, { format: kind, filename, ...size });
   };
-  const button = (name, format, path) => ({ name, title: name, click: picture(format), icon: { width: 24, height: 24, path } });
-  const DOWN = 'M11 3h2v9l3-3 1.4 1.4L12 16l-5.400-5.600L8 9l3 3zM4 19h16v2H4z';
-  const SHEET = 'M5 2h9l5 5v15H5zM13 4v4h4zM8 12h8v1.600H8zM8 16h8v1.600H8z';
-  const config = {
-    responsive: true,
-    displaylogo: false,
-    displayModeBar: true,
-    modeBarButtons: [[button('Download as PNG', 'png', DOWN), button('Download as SVG', 'svg', SHEET)], ['resetScale2d']],
-    scrollZoom: false,
-    doubleClick: 'reset',
+  const csv = ({ data, layout }) => {
+    const plain = (text) => new DOMParser().parseFromString(String(text ?? ''), 'text/html').body.textContent;
+    const cell = (value) => {
+      if (typeof value === 'number' || value == null) return value ?? '';
+      const text = plain(value).replace(/^[=+\-@\t\r]/, "'$&"); // no formula for a spreadsheet
+      return `"${text.replaceAll('"', '""')}"`;
+    };
+    const axis = (name) => layout[name]?.title?.text;
+    const rows = data.flatMap((one) => {
+      const flat = one.orientation === 'h';
+      const [places, values] = flat ? [one.customdata ?? one.y, one.x] : [one.x, one.y];
+      return values.map((value, at) => [one.name, places[at], value].map(cell).join(','));
+    });
+    const at = data[0]?.orientation === 'h' ? 'name' : axis('xaxis') ?? 'x';
+    return [['series', at, 'value'].map(cell).join(','), ...rows].join('\r\n');
   };
+  document.addEventListener('click', (event) => {
+    const kind = event.target.dataset?.save;
+    const plot = kind && event.target.closest('.chart')?.querySelector('.plot');
+    if (plot?.json) save(plot, kind);
+  });
+
+  const config = { responsive: true, displayModeBar: false, scrollZoom: false, doubleClick: 'reset' };
+  const coarse = matchMedia('(pointer: coarse)'); // there, a finger scrolls the page and does not zoom into a chart
 
   const draw = async (data) => {
     const plot = document.querySelector(`.plot[data-plot="${data.dataset.for}"]`);
@@ -78,6 +101,7 @@
     const state = json + isDark() + data.dataset.empty;
     if (!plot || plot.state === state) return;
     plot.state = state;
+    plot.closest('.chart').hidden = !json && !data.dataset.empty;
     if (!json) {
       if (plot.json) window.Plotly?.purge(plot);
       plot.json = undefined;
@@ -91,9 +115,10 @@
       if (!plot.json) plot.replaceChildren();
       plot.json = json;
       const { data: traces, layout } = colours(json);
+      if (coarse.matches) layout.dragmode = false;
       await library.react(plot, traces, layout, config);
     } catch (error) {
-      plot.state = undefined;
+      plot.state = plot.json = undefined;
       plot.textContent = error.message;
     }
   };
