@@ -8,7 +8,7 @@ import gradio as gr
 
 from dashboard.desk import Desk, Refusal
 from dashboard.join.hosts import snippets
-from dashboard.join.lines import INSTALL
+from dashboard.join.lines import install
 from dashboard.join.steps import LIFETIMES, Steps
 from dashboard.markup import notice, refused
 from dashboard.new_task.draft import new_id
@@ -35,17 +35,17 @@ def join_tab(desk: Desk, session: Session) -> None:
                 )
                 label = gr.Textbox(label="Whom it is for", max_length=80, elem_id="invite-label", min_width=160)
                 make = gr.Button(
-                    "Make an invitation", variant="primary", scale=0, min_width=180, elem_id="make-invitation"
+                    "Make an invitation", variant="primary", scale=0, min_width=220, elem_id="make-invitation"
                 )
             invited = gr.HTML(elem_id="invited", js_on_load=None)
             revoke = gr.Button(
-                "Revoke this invitation", scale=0, min_width=180, visible=False, elem_id="revoke-invitation"
+                "Revoke this invitation", scale=0, min_width=230, visible=False, elem_id="revoke-invitation"
             )
         with gr.Column(elem_classes="glass"):
             gr.Markdown("### Join with a machine")
             task = gr.Dropdown([], label="Task", interactive=True, elem_id="join-task")
             about = gr.HTML(elem_id="join-about", js_on_load=None)
-            gr.Code(INSTALL, language="shell", label="Once", interactive=False, elem_id="install")
+            once = gr.Code(install(), language="shell", label="Once", lines=1, interactive=False, elem_id="install")
             line = gr.Code(language="shell", label="Then", interactive=False, visible=False, elem_id="join-line")
         with gr.Column(elem_classes="glass"):
             gr.Markdown(
@@ -57,8 +57,8 @@ def join_tab(desk: Desk, session: Session) -> None:
                     [("it may look (viewer)", "viewer"), ("it may steer (operator)", "operator")],
                     value="viewer", label="What the agent may do", elem_id="agent-role",
                 )  # fmt: skip
-                grant = gr.Button("Make a token for it", scale=0, min_width=180, elem_id="make-token")
-                end = gr.Button("Revoke this token", scale=0, min_width=160, visible=False, elem_id="revoke-token")
+                grant = gr.Button("Make a token for it", scale=0, min_width=210, elem_id="make-token")
+                end = gr.Button("Revoke this token", scale=0, min_width=200, visible=False, elem_id="revoke-token")
             granted = gr.HTML(elem_id="granted", js_on_load=None)
             codes = []
             for each in snippets(""):
@@ -76,7 +76,7 @@ def join_tab(desk: Desk, session: Session) -> None:
         try:
             choices, may_invite = await steps.tasks(principal)
         except Refusal as refusal:
-            skipped = [gr.skip() for _ in range(5 + len(codes))]
+            skipped = [gr.skip() for _ in range(6 + len(codes))]
             return [gr.update(value=refused(refusal), visible=True), gr.update(visible=False), *skipped]
         known = [id for _, id in choices]
         task_id = picked if picked in known else known[0] if known else None
@@ -90,13 +90,13 @@ def join_tab(desk: Desk, session: Session) -> None:
             *steps.hosts(request, of_agent if may_invite else None),
         ]
 
-    shown = [told, body, inviting, granting, task, line, about, *codes]
+    shown = [told, body, inviting, granting, task, line, about, once, *codes]
     on_open(session, opened, [task, invitation, agent], shown)
     session.token.change(
         lambda: (None, "", gr.update(visible=False)) * 2, None,
         [invitation, invited, revoke, agent, granted, end], **_SILENT,
     )  # fmt: skip
-    relined: Any = ([session.token, task, invitation], [line, about])
+    relined: Any = ([session.token, task, invitation], [line, about, once])
     task.input(steps.lines, *relined, **_SILENT)
     invitation.change(steps.lines, *relined, **_SILENT)
     agent.change(steps.hosts, [agent], codes, **_SILENT)

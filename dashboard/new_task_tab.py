@@ -10,7 +10,7 @@ import gradio as gr
 from dashboard.desk import Desk, Refusal
 from dashboard.markup import notice, refused
 from dashboard.new_task.controls import controls
-from dashboard.new_task.draft import draft_of
+from dashboard.new_task.draft import FETCH, KEEP, draft_of
 from dashboard.new_task.finding import finding
 from dashboard.new_task.plan import EXAMPLES
 from dashboard.new_task.steps import Steps
@@ -24,10 +24,11 @@ _SILENT: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden
 
 def new_task_tab(desk: Desk, session: Session) -> None:
     """The tab's content."""
-    kept = gr.BrowserState({}, storage_key="potluck-draft")
+    kept = gr.Textbox(visible="hidden", elem_id="draft")
+    kept.change(None, [kept], None, js=KEEP)
     said = gr.HTML(notice("One moment: the form is being read from the server.", tone="busy"), elem_id="new-task-said")
     with gr.Column(visible=False) as body:
-        with gr.Column(elem_classes="glass"):
+        with gr.Column(elem_classes="glass", visible=False) as saying:
             gr.Markdown("### Say it in plain words")
             goal = gr.Textbox(
                 label="What is to be learned, by whom, on whose data?",
@@ -38,7 +39,7 @@ def new_task_tab(desk: Desk, session: Session) -> None:
             )
             with gr.Row(elem_classes="row"):
                 planning = gr.Button("Plan it", variant="primary", scale=0, min_width=120, elem_id="plan")
-                changing = gr.Button("Change the form by these words", scale=0, min_width=220, elem_id="replan")
+                changing = gr.Button("Change the form by these words", scale=0, min_width=320, elem_id="replan")
             with gr.Row(elem_classes="row"):
                 examples = [
                     gr.Button(words, size="sm", variant="secondary", elem_classes="example") for words in EXAMPLES
@@ -46,7 +47,7 @@ def new_task_tab(desk: Desk, session: Session) -> None:
             planned = gr.HTML(elem_id="planned")
         found = finding(desk, session)
         made = controls()
-        with gr.Accordion("The whole spec, for experts", open=False):
+        with gr.Accordion("The whole spec, for experts", open=False, elem_classes=["glass", "group"]):
             notation = gr.Radio(["YAML", "JSON"], value="YAML", label="Notation", elem_id="notation")
             whole = gr.Code(language="yaml", label="Spec", interactive=True, lines=12, elem_id="spec")
             unread = gr.HTML(visible=False, elem_id="spec-unread")
@@ -68,14 +69,18 @@ def new_task_tab(desk: Desk, session: Session) -> None:
         try:
             shown = await steps.shown(principal_of(request, token), draft_of(browser))
         except Refusal as refusal:
-            return [gr.update(value=refused(refusal), visible=True), gr.update(visible=False), *_nothing(everything)]
+            return [
+                gr.update(value=refused(refusal), visible=True),
+                gr.update(visible=False),
+                *_nothing([saying, *everything]),
+            ]
         may = await steps.may_plan(principal_of(request, token))
         words = "To plan in words and to start, sign in as an operator at the top of the page. You can still write a "
         words += "task here and see whether it would run."
         told = gr.update(value=notice("You are looking as a viewer.", words), visible=not may)
-        return [told, gr.update(visible=True), *shown]
+        return [told, gr.update(visible=True), gr.update(visible=may), *shown]
 
-    on_open(session, opened, [kept], [said, body, *everything])
+    on_open(session, opened, [kept], [said, body, saying, *everything], js=FETCH)
 
     edits = [control.input for control in made.inputs]
     gr.on(

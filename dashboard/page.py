@@ -14,6 +14,7 @@ from dashboard.live import Live
 from dashboard.new_task_tab import new_task_tab
 from dashboard.sign_in import Session, sign_in
 from dashboard.simulate_tab import simulate_tab
+from dashboard.steering_look import STEERING
 from dashboard.theme import STYLES, head, theme
 from dashboard.try_it_tab import try_it_tab
 from dashboard.watch.tab import federation_tab
@@ -39,9 +40,9 @@ def page(desk: Desk, live: Live, *, hub_sign_in: bool) -> Page:
             with gr.Tab("New task", id="new-task"):
                 new_task_tab(desk, session)
             with gr.Tab("Simulate", id="simulate"):
-                simulate_tab(desk, session)
+                simulate_tab(desk, session, live, blocks)
             with gr.Tab("Try it", id="try-it"):
                 try_it_tab(desk, session)
             with gr.Tab("Join", id="join"):
                 join_tab(desk, session)
-    return Page(blocks, theme=theme(), css_paths=STYLES, head=head())
+    return Page(blocks, theme=theme(), css_paths=[*STYLES, STEERING], head=head())

@@ -8,19 +8,20 @@ import gradio as gr
 
 from dashboard.charts.drawing import Chart
 from dashboard.desk import Desk, Refusal
+from dashboard.live import Live
 from dashboard.markup import notice, refused
 from dashboard.opening import on_open
 from dashboard.sign_in import Session
 from dashboard.simulate.settings import ATTACKS, KINDS
-from dashboard.simulate.steps import Steps
+from dashboard.simulate.steps import Steps, place_of
 from dashboard.visitor import principal_of
 
 _SILENT: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
-def simulate_tab(desk: Desk, session: Session) -> None:
+def simulate_tab(desk: Desk, session: Session, live: Live, blocks: gr.Blocks) -> None:
     """The tab's content."""
-    steps = Steps(desk)
+    steps = Steps(desk, live)
     told = gr.HTML(notice("One moment: the catalogue is being read.", tone="busy"), elem_id="simulate-said")
     with gr.Column(visible=False) as body:
         with gr.Row(elem_classes="row"):
@@ -53,48 +54,40 @@ def simulate_tab(desk: Desk, session: Session) -> None:
     verdict = [cut.data, cut_said, wrong, running, request_id]
     shown = [nothing, chosen, cancelling, accuracy.data, loss.data, standing, download]
 
-    async def opened(request: gr.Request, token: str | None, picked: Any, wanted: Any, *given: Any) -> list[Any]:
-        principal = principal_of(request, token)
-        try:
-            choices = await steps.choices(principal)
-            checked = await steps.checked(request, token, *given)
-            seen = await steps.seen(principal, picked, wanted)
-        except Refusal as refusal:
-            skipped = len(values) + len(verdict) + len(shown)
-            return [gr.update(value=refused(refusal), visible=True), gr.update(visible=False), *[gr.skip()] * skipped]
-        filled = [gr.update(**choices[name]) if name in choices else gr.skip() for name in controls]
-        return [gr.update(visible=False), gr.update(visible=True), *filled, *checked, *seen]
+    def left(request: gr.Request) -> None:
+        live.leave(place_of(request))
 
-    on_open(session, opened, [chosen, target, *values], [told, body, *values, *verdict, *shown])
-    gr.on(
-        [control.change for control in values],
-        steps.checked,
-        [session.token, *values],
-        verdict,
-        trigger_mode="always_last",
-        **_SILENT,
-    )
-    controls["kind"].change(steps.fitting, [controls["kind"]], [controls["alpha"]], **_SILENT)
-    controls["attack"].change(
-        lambda attack: gr.update(visible=bool(attack)), [controls["attack"]], [controls["attackers"]], **_SILENT
-    )
-    running.click(
+    async def opened(request: gr.Request, token: str | None, *given: Any) -> list[Any]:
+        try:
+            choices = await steps.choices(principal_of(request, token))
+        except Refusal as refusal:
+            skipped = [gr.skip() for _ in (*values, *verdict)]
+            return [gr.update(value=refused(refusal), visible=True), gr.update(visible=False), *skipped]
+        filled = [gr.update(**choices[name]) if name in choices else gr.skip() for name in controls]
+        checked = await steps.checked(request, token, *given)
+        return [gr.update(visible=False), gr.update(visible=True), *filled, *checked]
+
+    lasting: dict[str, Any] = _SILENT | {"concurrency_limit": None, "trigger_mode": "multiple"}
+    following = {"fn": steps.following, "inputs": [session.token, chosen, target], "outputs": shown}
+    for opening in on_open(session, opened, values, [told, body, *values, *verdict]):
+        opening.then(**following, **lasting)
+    gr.on([chosen.input, target.release], **following, **lasting)
+    changes = [control.change for control in values]
+    gr.on(changes, steps.checked, [session.token, *values], verdict, trigger_mode="always_last", **_SILENT)
+    kind, attack, rule = controls["kind"], controls["attack"], controls["rule"]
+    kind.change(steps.fitting, [kind], [controls["alpha"]], **_SILENT)
+    attack.change(steps.attacked, [attack], [controls["attackers"]], **_SILENT)
+    rule.change(steps.withstanding, [session.token, rule], [controls["f"]], **_SILENT)
+    run = running.click(
         steps.ran,
-        [session.token, request_id, chosen, target, *values],
-        [ran, *shown],
+        [session.token, request_id, chosen, *values],
+        [ran, chosen],
         api_visibility="private",
         show_progress_on=ran,
     )
-    gr.on(
-        [chosen.input, target.release],
-        steps.looked,
-        [session.token, chosen, target],
-        shown,
-        trigger_mode="always_last",
-        **_SILENT,
-    )
-    cancelling.click(steps.cancelled, [session.token, chosen, target], [ran, *shown], api_visibility="private")
-    steps.follow(session, chosen, target, shown)
+    run.then(**following, **lasting)
+    cancelling.click(steps.cancelled, [session.token, chosen], [ran], api_visibility="private")
+    blocks.unload(left)
 
 
 def _controls() -> dict[str, Any]:
@@ -116,7 +109,14 @@ def _controls() -> dict[str, Any]:
         )
     with gr.Row(elem_classes="row"):
         rule = gr.Dropdown([("fedavg", "fedavg")], value="fedavg", label="Rule", elem_id="sim-rule", min_width=140)
-        f = gr.Number(None, label="Attackers to withstand (f)", placeholder="a fifth", elem_id="sim-f", min_width=140)
+        f = gr.Number(
+            None,
+            label="Attackers to withstand (f)",
+            placeholder="a fifth",
+            visible=False,
+            elem_id="sim-f",
+            min_width=140,
+        )
     with gr.Row(elem_classes="row"):
         attack = gr.Dropdown(
             [("Nobody attacks", ""), *((words, name) for name, words in ATTACKS.items())],

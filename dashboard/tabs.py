@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 
+_OPEN = """() => {
+  const tabs = document.querySelectorAll('[role=tablist] button, .overflow-dropdown button');
+  [...tabs].find((tab) => tab.textContent.trim() === NAME)?.click();
+}"""
+"""On a phone, tabs for which there is no room are in a menu."""
+
 
 def go_to(tab: str) -> str:
     """The script that opens the tab of this name."""
-    name = json.dumps(tab)
-    return f"() => {{ [...document.querySelectorAll('[role=tab]')].find(tab => tab.textContent.trim() === {name})?.click(); }}"
+    return _OPEN.replace("NAME", json.dumps(tab))

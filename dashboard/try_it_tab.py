@@ -42,8 +42,8 @@ def try_it_tab(desk: Desk, session: Session) -> None:
                 )
             with gr.Column(elem_classes="glass", min_width=290, scale=2):
                 answer = gr.HTML(elem_id="try-answer", js_on_load=None)
-                bars = Chart("classes", "What the newest version thinks it is")
-                versions = Chart("versions", "How sure each version is")
+                bars = Chart("try-classes", "What the newest version thinks it is")
+                versions = Chart("try-versions", "How sure each version is")
         with gr.Column(elem_classes="glass", visible=False) as writing:
             gr.Markdown("### Let it write")
             prompt = gr.Textbox(label="How the text begins", lines=2, max_length=4000, elem_id="prompt")

@@ -33,4 +33,7 @@ def lines(base: str, task_id: str, spec: Mapping[str, Any], token: str = PLACEHO
     return "\n\n".join(f"# {about}\n{line}" for about, line in found) + "\n"
 
 
-INSTALL = "pip install potluck-fl"
+def install(spec: Mapping[str, Any] | None = None) -> str:
+    """What a machine needs to have installed for the task."""
+    language = spec is not None and str(spec["model"]["id"]).startswith("hf:")
+    return "pip install 'potluck-fl[llm]'" if language else "pip install potluck-fl"

@@ -9,7 +9,7 @@ import gradio as gr
 from dashboard.desk import Desk, Refusal
 from dashboard.join.address import base_of, is_local
 from dashboard.join.hosts import snippets
-from dashboard.join.lines import PLACEHOLDER, lines
+from dashboard.join.lines import PLACEHOLDER, install, lines
 from dashboard.markup import empty, notice, refused
 from dashboard.new_task.draft import new_id
 from dashboard.principal import Principal
@@ -39,13 +39,17 @@ class Steps:
         return [(f"{tame(task['name'], 60)} ({task['state']})", task["task_id"]) for task in open], may_invite
 
     async def lines(self, request: gr.Request, token: str | None, task_id: Any, made: Any) -> list[Any]:
-        """The join lines for the task, and a word about them."""
+        """The join lines for the task, a word about them, and what to install first."""
         if not task_id:
-            return [gr.update(visible=False), empty("No task is open to nodes.", "The tab New task makes one.")]
+            return [
+                gr.update(visible=False),
+                empty("No task is open to nodes.", "The tab New task makes one."),
+                gr.skip(),
+            ]
         try:
             view = await self._desk.call(principal_of(request, token), "get_task", task_id=str(task_id))
         except Refusal as refusal:
-            return [gr.update(visible=False), refused(refusal)]
+            return [gr.update(visible=False), refused(refusal), gr.skip()]
         secret = str((made or {}).get("token") or PLACEHOLDER)
         words = ""
         if secret == PLACEHOLDER:
@@ -60,7 +64,8 @@ class Steps:
             words += notice(
                 "This address leads to this machine alone.", "Open the page by the address that others dial."
             )
-        return [gr.update(value=lines(base, str(task_id), view["spec"], secret), visible=True), words]
+        commands = lines(base, str(task_id), view["spec"], secret)
+        return [gr.update(value=commands, visible=True), words, install(view["spec"])]
 
     async def invited(
         self, request: gr.Request, token: str | None, id: str, most: Any, lifetime: Any, label: Any

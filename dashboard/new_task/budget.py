@@ -28,7 +28,7 @@ def budget(figures: Mapping[str, Any], shown: Mapping[str, Any]) -> str:
     words = []
     if flops := figures.get("flops_per_round_per_node"):
         seconds = flops / _FLOPS
-        lines.append(("Training a round", duration(seconds)))
+        lines.append(("Training a round", "under 0.1 s" if seconds < 0.1 else duration(seconds)))
         words.append("The time is for one laptop core at 5 GFLOP/s, a rough figure: nodes differ by tenfold.")
     if nodes and isinstance(rounds, int):
         total = figures["bytes_per_round_per_node"] * nodes * rounds

@@ -67,7 +67,7 @@ def controls() -> Controls:
     """Lays the form out, empty; `Controls.filled` says what it shows."""
     made = Controls()
     for group in GROUPS:
-        with gr.Accordion(group.title, open=group.open, elem_classes="group"), gr.Row(elem_classes="fields"):
+        with gr.Accordion(group.title, open=group.open, elem_classes=["glass", "group"]), gr.Row(elem_classes="fields"):
             for each in group.fields:
                 with gr.Column(min_width=210, elem_classes="field") as place:
                     made.inputs.append(_control(each))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,18 @@ SENSIBLE: Spec = {
     "rounds": 10,
 }
 """What the form begins with."""
+
+
+KEEP = """(draft) => {
+  try { localStorage.setItem('potluck-draft', draft); } catch { /* a browser that keeps nothing */ }
+}"""
+"""The browser keeps the draft, so that a reload goes on with the same one."""
+
+FETCH = """(token, draft, ...others) => {
+  let kept = null;
+  try { kept = localStorage.getItem('potluck-draft'); } catch { /* as above */ }
+  return [token, draft || kept || '', ...others];
+}"""
 
 
 def new_id() -> str:
@@ -50,14 +63,18 @@ class Draft:
         """After its start."""
         return replace(self, task_id=task_id)
 
-    def kept(self) -> dict[str, Any]:
-        """What the browser keeps, so that a reload goes on with the same draft."""
-        return {"spec": self.spec, "request_id": self.request_id, "task_id": self.task_id}
+    def kept(self) -> str:
+        """What the browser keeps."""
+        return json.dumps({"spec": self.spec, "request_id": self.request_id, "task_id": self.task_id})
 
 
 def draft_of(kept: Any) -> Draft:
     """The draft that the browser kept; a fresh one where it kept none, or something else."""
-    match kept:
+    try:
+        found = json.loads(kept or "")
+    except (TypeError, ValueError, RecursionError):
+        return Draft(SENSIBLE)
+    match found:
         case {"spec": dict(spec), "request_id": str(id), "task_id": None | str() as task_id} if _ID.fullmatch(id):
             return Draft(spec, id, task_id)
     return Draft(SENSIBLE)

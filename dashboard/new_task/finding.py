@@ -37,7 +37,7 @@ class Finding:
 
 def finding(desk: Desk, session: Session) -> Finding:
     """Lays it out."""
-    with gr.Accordion("Find models and data sets", open=False):
+    with gr.Accordion("Find models and data sets", open=False, elem_classes=["glass", "group"]):
         with gr.Row(elem_classes="row"):
             query = gr.Textbox(label="Words", placeholder="e.g. digits, small llama", max_length=200, elem_id="query")
             what = gr.Radio(list(_WHERE), value="models", label="Among", elem_id="among", min_width=160)

@@ -61,8 +61,8 @@ class Form:
         current = self.shown(spec)[field.path]
         offered: list[tuple[str, Any]] = [(choice, choice) for choice in self._fitting(spec, field, described.choices)]
         if described.optional and not field.custom:
-            offered.insert(0, ("default", None))
-        if current is not None and current not in [value for _, value in offered]:
+            offered.insert(0, ("default", ""))
+        if current not in ("", None) and current not in [value for _, value in offered]:
             offered.append((f"{current}", current))
         return offered
 
@@ -86,6 +86,8 @@ class Form:
                 spec = put(spec, other, shown[other])
         if field.kind == "list":
             value = parsed_list(value)
+        if field.kind == "choice" and value == "":
+            value = None
         if field.slot is not None and value is None and self.describe(spec, field).optional:
             return without(spec, path)
         return put(spec, path, value)
@@ -101,7 +103,7 @@ class Form:
         if field.kind in ("text", "long_text"):
             return "" if value in (None, MISSING) else str(value)
         if field.kind == "choice":
-            return None if value is MISSING or value is None else str(value)
+            return "" if value is MISSING or value is None else str(value)
         return bool(value) if field.kind == "flag" else value
 
     def _default(self, spec: Spec, field: Field) -> Any:

@@ -165,7 +165,7 @@ def _needed(may_start: bool, draft: Draft, valid: bool) -> str:
     what = "It would run as it stands." if valid else "It would not run yet."
     return notice(
         f"{what} To start it you need an operator's token.",
-        "Paste it at the top of the page. Whoever runs this server has it: `potluck token --data-dir DIR` prints it.",
+        "Paste it at the top of the page. Whoever runs this server has it: potluck token --data-dir DIR prints it there.",
     )
 
 

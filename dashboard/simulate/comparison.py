@@ -15,8 +15,10 @@ from dashboard.simulate.runs import Run
 from dashboard.words import number, percent, said
 
 
-def curves(runs: Sequence[Run], what: str) -> go.Figure:
-    """`accuracy` or `loss` over rounds, a line a run."""
+def curves(runs: Sequence[Run], what: str) -> go.Figure | None:
+    """`accuracy` or `loss` over rounds, a line a run; None before anything was measured."""
+    if not any(run.points for run in runs):
+        return None
     chart = figure(x="round", y=what, height=300)
     place = 1 if what == "accuracy" else 2
     for at, run in enumerate(runs):
@@ -24,6 +26,7 @@ def curves(runs: Sequence[Run], what: str) -> go.Figure:
     chart.update_layout(
         showlegend=True, legend={"orientation": "h", "x": 0, "xanchor": "left", "y": -0.22, "yanchor": "top"}
     )
+    chart.update_xaxes(range=[0, max(run.rounds for run in runs) + 0.2])
     if what == "accuracy":
         chart.update_yaxes(range=[0, 1.02], tickformat=".0%")
     return chart

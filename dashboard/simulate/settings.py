@@ -65,6 +65,7 @@ class Settings:
         partition: dict[str, Any] = {"kind": self.kind, "parts": whole(self.clients), "min_examples": 1}
         if self.kind == "dirichlet":
             partition["alpha"] = self.alpha
+        cohort = max(1, round(self.fraction * self.clients))  # nobody drops out of a simulation
         aggregation: dict[str, Any] = {"rule": self.rule}
         if self.f is not None and "f" in (rule or {}).get("options", {}):
             aggregation["options"] = {"f": whole(self.f)}
@@ -74,7 +75,7 @@ class Settings:
             "data": {"id": self.data, "partition": partition},
             "training": {"epochs": whole(self.epochs), "learning_rate": self.learning_rate},
             "aggregation": aggregation,
-            "cohort": {"fraction": self.fraction},
+            "cohort": {"size": cohort, "quorum": cohort},
             "rounds": whole(self.rounds),
             "seed": whole(self.seed),
         }

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 import gradio as gr
 
 from dashboard.charts.drawing import Chart
 from dashboard.desk import Desk, Refusal
+from dashboard.live import Live
 from dashboard.markup import empty, notice, paragraph, refused
 from dashboard.new_task.draft import new_id
 from dashboard.new_task.problems import listed
 from dashboard.new_task.reference import Reference, reference
 from dashboard.principal import Principal
-from dashboard.sign_in import Session
 from dashboard.simulate.comparison import curves, download, standings
 from dashboard.simulate.cut import in_words, picture
 from dashboard.simulate.runs import MOST, run, simulations
@@ -22,12 +23,16 @@ from dashboard.simulate.settings import Settings
 from dashboard.visitor import principal_of
 from dashboard.words import said
 
+_MERGE_S = 0.5
+"""Between two readings: notices that come in between are one."""
+
 
 class Steps:
     """The steps of one page's tab. They keep nothing of a visitor."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, live: Live) -> None:
         self._desk = desk
+        self._live = live
         self._known: Reference | None = None
         self._cut: Chart
         self._accuracy: Chart
@@ -77,48 +82,66 @@ class Steps:
         """α belongs to the Dirichlet cut."""
         return gr.update(visible=kind == "dirichlet")
 
-    async def ran(
-        self, request: gr.Request, token: str | None, request_id: str, picked: Any, target: Any, *given: Any
-    ) -> list[Any]:
+    def attacked(self, attack: Any) -> Any:
+        """Attackers belong to an attack."""
+        return gr.update(visible=bool(attack))
+
+    async def withstanding(self, request: gr.Request, token: str | None, rule: Any) -> Any:
+        """f belongs to rules that withstand attackers."""
+        known = await self._reference(principal_of(request, token))
+        return gr.update(visible=bool(known.rules.get(str(rule), {}).get("robust")), value=None)
+
+    async def ran(self, request: gr.Request, token: str | None, request_id: str, picked: Any, *given: Any) -> list[Any]:
         """Run was pressed; the run joins those that are compared."""
         principal, settings = principal_of(request, token), Settings(*given)
         rule = (await self._reference(principal)).rules.get(str(settings.rule))
         try:
-            answer = await self._desk.call(
-                principal,
-                "run_simulation",
-                spec=settings.spec(rule),
-                request_id=request_id or new_id(),
-                **settings.arguments(),
-            )
+            async with self._desk.line(principal) as line:
+                answer = await line.call(
+                    "run_simulation",
+                    spec=settings.spec(rule),
+                    request_id=request_id or new_id(),
+                    **settings.arguments(),
+                )
+                every = await simulations(line)
         except Refusal as refusal:
-            return [refused(refusal), *[gr.skip()] * 7]
+            return [refused(refusal), gr.skip()]
         again = "" if answer["new"] else " These very settings were run before: it is the same run."
         words = notice("It runs on the server.", f"{settings.name}.{again}", "busy")
-        others = [id for id in picked or () if id != answer["task_id"]]
-        return [words, *await self.seen(principal, [answer["task_id"], *others][:MOST], target)]
+        chosen = [answer["task_id"], *(id for id in picked or () if id != answer["task_id"])][:MOST]
+        return [words, gr.update(choices=_choices(every), value=chosen, visible=True)]
 
-    async def looked(self, request: gr.Request, token: str | None, picked: Any, target: Any) -> list[Any]:
-        """Other runs were chosen, or there is news of them."""
-        try:
-            return await self.seen(principal_of(request, token), picked, target)
-        except Refusal as refusal:
-            return [refused(refusal), *[gr.skip()] * 6]
-
-    async def cancelled(self, request: gr.Request, token: str | None, picked: Any, target: Any) -> list[Any]:
+    async def cancelled(self, request: gr.Request, token: str | None, picked: Any) -> str:
         """Those of the chosen runs that are not over are cancelled."""
-        principal, ended = principal_of(request, token), []
+        ended = []
         try:
-            async with self._desk.line(principal) as line:
+            async with self._desk.line(principal_of(request, token)) as line:
                 for id in picked or ():
                     at = await run(line, id)
                     if at.going:
                         await line.call("control_task", task_id=id, action="cancel")
                         ended.append(at.name)
-            words = notice("Cancelled", ", ".join(ended), "wait") if ended else notice("None of these is running.")
-            return [words, *await self.seen(principal, picked, target)]
         except Refusal as refusal:
-            return [refused(refusal), *[gr.skip()] * 7]
+            return refused(refusal)
+        return notice("Cancelled", ", ".join(ended)) if ended else notice("None of these is running.")
+
+    async def following(
+        self, request: gr.Request, token: str | None, picked: Any, target: Any
+    ) -> AsyncGenerator[list[Any]]:
+        """The chosen runs, again whenever one of them has got further, until the page looks at others or closes."""
+        principal, sent = principal_of(request, token), [None] * 7
+        try:
+            with self._live.place(place_of(request)) as place:
+                while True:
+                    now = await self.seen(principal, picked, target)
+                    self._live.want(place, [f"potluck://tasks/{id}" for id in picked or ()])
+                    yield [gr.skip() if new == old else new for new, old in zip(now, sent, strict=True)]
+                    sent = now
+                    if not await place.news():
+                        return
+                    await asyncio.sleep(_MERGE_S)
+        except Refusal as refusal:
+            yield [refused(refusal), *[gr.skip()] * 6]
 
     async def seen(self, principal: Principal, picked: Any, target: Any) -> list[Any]:
         """The list of runs, and those chosen side by side."""
@@ -130,7 +153,6 @@ class Steps:
             if not chosen and every and picked is None:
                 chosen = [task["task_id"] for task in every[:2]]
             runs = [await run(line, id) for id in chosen]
-        choices = [(_line(task), task["task_id"]) for task in every]
         none = (
             "" if every else empty("No simulation has run yet.", "Choose settings above and run one; then run another.")
         )
@@ -138,28 +160,31 @@ class Steps:
             none = paragraph("Choose runs to see them side by side.")
         goal = float(target) if isinstance(target, int | float) else 0.9
         going = any(run.going for run in runs)
+        waiting = "The first score comes with the first round." if runs else "No run is chosen."
         return [
             none,
-            gr.update(choices=choices, value=chosen, visible=bool(every)),
+            gr.update(choices=_choices(every), value=chosen, visible=bool(every)),
             gr.update(visible=going and may_cancel),
-            self._accuracy.drawn(curves(runs, "accuracy") if runs else None, "No run is chosen."),
-            self._loss.drawn(curves(runs, "loss") if runs else None, "No run is chosen."),
+            self._accuracy.drawn(curves(runs, "accuracy"), waiting),
+            self._loss.drawn(curves(runs, "loss"), waiting),
             standings(runs, goal) + "".join(_trouble(run) for run in runs) if runs else "",
             download(runs) if runs else "",
         ]
-
-    def follow(self, session: Session, chosen: Any, target: Any, shown: list[Any]) -> None:
-        """Keeps the comparison fresh while somebody looks."""
-        ticking = gr.Timer(2)
-        ticking.tick(
-            self.looked, [session.token, chosen, target], shown, api_visibility="private", show_progress="hidden"
-        )
 
     async def _reference(self, principal: Principal) -> Reference:
         if self._known is None:
             async with self._desk.line(principal) as line:
                 self._known = await reference(line)
         return self._known
+
+
+def place_of(request: gr.Request) -> str:
+    """The name of this tab's ear."""
+    return f"{request.session_hash} simulates"
+
+
+def _choices(every: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    return [(_line(task), task["task_id"]) for task in every]
 
 
 def _line(task: Mapping[str, Any]) -> str:

@@ -134,7 +134,7 @@ def test_a_rule_offers_its_own_options_and_only_mixings_and_weights_that_it_take
     assert FORM.path(spec, _field("aggregation.options#0")) == "aggregation.options.f"
     assert FORM.path(spec, _field("aggregation.options#1")) == "aggregation.options.m"
     assert "aggregation.options#2" not in FORM.visible(spec)
-    assert [value for _, value in FORM.choices(spec, _field("aggregation.weighting"))] == [None, "uniform"]
+    assert [value for _, value in FORM.choices(spec, _field("aggregation.weighting"))] == ["", "uniform"]
     assert [value for _, value in FORM.choices(BASE, _field("aggregation.mixing"))] == ["none"]
     rules = [value for _, value in FORM.choices(BASE, _field("aggregation.rule"))]
     assert "lora_exact" not in rules
