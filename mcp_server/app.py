@@ -35,6 +35,7 @@ from mcp_server.streams import Streams
 from mcp_server.telemetry import Telemetry
 from mcp_server.trimmed import Trimmed
 from mcp_server.visitors import Visitors
+from orchestrator.llm.configured import LlmChoice, language_model
 from resources.workload import Workload
 from tools.context import Potluck
 
@@ -64,7 +65,15 @@ def build_app(
     hosts = accepted_hosts(settings)
     shared = federation.shared
     audit = Audit(shared.database, shared.clock, most_rows=settings.audit_rows, days=settings.audit_days)
-    state = Potluck(federation, workload, lambda host: host_of(host) in hosts, audit, rates_of(settings))
+    state = Potluck(
+        federation,
+        workload,
+        lambda host: host_of(host) in hosts,
+        audit,
+        rates_of(settings),
+        model=language_model(LlmChoice(settings.llm, settings.llm_model, max_tokens=settings.llm_tokens)),
+        llm_tokens=settings.llm_tokens,
+    )
     streams = Streams()
     federation.tokens.on_end(streams.end)
     telemetry, fanout = Telemetry(federation), Fanout()

@@ -41,6 +41,7 @@ class LimitSettings(BaseSettings):
     upload_mib_per_minute: float = Field(default=16_384, ge=0, description="MiB that PUT and upload_chunk bring.")
     predictions_per_minute: float = Field(default=120, ge=0, description="Calls of predict.")
     hub_searches_per_minute: float = Field(default=30, ge=0, description="Searches that ask the Hub.")
+    llm_calls_per_minute: float = Field(default=20, ge=0, description="Calls that may ask a language model.")
     sessions_per_minute: float = Field(default=3_000, ge=0, description="Sessions and SSE streams opened.")
     failures_per_minute: float = Field(default=60, ge=0, description="Wrong bearer tokens from one address.")
     node_quota_share: float = Field(

@@ -32,7 +32,8 @@ def register_prompts(server: MCPServer) -> None:
         return (
             f"Design a federated training task on this Potluck server.\n\nGoal: {goal}\nExpected nodes: {nodes}\n\n"
             "1. Read potluck://schema/task, then find a model and a data set with search_models and search_datasets.\n"
-            "2. Draft a spec. State why you chose the partition, the cohort, the local epochs and the learning rate.\n"
+            "2. Draft a spec; plan_task makes one from the goal, for operators. State why you chose the partition, the "
+            "cohort, the local epochs and the learning rate.\n"
             "3. Call validate_task and mend every problem it names; weigh its warnings and its budget.\n"
             "4. Show the spec and the budget, and ask before you call create_task (with a fresh request_id).\n"
             "5. Give the nodes their join line, then follow potluck://tasks/{task_id} and report each round."

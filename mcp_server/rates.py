@@ -14,6 +14,7 @@ def rates_of(settings: LimitSettings) -> Rates:
         upload_mib=RateLimit("MiB of uploads", settings.upload_mib_per_minute),
         predictions=predictions(settings.predictions_per_minute),
         hub_searches=RateLimit("searches of the Hub", settings.hub_searches_per_minute),
+        llm_calls=RateLimit("calls that may ask a language model", settings.llm_calls_per_minute),
         sessions=RateLimit("new sessions", settings.sessions_per_minute),
         failures=Failures(settings.failures_per_minute),
     )

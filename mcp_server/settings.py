@@ -17,6 +17,7 @@ from pydantic_settings import (
 )
 
 from mcp_server.limits import LimitSettings, split
+from orchestrator.llm.configured import DEFAULT_MODEL, Provider
 
 Names = Annotated[list[str], NoDecode, BeforeValidator(split)]
 """A list; in the environment, names with commas between them."""
@@ -53,6 +54,13 @@ class Settings(LimitSettings):
         default=None,
         description="Folder of base models by name, e.g. acme/tiny; what is not in it comes from the Hub.",
     )
+    llm: Provider = Field(
+        default="auto", description="Language model for plans and texts; auto: gemini, if there is a key and the extra."
+    )
+    llm_model: str = Field(
+        default=DEFAULT_MODEL, pattern=r"^[A-Za-z0-9._/-]{1,100}$", description="Its name, as the service has it."
+    )
+    llm_tokens: int = Field(default=60_000, ge=1_000, le=10_000_000, description="Most tokens that one call may use.")
     torch_threads: int = Field(default=1, ge=1, le=256, description="CPU threads for aggregation and evaluation.")
     log_format: Literal["text", "json"] = Field(default="text", description="Form of the log on stderr.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")

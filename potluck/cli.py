@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from federation.errors import Refused
+from orchestrator.llm.configured import Provider
 from potluck.offline import aggregate, simulate
 
 app = typer.Typer(
@@ -73,6 +74,8 @@ def serve(
     ssl_keyfile: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
     quota_bytes: Annotated[int | None, typer.Option(help="Most bytes that blobs may take on disk.")] = None,
     models: Annotated[Path | None, typer.Option(help="Base models of language tasks, by name.")] = None,
+    llm: Annotated[Provider | None, typer.Option(help="Language model that plans.  [default: auto]")] = None,
+    llm_model: Annotated[str | None, typer.Option(help="Its name.  [default: gemini-3.8-flash]")] = None,
     torch_threads: Annotated[int | None, typer.Option(min=1, help="For aggregation and evaluation.")] = None,
     dashboard: Annotated[
         bool | None, typer.Option("--dashboard/--no-dashboard", help="The pages for people at /.  [default: there]")
@@ -108,6 +111,8 @@ def serve(
         "ssl_keyfile": ssl_keyfile,
         "quota_bytes": quota_bytes,
         "models": models,
+        "llm": llm,
+        "llm_model": llm_model,
         "torch_threads": torch_threads,
         "dashboard": dashboard,
         "log_format": log_format,
@@ -226,6 +231,22 @@ def validate(
     from potluck.validate import validate_and_print
 
     raise typer.Exit(0 if validate_and_print(Endpoint(url, transport, token, ca_file), spec, measure=measure) else 1)
+
+
+@app.command()
+def plan(
+    url: Url,
+    goal: Annotated[str, typer.Argument(help='Plain words, e.g. "digits on 10 phones, non-IID, robust".')],
+    spec: Annotated[Path | None, typer.Option(help="A spec to change, YAML or JSON.")] = None,
+    token: Token = None,
+    transport: Transport = "http",
+    ca_file: CaFile = None,
+) -> None:
+    """Plan a task from plain words: its spec on stdout, reasons and notes on stderr."""
+    from edge_client.endpoint import Endpoint
+    from potluck.plan import plan_and_print
+
+    raise typer.Exit(0 if plan_and_print(Endpoint(url, transport, token, ca_file), goal, spec) else 1)
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tools import access, discovery, inference, nodes, tasks, updates, validation
+from tools import access, discovery, inference, nodes, planning, tasks, updates, validation
 from tools.contract import ANYONE, NODES, OPERATORS, VIEWERS, Entry
 
 TOOLS: tuple[Entry, ...] = (
@@ -24,5 +24,6 @@ TOOLS: tuple[Entry, ...] = (
     Entry(tasks.aggregate_round, "Aggregate a round", OPERATORS, read_only=False),
     Entry(inference.evaluate_model, "Evaluate a model", OPERATORS, read_only=False, open_world=True),
     Entry(inference.export_model, "Export a model", OPERATORS),
+    Entry(planning.plan_task, "Plan a task", OPERATORS, open_world=True),
     Entry(access.issue_token, "Issue a token", OPERATORS, read_only=False, destructive=True),
 )

@@ -14,6 +14,9 @@ from mcp.server.mcpserver import Context
 
 from federation.coordinator.federation import Federation
 from federation.store.audit import Audit
+from orchestrator.llm.budget import Budget
+from orchestrator.llm.configured import LlmChoice
+from orchestrator.llm.model import LanguageModel
 from resources.workload import Workload
 from tools.rate import Rates
 
@@ -59,6 +62,8 @@ class Potluck:
 
     Attributes:
         is_called: whether a host name is one of this server's; nodes sign for the host that they dialled.
+        model: the language model that plans and writes; None: rules and templates do.
+        llm_turns, llm_tokens: what one call of a tool may spend on it.
     """
 
     federation: Federation
@@ -67,6 +72,13 @@ class Potluck:
     audit: Audit
     rates: Rates = field(default_factory=Rates)
     measuring: asyncio.Lock = field(default_factory=asyncio.Lock)
+    model: LanguageModel | None = None
+    llm_turns: int = LlmChoice.max_turns
+    llm_tokens: int = LlmChoice.max_tokens
+
+    def llm_budget(self) -> Budget:
+        """What one call may spend, from now."""
+        return Budget(self.llm_turns, self.llm_tokens)
 
 
 Ctx = Context[Potluck, Any]

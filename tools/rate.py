@@ -119,6 +119,7 @@ class Rates:
     upload_mib: RateLimit = field(default_factory=lambda: RateLimit("MiB of uploads", 16_384))
     predictions: RateLimit = field(default_factory=lambda: predictions(120))
     hub_searches: RateLimit = field(default_factory=lambda: RateLimit("searches of the Hub", 30))
+    llm_calls: RateLimit = field(default_factory=lambda: RateLimit("calls that may ask a language model", 20))
     sessions: RateLimit = field(default_factory=lambda: RateLimit("new sessions", 3_000))
     failures: Failures = field(default_factory=lambda: Failures(60))
 

@@ -26,12 +26,13 @@ OPERATOR = [
         "aggregate_round",
         "evaluate_model",
         "export_model",
+        "plan_task",
         "issue_token",
     ),
 ]
 ALL = [*VIEWER, *NODE[1:], *OPERATOR[len(VIEWER) :]]
 ROLES = {"viewer": VIEWER, "node": NODE, "operator": OPERATOR, "anonymous": VIEWER}
-READS = {"search_models", "search_datasets", "validate_task", "list_tasks", "get_task", "predict", "export_model"}
+READS = {*VIEWER, "export_model", "plan_task"}
 
 
 async def line(served: Served, role: str) -> Rpc:
@@ -133,7 +134,7 @@ async def test_every_tool_says_what_it_is_and_what_it_does_to_the_world(wide_ope
         assert hints["readOnlyHint"] == (tool["name"] in READS)
         assert hints["destructiveHint"] == (tool["name"] in {"control_task", "issue_token"})
         assert hints["openWorldHint"] == tool["name"].startswith(
-            ("search_", "create_task", "run_simulation", "evaluate_model")
+            ("search_", "create_task", "run_simulation", "evaluate_model", "plan_task")
         )
         assert hints["idempotentHint"]
 
