@@ -56,7 +56,7 @@ def sign_in(desk: Desk, *, hub_sign_in: bool) -> Session:
             role = role_of(await line.tools())
         entered = bool(principal.token)
         return (
-            strip(role, principal, "yes" if entered else ""),
+            strip(role, principal, "yes" if entered else "no"),
             gr.update(visible=not entered),
             gr.update(visible=entered),
         )
@@ -110,7 +110,8 @@ def sign_in(desk: Desk, *, hub_sign_in: bool) -> Session:
 
 
 def strip(role: Role, principal: Principal, signed: str) -> str:
-    """The page's title, and who is looking. `signed` tells the page's script whether to keep the token for this tab."""
+    """The page's title, and who is looking. `signed` tells the page's script whether to keep the token for
+    this tab: `yes`, `no`, `refused`, or nothing before that is known."""
     name = f" as {said(principal.hub_user, 60)} (Hugging Face)" if principal.hub_user else ""
     tone: Literal["good", "wait", ""] = "good" if role == "operator" else "wait" if role in ("nobody", "node") else ""
     return (

@@ -24,7 +24,7 @@ def said(text: object, most: int = 200) -> str:
 
 def percent(share: float | None) -> str:
     """A share of 1."""
-    return "–" if share is None or not math.isfinite(share) else f"{100 * share:.1f} %"
+    return "–" if share is None or not math.isfinite(share) else f"{100 * share:.1f}\u00a0%"
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -7,7 +7,7 @@ travels as data in one component, and `page.js` has Plotly change the drawing in
 from __future__ import annotations
 
 import json
-from html import escape
+from html import escape, unescape
 
 import gradio as gr
 import plotly.graph_objects as go
@@ -41,15 +41,18 @@ class Chart:
         self.data = gr.HTML("", js_on_load=None, elem_classes="chart-data")
 
     def drawn(self, figure: go.Figure | None, empty: str = "") -> str:
-        """The value of `data` that draws this figure; without one, `empty` stands in its place, or nothing at all."""
-        said = "" if figure is None else figure.to_json()
-        return f'<i data-for="{self.name}" data-figure="{escape(str(said))}" data-empty="{escape(empty)}"></i>'
+        """The value of `data` that draws this figure; see `carried`."""
+        return carried(self.name, figure, empty)
+
+
+def carried(name: str, figure: go.Figure | None, empty: str = "") -> str:
+    """A figure as markup that draws it in the place of this name; without one, `empty` stands there, or nothing."""
+    said = "" if figure is None else str(figure.to_json())
+    return f'<i data-for="{escape(name)}" data-figure="{escape(said)}" data-empty="{escape(empty)}"></i>'
 
 
 def undrawn(value: str) -> dict[str, object]:
-    """The figure that a value of `Chart.data` carries, for tests."""
-    from html import unescape
-
+    """The figure in such markup, as the browser finds it."""
     carried = value.partition('data-figure="')[2].partition('"')[0]
     found: dict[str, object] = json.loads(unescape(carried)) if carried else {}
     return found

@@ -63,7 +63,9 @@ def figure(*, x: str, y: str, height: int = HEIGHT, whole_x: bool = True) -> go.
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": _FONT, "size": 12.5, "color": "var(--soft)"},
-        xaxis=axis | {"title": {"text": x, "standoff": 6}} | ({"tickformat": "d", "nticks": 8} if whole_x else {}),
+        xaxis=axis
+        | {"title": {"text": x, "standoff": 6, "font": {"size": 12.5}}}
+        | ({"tickformat": "d", "nticks": 8} if whole_x else {}),
         yaxis=axis | {"nticks": 6},
         annotations=[_above(y)],
         hoverlabel={"bgcolor": "var(--solid)", "bordercolor": "var(--field)", "font": {"color": "var(--ink)"}},

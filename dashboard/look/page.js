@@ -105,6 +105,7 @@
     if (!json) {
       if (plot.json) window.Plotly?.purge(plot);
       plot.json = undefined;
+      plot.style.height = '';
       const words = Object.assign(document.createElement('p'), { className: 'waiting', textContent: data.dataset.empty });
       plot.replaceChildren(words);
       return;
@@ -116,6 +117,7 @@
       plot.json = json;
       const { data: traces, layout } = colours(json);
       if (coarse.matches) layout.dragmode = false;
+      plot.style.height = `${layout.height}px`;
       await library.react(plot, traces, layout, config);
     } catch (error) {
       plot.state = plot.json = undefined;
@@ -123,6 +125,33 @@
     }
   };
   const redraw = () => document.querySelectorAll('[data-figure]').forEach(draw);
+
+  // ---- a token is kept for this tab, once the server has taken it, so that a reload need not ask for it again
+  const tab = (work) => { try { return work(sessionStorage); } catch { return null; } };
+  let given = null;
+  let tried = false;
+  const field = () => document.querySelector('#token input');
+  const noteToken = () => {
+    const signed = document.querySelector('[data-signed]')?.dataset.signed;
+    if (signed === 'yes' && given) tab((kept) => kept.setItem('token', given));
+    if (signed === 'refused') tab((kept) => kept.removeItem('token'));
+    if (signed === 'yes' || signed === 'refused') given = null;
+    if (tried || !field() || !document.querySelector('[data-signed="no"]')) return;
+    tried = true; // once the page has said who is looking without one
+    const kept = tab((store) => store.getItem('token'));
+    if (!kept) return;
+    field().value = kept;
+    field().dispatchEvent(new Event('input', { bubbles: true }));
+    given = kept;
+    document.querySelector('#sign-in').click();
+  };
+  document.addEventListener('input', (event) => { if (event.target === field()) given = field().value.trim() || given; }, true);
+  document.addEventListener('click', (event) => {
+    if (event.target.closest?.('#sign-out')) {
+      given = null;
+      tab((kept) => kept.removeItem('token'));
+    }
+  }, true);
 
   // ---- clocks: `data-until` is the server's time; `data-now`, on the title, is what the server's clock said
   let ahead;
@@ -144,11 +173,11 @@
   const changed = () => {
     if (due) return;
     due = true;
-    requestAnimationFrame(() => { due = false; paint(); redraw(); clocks(); });
+    requestAnimationFrame(() => { due = false; paint(); redraw(); noteToken(); clocks(); });
   };
   const begin = () => {
     new MutationObserver(changed).observe(document.body, {
-      childList: true, subtree: true, attributes: true, attributeFilter: ['class', 'data-figure'],
+      childList: true, subtree: true, attributes: true, attributeFilter: ['class', 'data-figure', 'data-signed'],
     });
     setInterval(clocks, 1000);
     changed();

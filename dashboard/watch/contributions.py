@@ -101,7 +101,7 @@ def _bars(seen: Picture, column: str, title: str, unit: float, place: int) -> go
     if not updates:
         return None
     updates = sorted(updates, key=lambda one: float(one[column]), reverse=True)[:_MOST_BARS][::-1]
-    chart = figure(x=title, y="", height=90 + 24 * len(updates), whole_x=False)
+    chart = figure(x="", y=title, height=90 + 24 * len(updates), whole_x=False)
     labels = [plain(name_of(one["node_id"], seen), 18) for one in updates]
     chart.add_trace(
         go.Bar(
