@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import gradio as gr
 
@@ -30,5 +32,5 @@ def base_of_scope(scope: Mapping[str, Any]) -> str:
 
 def is_local(base: str) -> bool:
     """Whether only this machine can reach that address."""
-    host = base.partition("://")[2].partition("/")[0]
-    return host.startswith(("127.", "localhost", "[::1]"))
+    host = urlsplit(base).hostname or ""
+    return host in ("localhost", "::1") or bool(re.fullmatch(r"127(\.\d+){3}", host))

@@ -134,6 +134,8 @@ class Steps:
             with self._live.place(place_of(request)) as place:
                 while True:
                     now = await self.seen(principal, picked, target)
+                    if not place.taken:
+                        return  # the page looks at other runs by now
                     self._live.want(place, [f"potluck://tasks/{id}" for id in picked or ()])
                     yield [gr.skip() if new == old else new for new, old in zip(now, sent, strict=True)]
                     sent = now
@@ -150,8 +152,6 @@ class Steps:
             every = await simulations(line)
             known = {task["task_id"] for task in every}
             chosen = [id for id in picked or () if id in known][:MOST]
-            if not chosen and every and picked is None:
-                chosen = [task["task_id"] for task in every[:2]]
             runs = [await run(line, id) for id in chosen]
         none = (
             "" if every else empty("No simulation has run yet.", "Choose settings above and run one; then run another.")
@@ -163,7 +163,7 @@ class Steps:
         waiting = "The first score comes with the first round." if runs else "No run is chosen."
         return [
             none,
-            gr.update(choices=_choices(every), value=chosen, visible=bool(every)),
+            gr.update(choices=_choices(every), visible=bool(every)),
             gr.update(visible=going and may_cancel),
             self._accuracy.drawn(curves(runs, "accuracy"), waiting),
             self._loss.drawn(curves(runs, "loss"), waiting),
