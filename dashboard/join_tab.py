@@ -49,8 +49,8 @@ def join_tab(desk: Desk, session: Session) -> None:
             line = gr.Code(language="shell", label="Then", interactive=False, visible=False, elem_id="join-line")
         with gr.Column(elem_classes="glass"):
             gr.Markdown(
-                "### Let an agent in\n\nEvery capability is an MCP tool. Paste the snippet of your program; it can then look, "
-                "and with an operator’s token steer."
+                "### Let an agent in\n\nEvery capability is an MCP tool. Paste your program's snippet; it can then "
+                "look, and with an operator’s token steer."
             )
             with gr.Row(elem_classes="row", visible=False) as granting:
                 role = gr.Radio(
@@ -60,16 +60,7 @@ def join_tab(desk: Desk, session: Session) -> None:
                 grant = gr.Button("Make a token for it", scale=0, min_width=210, elem_id="make-token")
                 end = gr.Button("Revoke this token", scale=0, min_width=200, visible=False, elem_id="revoke-token")
             granted = gr.HTML(elem_id="granted", js_on_load=None)
-            codes = []
-            for each in snippets(""):
-                with gr.Accordion(each.host, open=False):
-                    gr.HTML(f'<p class="small">Goes into: {each.where}</p>', js_on_load=None)
-                    codes.append(
-                        gr.Code(
-                            language=each.language, label=each.host, interactive=False,
-                            elem_id=f"host-{each.host.lower().replace(' ', '-')}",
-                        )
-                    )  # fmt: skip
+            codes = _codes()
 
     async def opened(request: gr.Request, token: str | None, picked: Any, made: Any, of_agent: Any) -> list[Any]:
         principal = principal_of(request, token)
@@ -101,7 +92,9 @@ def join_tab(desk: Desk, session: Session) -> None:
     invitation.change(steps.lines, *relined, **_SILENT)
     agent.change(steps.hosts, [agent], codes, **_SILENT)
     make.click(
-        steps.invited, [session.token, invitation_id, most, lifetime, label], [invitation, invited, revoke, invitation_id],
+        steps.invited,
+        [session.token, invitation_id, most, lifetime, label],
+        [invitation, invited, revoke, invitation_id],
         api_visibility="private",
     )  # fmt: skip
     revoke.click(steps.revoked, [session.token, invitation], [invitation, invited, revoke], api_visibility="private")
@@ -109,3 +102,14 @@ def join_tab(desk: Desk, session: Session) -> None:
         steps.agents, [session.token, agent_id, role], [agent, granted, end, agent_id], api_visibility="private"
     )
     end.click(steps.revoked, [session.token, agent], [agent, granted, end], api_visibility="private")
+
+
+def _codes() -> list[gr.Code]:
+    """A place for every host's snippet."""
+    codes = []
+    for each in snippets(""):
+        with gr.Accordion(each.host, open=False):
+            gr.HTML(f'<p class="small">Goes into: {each.where}</p>', js_on_load=None)
+            name = f"host-{each.host.lower().replace(' ', '-')}"
+            codes.append(gr.Code(language=each.language, label=each.host, interactive=False, elem_id=name))
+    return codes

@@ -40,10 +40,7 @@ def new_task_tab(desk: Desk, session: Session) -> None:
             with gr.Row(elem_classes="row"):
                 planning = gr.Button("Plan it", variant="primary", scale=0, min_width=120, elem_id="plan")
                 changing = gr.Button("Change the form by these words", scale=0, min_width=320, elem_id="replan")
-            with gr.Row(elem_classes="row"):
-                examples = [
-                    gr.Button(words, size="sm", variant="secondary", elem_classes="example") for words in EXAMPLES
-                ]
+            _examples(goal)
             planned = gr.HTML(elem_id="planned")
         found = finding(desk, session)
         made = controls()
@@ -95,8 +92,6 @@ def new_task_tab(desk: Desk, session: Session) -> None:
         steps.rewritten, [session.token, kept, whole, *made.inputs], everything, trigger_mode="always_last", **_SILENT
     )
     notation.input(steps.renoted, [kept, notation], [whole], **_SILENT)
-    for button, words in zip(examples, EXAMPLES, strict=True):
-        button.click(partial(str, words), None, [goal], **_SILENT)
     plan_outputs = [planned, *everything]
     gr.on(
         [planning.click, goal.submit],
@@ -122,3 +117,11 @@ def new_task_tab(desk: Desk, session: Session) -> None:
 
 def _nothing(outputs: list[Any]) -> list[Any]:
     return [gr.skip() for _ in outputs]
+
+
+def _examples(goal: gr.Textbox) -> None:
+    """Goals to begin with."""
+    with gr.Row(elem_classes="row"):
+        for words in EXAMPLES:
+            button = gr.Button(words, size="sm", variant="secondary", elem_classes="example")
+            button.click(partial(str, words), None, [goal], **_SILENT)

@@ -30,8 +30,7 @@ def simulate_tab(desk: Desk, session: Session, live: Live, blocks: gr.Blocks) ->
                 controls = _controls()
             with gr.Column(elem_classes="glass", min_width=300):
                 cut = Chart("partition", "Whose examples are of which class")
-                cut_said = gr.HTML(elem_id="cut-said", js_on_load=None)
-                wrong = gr.HTML(elem_id="simulate-problems", js_on_load=None)
+                cut_said, wrong = (gr.HTML(elem_id=id, js_on_load=None) for id in ("cut-said", "simulate-problems"))
                 running = gr.Button("Run this simulation", variant="primary", visible=False, elem_id="run")
                 ran = gr.HTML(elem_id="ran", js_on_load=None)
         with gr.Column(elem_classes="glass"):
@@ -43,10 +42,11 @@ def simulate_tab(desk: Desk, session: Session, live: Live, blocks: gr.Blocks) ->
                 cancelling = gr.Button(
                     "Cancel those that run", scale=0, min_width=190, visible=False, elem_id="cancel-runs"
                 )
-            accuracy = Chart("runs-accuracy", "Accuracy of the global model over rounds")
-            loss = Chart("runs-loss", "Loss of the global model over rounds")
-            standing = gr.HTML(elem_id="standings", js_on_load=None)
-            download = gr.HTML(elem_id="runs-csv", js_on_load=None)
+            accuracy, loss = (
+                Chart(f"runs-{what.lower()}", f"{what} of the global model over rounds")
+                for what in ("Accuracy", "Loss")
+            )
+            standing, download = (gr.HTML(elem_id=id, js_on_load=None) for id in ("standings", "runs-csv"))
 
     steps.lay(cut, accuracy, loss)
     request_id = gr.State("")

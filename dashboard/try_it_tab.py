@@ -57,23 +57,6 @@ def try_it_tab(desk: Desk, session: Session) -> None:
     asked = [answer, bars.data, versions.data]
     layout = [seeing, drawing_place, text_place, picture, heading, writing, version]
 
-    def laid_out(chosen: Trial | None) -> list[Any]:
-        way = "none" if chosen is None else chosen.way
-        title = {
-            "draw": "### Draw a digit" if chosen and chosen.digits else "### Draw",
-            "picture": "### Bring a picture",
-        }
-        most_recent = 0 if chosen is None else chosen.version
-        return [
-            gr.update(visible=way in ("draw", "picture", "classify")),
-            gr.update(visible=way == "draw"),
-            gr.update(visible=way == "classify"),
-            gr.update(visible=way in ("draw", "picture"), value=None),
-            title.get(way, "### Write a text"),
-            gr.update(visible=way == "write"),
-            gr.update(value=most_recent, label=f"Version, 0 to {most_recent}, beside version 0"),
-        ]
-
     async def opened(request: gr.Request, token: str | None, picked: Any) -> list[Any]:
         try:
             trials = await steps.trials(principal_of(request, token))
@@ -115,3 +98,22 @@ def try_it_tab(desk: Desk, session: Session) -> None:
         api_visibility="private",
         show_progress_on=texts,
     )
+
+
+def laid_out(chosen: Trial | None) -> list[Any]:
+    """What of the page is for this task: pictures, texts, or nothing."""
+    way = "none" if chosen is None else chosen.way
+    title = {
+        "draw": "### Draw a digit" if chosen and chosen.digits else "### Draw",
+        "picture": "### Bring a picture",
+    }
+    most_recent = 0 if chosen is None else chosen.version
+    return [
+        gr.update(visible=way in ("draw", "picture", "classify")),
+        gr.update(visible=way == "draw"),
+        gr.update(visible=way == "classify"),
+        gr.update(visible=way in ("draw", "picture"), value=None),
+        title.get(way, "### Write a text"),
+        gr.update(visible=way == "write"),
+        gr.update(value=most_recent, label=f"Version, 0 to {most_recent}, beside version 0"),
+    ]

@@ -55,7 +55,7 @@ class Steps:
         if secret == PLACEHOLDER:
             words = notice(
                 f"{PLACEHOLDER} stands for a token that lets a machine join.",
-                "Ask whoever runs this server for one. Operators make it on this page: sign in, then make an invitation.",
+                "Ask whoever runs this server for one. Operators sign in and make an invitation on this page.",
             )
         if str(view["spec"]["model"]["id"]).startswith("hf:"):
             words += notice("Browser tabs cannot train language models.", "Join this task with the line below.")
@@ -137,8 +137,8 @@ def _invitation(made: dict[str, Any]) -> str:
     href = str(made["link"]).replace('"', "%22").replace("<", "%3C")
     return (
         f'<div class="invitation" id="invitation"><div class="qr" role="img" aria-label="QR code of the link">'
-        f"{made['qr_svg']}</div><div><p><strong>Scan it with a phone, or open it in a browser: the tab trains.</strong></p>"
+        f"{made['qr_svg']}</div><div><p><strong>Scan it with a phone, or open it: the tab trains.</strong></p>"
         f'<p><a href="{href}" target="_blank" rel="noopener" id="invitation-link">{link}</a></p>'
-        f'<p class="small">It holds {many}, {until}. Whoever has the link has the token. It is shown on this page only now; '
+        f'<p class="small">It holds {many}, {until}. Whoever has the link has the token. It is shown only now; '
         f"the id of the token is {said(made['token_id'])}.</p></div></div>"
     )

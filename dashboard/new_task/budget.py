@@ -44,9 +44,9 @@ def deed(shown: Mapping[str, Any]) -> str:
     words = (
         f"Start makes the task “{shown.get('name')}” and opens round 1 of {shown.get('rounds')}. "
         f"It waits until {many(needed, 'node')} {'has' if needed == 1 else 'have'} joined; then {who} a "
-        f"round train {shown.get('model.id')} on {shown.get('data.id')}, and {shown.get('aggregation.rule')} puts their "
-        "updates together. Nothing runs on this server but aggregation and scoring. You can pause or cancel it at any "
-        "time on the tab Federation."
+        f"round train {shown.get('model.id')} on {shown.get('data.id')}, and {shown.get('aggregation.rule')} puts "
+        "their updates together. The server itself only aggregates and scores. You can pause or cancel "
+        "it at any time on the tab Federation."
     )
     return paragraph(words, "deed", 900)
 

@@ -37,7 +37,7 @@ class Controls:
         return {field.path: value for field, value in zip(self.fields, given, strict=True)}
 
     def filled(self, form: Form, spec: Spec, given: tuple[Any, ...] | None = None) -> list[Any]:
-        """Updates of controls and places. Whatever shows the right value already is left alone: somebody may be typing."""
+        """Updates of controls and places. What shows the right value already is left alone: somebody may be typing."""
         shown, visible = form.shown(spec), form.visible(spec)
         holds = None if given is None else self.values(given)
         updates = []

@@ -1,5 +1,7 @@
-"""Between a spec and what the controls show. The spec is what counts: a control changes the one field it stands for, and
-what has no control stays as it is."""
+"""Between a spec and what the controls show.
+
+The spec is what counts: a control changes the one field that it stands for, and what has no control stays as it is.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the form knows of specs: the schema, the rules, and the cards of models and data sets, as the server tells it."""
+"""What the form knows of specs: the schema, the rules, and the cards of models and data sets, from the server."""
 
 from __future__ import annotations
 

@@ -165,12 +165,12 @@ def _needed(may_start: bool, draft: Draft, valid: bool) -> str:
     what = "It would run as it stands." if valid else "It would not run yet."
     return notice(
         f"{what} To start it you need an operator's token.",
-        "Paste it at the top of the page. Whoever runs this server has it: potluck token --data-dir DIR prints it there.",
+        "Paste it at the top of the page. Whoever runs this server has it: potluck token --data-dir DIR prints it.",
     )
 
 
 def _made(draft: Draft) -> str:
     return (
         '<div class="notice" role="status" data-tone="good"><strong>The task is there.</strong>'
-        f'<p>Its id: <code id="task-id">{said(draft.task_id)}</code>. It waits for nodes: invite them, or watch it.</p></div>'
+        f'<p>Its id: <code id="task-id">{said(draft.task_id)}</code>. It waits for nodes.</p></div>'
     )
