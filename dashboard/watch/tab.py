@@ -45,7 +45,7 @@ def federation_tab(desk: Desk, session: Session, live: Live, blocks: gr.Blocks) 
         principal, name, begun = principal_of(request, token), str(request.session_hash), False
         try:
             async for bound, seen in follow(desk, live, principal, name, choice):
-                new = told(bound, seen)
+                new = await asyncio.to_thread(told, bound, seen)
                 if not begun or any(part != gr.skip() for part in new):
                     yield ["", *new]
                     begun = True
