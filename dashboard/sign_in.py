@@ -115,7 +115,7 @@ def strip(role: Role, principal: Principal, signed: str) -> str:
     name = f" as {said(principal.hub_user, 60)} (Hugging Face)" if principal.hub_user else ""
     tone: Literal["good", "wait", ""] = "good" if role == "operator" else "wait" if role in ("nobody", "node") else ""
     return (
-        f'<header class="title" data-now="{time.time():.1f}" data-signed="{signed}">{_LOGO}<div><h1>Potluck</h1>'
+        f'<header class="title" data-now="{time.time():.3f}" data-signed="{signed}">{_LOGO}<div><h1>Potluck</h1>'
         f'<p class="small">Federated learning that people and agents steer together</p></div>'
         f'<p class="role">{chip(role, tone)}{name} <span class="small">{escape(_MAY[role])}</span></p></header>'
     )

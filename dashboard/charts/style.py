@@ -47,7 +47,6 @@ def figure(*, x: str, y: str, height: int = HEIGHT, whole_x: bool = True) -> go.
         height: in pixels. The width is that of its place.
         whole_x: whether x counts something, such as rounds.
     """
-    chart = go.Figure()
     axis: dict[str, Any] = {
         "gridcolor": "var(--rule)",
         "zeroline": False,
@@ -57,27 +56,34 @@ def figure(*, x: str, y: str, height: int = HEIGHT, whole_x: bool = True) -> go.
         "automargin": True,
         "fixedrange": False,
     }
-    chart.update_layout(
-        height=height,
-        margin={"l": 8, "r": 12, "t": 34, "b": 8},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": _FONT, "size": 12.5, "color": "var(--soft)"},
-        xaxis=axis
-        | {"title": {"text": x, "standoff": 6, "font": {"size": 12.5}}}
-        | ({"tickformat": "d", "nticks": 8} if whole_x else {}),
-        yaxis=axis | {"nticks": 6},
-        annotations=[_above(y)],
-        hoverlabel={"bgcolor": "var(--solid)", "bordercolor": "var(--field)", "font": {"color": "var(--ink)"}},
-        hovermode="x unified" if whole_x else "closest",
-        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom", "font": {"size": 12}},
-        showlegend=False,
-        dragmode="zoom",
-        uirevision="kept",  # what a person has zoomed into stays so when new points come
-        transition={"duration": 0},
-        bargap=0.2,
-    )
-    return chart
+    counted = {"tickformat": "d", "nticks": 8} if whole_x else {}
+    layout: dict[str, Any] = {
+        "template": go.layout.Template(),  # the default one would travel with every chart
+        "height": height,
+        "margin": {"l": 8, "r": 12, "t": 34, "b": 8},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": _FONT, "size": 12.5, "color": "var(--soft)"},
+        "xaxis": axis | {"title": {"text": x, "standoff": 6, "font": {"size": 12.5}}} | counted,
+        "yaxis": axis | {"nticks": 6},
+        "annotations": [_above(y)],
+        "hoverlabel": {"bgcolor": "var(--solid)", "bordercolor": "var(--field)", "font": {"color": "var(--ink)"}},
+        "hovermode": "x unified" if whole_x else "closest",
+        "legend": {
+            "orientation": "h",
+            "x": 1,
+            "xanchor": "right",
+            "y": 1.02,
+            "yanchor": "bottom",
+            "font": {"size": 12},
+        },
+        "showlegend": False,
+        "dragmode": "zoom",
+        "uirevision": "kept",  # what a person has zoomed into stays so when new points come
+        "transition": {"duration": 0},
+        "bargap": 0.2,
+    }
+    return go.Figure(layout=layout)  # at once: updating a figure checks it all over again
 
 
 def line(chart: go.Figure, name: str, x: Sequence[float], y: Sequence[float | None], place: int, **more: Any) -> None:

@@ -130,13 +130,16 @@
   const tab = (work) => { try { return work(sessionStorage); } catch { return null; } };
   let given = null;
   let tried = false;
+  let noted = '';
   const field = () => document.querySelector('#token input');
   const noteToken = () => {
-    const signed = document.querySelector('[data-signed]')?.dataset.signed;
+    const { signed, now } = document.querySelector('[data-signed]')?.dataset ?? {};
+    if (!signed || noted === signed + now) return;
+    noted = signed + now; // one answer of the server is taken note of once
     if (signed === 'yes' && given) tab((kept) => kept.setItem('token', given));
     if (signed === 'refused') tab((kept) => kept.removeItem('token'));
-    if (signed === 'yes' || signed === 'refused') given = null;
-    if (tried || !field() || !document.querySelector('[data-signed="no"]')) return;
+    if (signed !== 'no') given = null;
+    if (tried || !field() || signed !== 'no') return;
     tried = true; // once the page has said who is looking without one
     const kept = tab((store) => store.getItem('token'));
     if (!kept) return;

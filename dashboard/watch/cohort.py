@@ -16,7 +16,7 @@ def cohort(seen: Picture) -> str:
     task, current = seen.task, seen.current
     if task is None:
         return ""
-    if current is None:
+    if current is None or (current["state"] == "open" and task["state"] != "running"):
         return empty(*_between_rounds(task, seen))
     title = heading(f"Round {current['round']} in progress", state_chip(current["state"]))
     if current["state"] == "open":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
+from time import perf_counter
 from typing import Any
 
 import gradio as gr
@@ -21,7 +22,9 @@ from dashboard.watch.shown import CURRENT, Shown, shown, updates
 from dashboard.watch.steering import steering
 
 _MERGE_S = 0.3
-"""Between two readings of one page: notices that come in between are one."""
+"""Between two readings of one page, at least: notices that come in between are one."""
+_SHARE = 4
+"""And so many times as long as the last one took: a busy server does something else, too."""
 
 Told = list[Any]
 """An update for the place where trouble is told, then one for each part."""
@@ -42,7 +45,7 @@ def federation_tab(desk: Desk, session: Session, live: Live, blocks: gr.Blocks) 
         principal, name, begun = principal_of(request, token), str(request.session_hash), False
         try:
             async for bound, seen in follow(desk, live, principal, name, choice):
-                new = told(bound, seen)
+                new = await asyncio.to_thread(told, bound, seen)
                 if not begun or any(part != gr.skip() for part in new):
                     yield ["", *new]
                     begun = True
@@ -91,11 +94,12 @@ async def follow(desk: Desk, live: Live, principal: Principal, page: str, choice
         return
     with live.place(page) as place:
         while True:
+            began = perf_counter()
             async with desk.line(principal) as line:
                 seen = await picture(line, choice, tools)
             choice = _settled(choice, seen, lambda uris: live.want(place, uris))
             yield choice, seen
-            if not await _later(place):
+            if not await _later(place, perf_counter() - began):
                 return
 
 
@@ -110,9 +114,9 @@ def _settled(choice: Choice, seen: Picture, want: Callable[[list[str]], None]) -
     return replace(choice, task_id=task_id)
 
 
-async def _later(place: Place) -> bool:
+async def _later(place: Place, took_s: float) -> bool:
     """When there is news, and not too soon; whether the page is still there."""
     if not await place.news():
         return False
-    await asyncio.sleep(_MERGE_S)
+    await asyncio.sleep(max(_MERGE_S, _SHARE * took_s))
     return place.taken

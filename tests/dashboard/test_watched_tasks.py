@@ -80,6 +80,7 @@ def test_between_rounds_it_is_said_why_nothing_goes_on(state: str, words: str) -
 def test_a_round_that_waits_for_nodes_says_how_many_it_needs() -> None:
     waits = collecting([], state="open", deadline_at=None)
     assert "2 at hand, at least 2 needed" in cohort.cohort(seen(current=waits))
+    assert "It is paused" in cohort.cohort(seen(task(state="paused"), current=waits))
 
 
 def test_curves_go_by_round_from_the_initial_model_on_and_mark_the_best() -> None:
