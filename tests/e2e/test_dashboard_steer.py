@@ -25,6 +25,7 @@ for needed in ("playwright", "gradio"):
     if importlib.util.find_spec(needed) is None:
         pytest.skip(f"no {needed}: pip install -e '.[dev,space]'", allow_module_level=True)
 
+pytestmark = pytest.mark.timeout(300)
 HOSTILE = "<img src=x onerror=alert(1)> ${alert(2)} {{constructor}}"
 
 
