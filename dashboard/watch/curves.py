@@ -35,6 +35,13 @@ EMPTY = {
 """What stands in the place of a curve that will come; others stay away until they do."""
 
 
+def extent(seen: Picture) -> str:
+    """Which rounds the curves take in, where those are not all: the server tells of the latest ones."""
+    rounds = (seen.task or {}).get("rounds", ())
+    first = int(rounds[0]["round"]) if rounds else 1
+    return f"Rounds {first} to {rounds[-1]['round']}; earlier ones are kept on the server." if first > 1 else ""
+
+
 def curves(seen: Picture) -> dict[str, go.Figure | None]:
     """All of them."""
     if seen.task is None:

@@ -82,6 +82,7 @@ def _task(parts: Parts) -> None:
 def _across_rounds(parts: Parts) -> None:
     with gr.Column(elem_classes="glass", elem_id="curves"):
         _html(heading("Across rounds"))
+        parts.shown["extent"] = _html()
         with gr.Column(elem_classes="charts"):
             for name, title in curves.TITLES.items():
                 parts.charts[name] = Chart(name, title)

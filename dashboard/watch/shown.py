@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from dashboard.charts.drawing import Chart
+from dashboard.markup import paragraph
 from dashboard.watch import cohort, contributions, curves, levers, lineage, overview
 from dashboard.watch.reading import Choice, Picture, Record
 
@@ -29,6 +30,7 @@ def shown(seen: Picture, charts: Mapping[str, Chart], choice: Choice) -> Shown:
         "nodes": overview.nodes(seen),
         "glance": overview.glance(seen),
         "cohort": cohort.cohort(seen),
+        "extent": paragraph(extent) if (extent := curves.extent(seen)) else "",
         "contributions": contributions.contributions(seen),
         "lineage": lineage.lineage(seen),
         "version": lineage.detail(seen),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 from time import perf_counter
@@ -25,6 +26,10 @@ _MERGE_S = 0.3
 """Between two readings of one page, at least: notices that come in between are one."""
 _SHARE = 4
 """And so many times as long as the last one took: a busy server does something else, too."""
+
+_FAILED = Refusal("internal", "the page failed while it was made.", "load it again; the server's log says why")
+
+log = logging.getLogger(__name__)
 
 Told = list[Any]
 """An update for the place where trouble is told, then one for each part."""
@@ -51,6 +56,9 @@ def federation_tab(desk: Desk, session: Session, live: Live, blocks: gr.Blocks) 
                     begun = True
         except Refusal as refusal:
             yield [refused(refusal), *told(choice, Picture(frozenset()))]
+        except Exception:
+            log.exception("a page could not be shown")
+            yield [refused(_FAILED), *[gr.skip()] * len(order)]
 
     async def the_same(
         request: gr.Request, token: str | None, task_id: str | None, round_: int, version: int, words: str, kind: str

@@ -100,6 +100,12 @@ def test_curves_go_by_round_from_the_initial_model_on_and_mark_the_best() -> Non
     assert drawn["lora-error"] is None
 
 
+def test_where_earlier_rounds_are_left_out_it_is_said() -> None:
+    assert curves.extent(seen()) == ""
+    late = task(rounds=[past_round(51), past_round(52)])
+    assert curves.extent(seen(late)).startswith("Rounds 51 to 52;")
+
+
 def test_a_version_that_was_rolled_back_to_keeps_its_round() -> None:
     rounds = [past_round(1), past_round(2), past_round(3, base_version=1)]
     rows = [metric("accuracy", version / 10, version) for version in (1, 2, 3)]
