@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import gradio as gr
 from starlette.applications import Starlette
+from starlette.routing import Route
 
+from dashboard.charts.library import library, path
 from dashboard.desk import Desk
+from dashboard.live import Live
 from dashboard.page import page
 from dashboard.principal import Connect
 
@@ -28,8 +33,15 @@ class Options:
 def application(connect: Connect, options: Options | None = None) -> Starlette:
     """The dashboard around MCP clients, to be mounted at the root."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # nothing calls home
-    shown = page(Desk(connect), hub_sign_in=(options or Options()).hub_sign_in)
-    shell = Starlette()
+    live = Live(connect)
+    shown = page(Desk(connect), live, hub_sign_in=(options or Options()).hub_sign_in)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        await live.close()
+
+    shell = Starlette(routes=[Route(f"/{path()}", library)], lifespan=lifespan)
     gr.mount_gradio_app(
         shell,
         shown.blocks,

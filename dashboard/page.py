@@ -9,12 +9,15 @@ from typing import Any
 import gradio as gr
 
 from dashboard.desk import Desk
-from dashboard.federation_tab import federation_tab
 from dashboard.join_tab import join_tab
+from dashboard.live import Live
 from dashboard.new_task_tab import new_task_tab
 from dashboard.sign_in import Session, sign_in
 from dashboard.simulate_tab import simulate_tab
+from dashboard.steering_look import STEERING
+from dashboard.theme import STYLES, head, theme
 from dashboard.try_it_tab import try_it_tab
+from dashboard.watch.tab import federation_tab
 
 
 @dataclass(frozen=True)
@@ -27,19 +30,19 @@ class Page:
     head: str = ""
 
 
-def page(desk: Desk, *, hub_sign_in: bool) -> Page:
+def page(desk: Desk, live: Live, *, hub_sign_in: bool) -> Page:
     """The whole dashboard."""
-    with gr.Blocks(title="Potluck", analytics_enabled=False) as blocks:
+    with gr.Blocks(title="Potluck", analytics_enabled=False, fill_width=True) as blocks:
         session: Session = sign_in(desk, hub_sign_in=hub_sign_in)
         with gr.Tabs():
             with gr.Tab("Federation", id="federation"):
-                federation_tab(desk, session)
+                federation_tab(desk, session, live, blocks)
             with gr.Tab("New task", id="new-task"):
                 new_task_tab(desk, session)
             with gr.Tab("Simulate", id="simulate"):
-                simulate_tab(desk, session)
+                simulate_tab(desk, session, live, blocks)
             with gr.Tab("Try it", id="try-it"):
                 try_it_tab(desk, session)
             with gr.Tab("Join", id="join"):
                 join_tab(desk, session)
-    return Page(blocks)
+    return Page(blocks, theme=theme(), css_paths=[*STYLES, STEERING], head=head())

@@ -13,6 +13,7 @@ from mcp.server.mcpserver import MCPServer
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS
 
+from federation.aggregation.rule_cards import rule_cards
 from federation.errors import ErrorCode, Refused
 from federation.spec import TaskSpec
 from mcp_server.cuts import Cuts
@@ -49,6 +50,12 @@ def register_resources(server: MCPServer, state: Potluck) -> None:
     async def model(model_id: str) -> str:
         """One model of the catalogue with its options."""
         return _dump(_card(models.card(model_id)))
+
+    @server.resource(uris.RULES, name="rules", mime_type=_JSON)
+    @_guarded(nodes=True)
+    async def rule_list() -> str:
+        """The aggregation rules: their options, and what each goes together with."""
+        return _dump(rule_cards())
 
     @server.resource(uris.DATASETS, name="data sets", mime_type=_JSON)
     @_guarded(nodes=True)

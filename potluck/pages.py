@@ -25,6 +25,25 @@ log = logging.getLogger(__name__)
 
 Headers = Sequence[tuple[bytes, bytes]]
 
+_POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        # Gradio writes its settings into the page as a script, and compiles the templates of gr.HTML, not their values.
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval'",
+        "style-src 'self' 'unsafe-inline'",  # Gradio and Plotly set styles on elements
+        "img-src 'self' data: blob:",
+        "font-src 'self' data:",
+        "media-src 'self' blob: data:",
+        "worker-src 'self' blob:",
+        "connect-src 'self' data: blob:",
+        "object-src 'none'",
+        "base-uri 'self'",
+        "form-action 'self'",
+    )
+)
+"""What the pages may do: everything is the server's own, so a stranger's text could load nothing, even if it were read
+as markup."""
+
 _WRONG = (
     "This token is wrong, revoked or expired. Mend: paste the operator's token as `potluck serve` printed it "
     "(`potluck token --data-dir DIR` prints it again), or one that issue_token made"
@@ -39,7 +58,7 @@ def pages_for(settings: Settings, *, hub_sign_in: bool = False, at_once: bool = 
         hub_sign_in: whether visitors may sign in at Hugging Face; only inside a Space.
         at_once: make them when the server starts, so that the first visitor need not wait.
     """
-    policy = f"frame-ancestors {' '.join(framers(settings))}; base-uri 'self'; object-src 'none'"
+    policy = f"{_POLICY}; frame-ancestors {' '.join(framers(settings))}"
     headers = [
         (b"content-security-policy", policy.encode()),
         (b"referrer-policy", b"same-origin"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 SCHEMA = "potluck://schema/task"
 MODELS = "potluck://models"
 MODEL = "potluck://models/{model_id}"
+RULES = "potluck://rules"
 DATASETS = "potluck://datasets"
 DATASET = "potluck://datasets/{data_id}"
 TASKS = "potluck://tasks"

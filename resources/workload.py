@@ -20,6 +20,7 @@ from resources import budget
 from resources.budget import Budget
 from resources.datasets import named, shares
 from resources.datasets.resident import TestSets
+from resources.datasets.skew import Skew, skew
 from resources.language import LanguageModels
 from resources.models import catalogue as models
 from resources.models.card import Unbuildable
@@ -90,6 +91,10 @@ class Workload:
     def cut(self, spec: TaskSpec) -> list[Indices]:
         """Which examples of the training set make up each share. Refusals as for `shares.cut`."""
         return shares.cut(spec, folder=self._folder)
+
+    def skew(self, spec: TaskSpec) -> Skew | None:
+        """What the cut looks like; None where the data set is not on this machine, or cannot be cut."""
+        return skew(spec, folder=self._folder)
 
     def evaluate(self, spec: TaskSpec, weights: Mapping[str, Tensor], base: BasePin | None = None) -> Evaluation | None:
         """Score `weights` on the data set's test split; None for `own` data, which the server never sees.

@@ -25,6 +25,7 @@ class Validation(BaseModel):
     problems: list[dict[str, str]] = Field(description="field, problem, mend")
     warnings: list[dict[str, str]] = Field(description="the same; they do not prevent the task")
     budget: dict[str, Any] = Field(description="parameters, bytes, memory and FLOPs a node and round")
+    partition: dict[str, Any] | None = Field(default=None, description="examples, and labels, a share")
     measured: dict[str, Any] | None = Field(description="seconds and peak memory of one real step")
 
 
@@ -53,6 +54,8 @@ async def validate_task(
     nodes = await state.federation.views.capabilities()
     warnings = [*checking.warnings(parsed, budget.memory_bytes, nodes), *checked.notes]
     answer = _answer([], warnings, asdict(budget))
+    cut = await asyncio.to_thread(state.workload.skew, parsed)
+    answer.partition = None if cut is None else asdict(cut)
     if measure:
         if state.measuring.locked():
             raise Refused(ErrorCode.BUSY, "another measurement is running.", "try again when it is done")
@@ -63,7 +66,7 @@ async def validate_task(
                 problem = Problem(field="(measured)", problem=refused.problem, mend=refused.mend)
                 return _answer([problem], warnings, asdict(budget))
         warnings = [*checking.warnings(parsed, measured.peak_memory_bytes, nodes), *checked.notes]
-        answer = _answer([], warnings, asdict(budget))
+        answer.warnings = [warning.model_dump() for warning in warnings]
         answer.measured = asdict(measured)
     return answer
 

@@ -66,7 +66,8 @@ async def test_the_lists_of_resources_and_templates_name_and_describe_each(
         fixed = (await client.list_resources()).resources
         templates = (await client.list_resource_templates()).resource_templates
     assert [str(one.uri) for one in fixed] == [
-        *("potluck://schema/task", "potluck://models", "potluck://datasets", "potluck://tasks", "potluck://nodes"),
+        *("potluck://schema/task", "potluck://models", "potluck://rules", "potluck://datasets", "potluck://tasks"),
+        "potluck://nodes",
         "potluck://audit",
     ]
     assert [one.uri_template for one in templates] == [

@@ -18,12 +18,18 @@ _TEXTS = """() => {
     const range = document.createRange();
     range.selectNodeContents(walker.currentNode);
     const style = getComputedStyle(element);
-    for (const box of range.getClientRects()) {
+    const frame = element.getBoundingClientRect();
+    for (const whole of range.getClientRects()) {
+      const cut = style.overflowX !== 'visible'; // what is cut off is not seen
+      const left = cut ? Math.max(whole.x, frame.x) : whole.x;
+      const right = cut ? Math.min(whole.right, frame.right) : whole.right;
+      const box = new DOMRect(left, whole.y, right - left, whole.height);
       const under = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
       if (box.width > 2 && under && (under === element || under.contains(element) || element.contains(under))) {
         const size = parseFloat(style.fontSize);
         const large = size >= 24 || (size >= 18.66 && style.fontWeight >= 700);
-        found.push({ text: walker.currentNode.data.trim(), colour: style.color, large,
+        found.push({ text: walker.currentNode.data.trim(), large,
+                     colour: element instanceof SVGElement ? style.fill : style.color,
                      box: [box.x, box.y, box.right, box.bottom].map(Math.round) });
       }
     }
@@ -36,7 +42,11 @@ _TEXTS = """() => {
     return { ...one, colour: [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3) };
   });
 }"""
-_WITHOUT_TEXT = "* { color: transparent !important; transition: none !important; animation: none !important }"
+# It has to outweigh rules of the page that are important as well.
+_WITHOUT_TEXT = """:not(#_#_#_) {
+  color: transparent !important; transition: none !important; animation: none !important
+}
+text:not(#_#_#_), tspan:not(#_#_#_) { fill: transparent !important }"""
 
 
 def too_faint(page: Page) -> tuple[int, list[str]]:

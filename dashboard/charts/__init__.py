@@ -1,0 +1,1 @@
+"""Charts: one look for all of them, drawn in the browser by the Plotly that the server brings along."""

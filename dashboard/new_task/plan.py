@@ -1,0 +1,38 @@
+"""What plan_task answers, for people: the reasons for each choice, and what of the wish could not be met."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dashboard.markup import notice, table
+from dashboard.words import said as shown
+
+EXAMPLES = (
+    "Recognise handwritten digits on 10 phones, each with its own handwriting",
+    "Five hospitals, one of which may be compromised; stop at 95 % accuracy",
+    "Adapt a small language model to Shakespeare, at most 20 minutes",
+)
+
+
+def plan(answer: Mapping[str, Any]) -> str:
+    """The plan with its reasons, as HTML."""
+    who = "Gemini" if answer.get("planner") == "gemini" else "rules: no language model is configured on this server"
+    valid = "It can be started as it stands." if answer.get("valid") else "It needs your hand: see the problems below."
+    said = notice(f"A plan, made by {who}", valid, tone="good" if answer.get("valid") else "wait")
+    reasons = [
+        (shown(reason.get("field", "")), shown(_value(reason.get("value"))), shown(reason.get("why", ""), 600))
+        for reason in answer.get("reasons") or ()
+    ]
+    if reasons:
+        said += table("Reasons of the plan", ("Field", "Chosen", "Why"), reasons, frozenset({0, 1, 2}))
+    notes = [str(note) for note in answer.get("notes") or ()]
+    if answer.get("simulate"):
+        notes.append("You asked for a trial without nodes: the tab Simulate runs it on this server.")
+    if notes:
+        said += '<ul class="notes">' + "".join(f"<li>{shown(note, 600)}</li>" for note in notes) + "</ul>"
+    return said
+
+
+def _value(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else "–" if value is None else str(value)

@@ -1,0 +1,197 @@
+"""What happens on the tab Simulate."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+import gradio as gr
+
+from dashboard.charts.drawing import Chart
+from dashboard.desk import Desk, Refusal
+from dashboard.live import Live
+from dashboard.markup import empty, notice, paragraph, refused
+from dashboard.new_task.draft import new_id
+from dashboard.new_task.problems import listed
+from dashboard.new_task.reference import Reference, reference
+from dashboard.principal import Principal
+from dashboard.simulate.comparison import curves, download, standings
+from dashboard.simulate.cut import in_words, picture
+from dashboard.simulate.runs import MOST, run, simulations
+from dashboard.simulate.settings import Settings
+from dashboard.visitor import principal_of
+from dashboard.words import said
+
+_MERGE_S = 0.5
+"""Between two readings: notices that come in between are one."""
+
+
+class Steps:
+    """The steps of one page's tab. They keep nothing of a visitor."""
+
+    def __init__(self, desk: Desk, live: Live) -> None:
+        self._desk = desk
+        self._live = live
+        self._known: Reference | None = None
+        self._cut: Chart
+        self._accuracy: Chart
+        self._loss: Chart
+
+    def lay(self, cut: Chart, accuracy: Chart, loss: Chart) -> None:
+        """Where the charts are."""
+        self._cut, self._accuracy, self._loss = cut, accuracy, loss
+
+    async def choices(self, principal: Principal) -> dict[str, dict[str, Any]]:
+        """What the controls offer, by name."""
+        known = await self._reference(principal)
+        rules = [name for name, card in known.rules.items() if "classifier" in card["goes_with"]]
+        images = [id for id, card in known.datasets.items() if card["holds"] == "images"]
+        return {
+            "data": {"choices": [(known.datasets[id]["title"], id) for id in images]},
+            "model": {"choices": [(card["title"], id) for id, card in known.models.items()]},
+            "rule": {"choices": [(f"{name}: {known.rules[name]['title']}", name) for name in rules]},
+        }
+
+    async def checked(self, request: gr.Request, token: str | None, *given: Any) -> list[Any]:
+        """The settings changed: the cut's picture, what is wrong, and whether it can be run. A new request begins."""
+        principal, settings = principal_of(request, token), Settings(*given)
+        rule = (await self._reference(principal)).rules.get(str(settings.rule))
+        try:
+            async with self._desk.line(principal) as line:
+                may_run = "run_simulation" in await line.tools()
+                answer = await line.call("validate_task", spec=settings.spec(rule))
+        except Refusal as refusal:
+            return [gr.skip(), "", refused(refusal), gr.update(visible=False), new_id()]
+        cut = answer.get("partition")
+        drawn = self._cut.drawn(picture(cut)) if cut else gr.skip()
+        words = paragraph(in_words(cut)) if cut else ""
+        if answer["valid"] and not cut:
+            drawn = self._cut.drawn(
+                None, "This data set is not on the server: its cut is not known before it is fetched."
+            )
+        wrong = listed("To be mended", answer["problems"], id="simulate-wrong")
+        if not may_run:
+            wrong += notice(
+                "To run it you need an operator’s token.",
+                "Sign in at the top of the page. The picture follows you anyway.",
+            )
+        return [drawn, words, wrong, gr.update(visible=may_run and answer["valid"]), new_id()]
+
+    def fitting(self, kind: Any) -> Any:
+        """α belongs to the Dirichlet cut."""
+        return gr.update(visible=kind == "dirichlet")
+
+    def attacked(self, attack: Any) -> Any:
+        """Attackers belong to an attack."""
+        return gr.update(visible=bool(attack))
+
+    async def withstanding(self, request: gr.Request, token: str | None, rule: Any) -> Any:
+        """f belongs to rules that withstand attackers."""
+        known = await self._reference(principal_of(request, token))
+        return gr.update(visible=bool(known.rules.get(str(rule), {}).get("robust")), value=None)
+
+    async def ran(self, request: gr.Request, token: str | None, request_id: str, picked: Any, *given: Any) -> list[Any]:
+        """Run was pressed; the run joins those that are compared."""
+        principal, settings = principal_of(request, token), Settings(*given)
+        rule = (await self._reference(principal)).rules.get(str(settings.rule))
+        try:
+            async with self._desk.line(principal) as line:
+                answer = await line.call(
+                    "run_simulation",
+                    spec=settings.spec(rule),
+                    request_id=request_id or new_id(),
+                    **settings.arguments(),
+                )
+                every = await simulations(line)
+        except Refusal as refusal:
+            return [refused(refusal), gr.skip()]
+        again = "" if answer["new"] else " These very settings were run before: it is the same run."
+        words = notice("It runs on the server.", f"{settings.name}.{again}", "busy")
+        chosen = [answer["task_id"], *(id for id in picked or () if id != answer["task_id"])][:MOST]
+        return [words, gr.update(choices=_choices(every), value=chosen, visible=True)]
+
+    async def cancelled(self, request: gr.Request, token: str | None, picked: Any) -> str:
+        """Those of the chosen runs that are not over are cancelled."""
+        ended = []
+        try:
+            async with self._desk.line(principal_of(request, token)) as line:
+                for id in picked or ():
+                    at = await run(line, id)
+                    if at.going:
+                        await line.call("control_task", task_id=id, action="cancel")
+                        ended.append(at.name)
+        except Refusal as refusal:
+            return refused(refusal)
+        return notice("Cancelled", ", ".join(ended)) if ended else notice("None of these is running.")
+
+    async def following(
+        self, request: gr.Request, token: str | None, picked: Any, target: Any
+    ) -> AsyncGenerator[list[Any]]:
+        """The chosen runs, again whenever one of them has got further, until the page looks at others or closes."""
+        principal, sent = principal_of(request, token), [None] * 7
+        try:
+            with self._live.place(place_of(request)) as place:
+                while True:
+                    now = await self.seen(principal, picked, target)
+                    if not place.taken:
+                        return  # the page looks at other runs by now
+                    self._live.want(place, [f"potluck://tasks/{id}" for id in picked or ()])
+                    yield [gr.skip() if new == old else new for new, old in zip(now, sent, strict=True)]
+                    sent = now
+                    if not await place.news():
+                        return
+                    await asyncio.sleep(_MERGE_S)
+        except Refusal as refusal:
+            yield [refused(refusal), *[gr.skip()] * 6]
+
+    async def seen(self, principal: Principal, picked: Any, target: Any) -> list[Any]:
+        """The list of runs, and those chosen side by side."""
+        async with self._desk.line(principal) as line:
+            may_cancel = "control_task" in await line.tools()
+            every = await simulations(line)
+            known = {task["task_id"] for task in every}
+            chosen = [id for id in picked or () if id in known][:MOST]
+            runs = [await run(line, id) for id in chosen]
+        none = (
+            "" if every else empty("No simulation has run yet.", "Choose settings above and run one; then run another.")
+        )
+        if every and not runs:
+            none = paragraph("Choose runs to see them side by side.")
+        goal = float(target) if isinstance(target, int | float) else 0.9
+        going = any(run.going for run in runs)
+        waiting = "The first score comes with the first round." if runs else "No run is chosen."
+        return [
+            none,
+            gr.update(choices=_choices(every), visible=bool(every)),
+            gr.update(visible=going and may_cancel),
+            self._accuracy.drawn(curves(runs, "accuracy"), waiting),
+            self._loss.drawn(curves(runs, "loss"), waiting),
+            standings(runs, goal) + "".join(_trouble(run) for run in runs) if runs else "",
+            download(runs) if runs else "",
+        ]
+
+    async def _reference(self, principal: Principal) -> Reference:
+        if self._known is None:
+            async with self._desk.line(principal) as line:
+                self._known = await reference(line)
+        return self._known
+
+
+def place_of(request: gr.Request) -> str:
+    """The name of this tab's ear."""
+    return f"{request.session_hash} simulates"
+
+
+def _choices(every: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    return [(_line(task), task["task_id"]) for task in every]
+
+
+def _line(task: Mapping[str, Any]) -> str:
+    score = task.get("accuracy")
+    reached = "" if score is None else f", {100 * score:.1f} %"
+    return f"{task['name']} ({task['state']}, round {task['round']} of {task['num_rounds']}{reached})"
+
+
+def _trouble(run: Any) -> str:
+    return f'<p class="small">{said(run.name)}: {said(run.reason, 400)}</p>' if run.reason else ""
