@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from federation.aggregation.compatibility import MIXINGS, MODEL_KINDS, WEIGHTINGS, Cell, refusals
+from federation.aggregation.compatibility import MIXINGS, MODEL_KINDS, WEIGHTINGS, Cell, ModelKind, refusals
 from federation.aggregation.methods import METHODS, Method
 
 
@@ -31,9 +31,11 @@ def _card(method: Method) -> dict[str, Any]:
     }
 
 
-def _mixings(method: Method, model: Any) -> dict[str, list[str]]:
-    found = {
-        mixing: [weighting for weighting in WEIGHTINGS if not refusals(Cell(method.name, mixing, weighting, model))]
+def _mixings(method: Method, model: ModelKind) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {
+        mixing: [
+            str(weighting) for weighting in WEIGHTINGS if not refusals(Cell(method.name, mixing, weighting, model))
+        ]
         for mixing in MIXINGS
     }
     return {mixing: weightings for mixing, weightings in found.items() if weightings}
