@@ -46,6 +46,7 @@ def space_settings(variables: Mapping[str, str], storage: Path = STORAGE) -> dic
         "allow_host": [host.partition(":")[0] for host in names],
         "trusted_proxies": _PROXIES,
         "operators": [owner] if owner else [],
+        "check_clients": False,  # no code of strangers' wishes runs on a server that everybody may reach
     }
     if storage.is_dir() and os.access(storage, os.W_OK):
         chosen["data_dir"] = storage / "potluck"

@@ -20,6 +20,7 @@ def test_a_space_answers_to_its_own_names_and_its_owner_is_operator(tmp_path: Pa
     settings = Settings(**space_settings(two, tmp_path / "none"))
     assert {"ada-potluck.hf.space", "fl.example.org"} <= set(accepted_hosts(settings))
     assert settings.operators == ["ada"]
+    assert not settings.check_clients
     assert settings.host == "0.0.0.0"
     assert settings.data_dir == Path("potluck-data")
 
