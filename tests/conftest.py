@@ -64,7 +64,9 @@ def _one_torch_thread() -> None:
     torch.set_num_threads(1)  # whatever the test before has asked for
 
 
-@pytest.fixture(autouse=True)
-def _no_real_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def _no_real_hub() -> Iterator[None]:
     """No test asks the real Hub; those that ask one of their own say so."""
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        yield
