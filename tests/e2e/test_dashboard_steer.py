@@ -217,6 +217,7 @@ def test_a_line_that_was_copied_brings_a_node_in(operator: Page, machine: Machin
     page.locator("#make-token").click()
     expect(page.locator("#granted")).to_contain_text("viewer")
     page.get_by_role("button", name="Cursor").click()
+    expect(page.locator("#host-cursor")).to_contain_text("Bearer pl_")
     told = json.loads(_code(page.locator("#host-cursor")))["mcpServers"]["potluck"]
     assert told["url"] == f"{machine.url}/mcp"
     secret = told["headers"]["Authorization"].removeprefix("Bearer ")
