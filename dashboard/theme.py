@@ -9,7 +9,7 @@ import gradio as gr
 
 _LOOK = Path(__file__).with_name("look")
 
-STYLES = [_LOOK / name for name in ("ground.css", "gradio.css", "panels.css", "charts.css")]
+STYLES = [_LOOK / name for name in ("ground.css", "gradio.css", "panels.css", "charts.css", "title.css", "watch.css")]
 
 _VARIABLES = {
     "body_background_fill": "transparent",

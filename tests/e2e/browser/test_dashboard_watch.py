@@ -159,6 +159,10 @@ def test_it_can_be_read_in_both_themes_by_machines_too_and_on_a_phone(watched: W
     with watched.page(height=2600) as looked:
         page = looked.page
         page.wait_for_function(f"({POINTS})() > 2")
+        watched.federation.call(
+            "control_task", task_id=watched.task_id, action="pause"
+        )  # nothing moves while it is seen
+        expect(page.locator("#round")).to_contain_text("It is paused")
         expect(page.locator("#version dl")).to_be_visible()
         page.evaluate(AXE.read_text(encoding="utf-8"))
         for scheme in ("light", "dark"):
