@@ -12,7 +12,7 @@ from dashboard.markup import notice, refused
 from dashboard.opening import on_open
 from dashboard.sign_in import Session
 from dashboard.try_it.canvas import canvas
-from dashboard.try_it.steps import Steps, offered
+from dashboard.try_it.steps import UNASKED, Steps, offered
 from dashboard.try_it.trials import Trial
 from dashboard.visitor import principal_of
 
@@ -41,7 +41,7 @@ def try_it_tab(desk: Desk, session: Session) -> None:
                     elem_id="try-picture",
                 )
             with gr.Column(elem_classes="glass", min_width=290, scale=2):
-                answer = gr.HTML(elem_id="try-answer", js_on_load=None)
+                answer = gr.HTML(UNASKED, elem_id="try-answer", js_on_load=None)
                 bars = Chart("try-classes", "What the newest version thinks it is")
                 versions = Chart("try-versions", "How sure each version is")
         with gr.Column(elem_classes="glass", visible=False) as writing:

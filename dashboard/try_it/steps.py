@@ -17,6 +17,7 @@ from dashboard.try_it.trials import Trial, trial
 from dashboard.visitor import principal_of
 from dashboard.words import said, tame
 
+UNASKED = empty("No answer yet.", "The model answers as soon as there is something to look at.")
 _LATEST = 30
 """Tasks offered: the newest."""
 
@@ -118,7 +119,7 @@ class Steps:
     ) -> list[Any]:
         """Updates of the verdict and of both charts."""
         if chosen is None or answers is None:
-            words = refused(no) if isinstance(no, Refusal) else notice(str(no)) if no else ""
+            words = refused(no) if isinstance(no, Refusal) else notice(str(no)) if no else UNASKED
             return [words, self._bars.drawn(None, "No answer yet."), self._line.drawn(None, "No answer yet.")]
         words = verdict(answers, chosen)
         if seen:

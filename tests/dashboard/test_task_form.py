@@ -97,7 +97,7 @@ def test_adapters_are_shown_with_their_own_defaults() -> None:
         assert shown[path] == found(complete, path)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(specs(), specs())
 def test_a_form_filled_like_another_spec_shows_the_same_and_is_as_valid(
     spec: dict[str, Any], other: dict[str, Any]

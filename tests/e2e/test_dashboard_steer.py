@@ -106,13 +106,20 @@ def _code(block: Locator) -> str:
     return "\n".join(block.locator(".cm-line").all_inner_texts())
 
 
-def test_a_task_is_written_mended_and_started_once(operator: Page, machine: Machine, portal: BlockingPortal) -> None:
+def test_a_task_is_planned_in_words_mended_and_started_once(
+    operator: Page, machine: Machine, portal: BlockingPortal
+) -> None:
     from playwright.sync_api import expect
 
     page = operator
     _open(page, "New task")
     start = page.locator("#start")
     expect(start).to_be_visible()
+
+    page.locator("#goal textarea").fill("Recognise handwritten digits on 2 laptops")
+    page.locator("#plan").click()
+    expect(page.locator("#planned tbody tr").filter(has_text="cohort.size")).to_contain_text("2")
+    expect(page.locator("#checked")).to_contain_text("Start makes the task")
 
     page.locator("#field-name input, #field-name textarea").first.fill(HOSTILE)
     page.get_by_role("button", name="Rounds and stopping").click()
@@ -217,6 +224,7 @@ def test_a_line_that_was_copied_brings_a_node_in(operator: Page, machine: Machin
     page.locator("#make-token").click()
     expect(page.locator("#granted")).to_contain_text("viewer")
     page.get_by_role("button", name="Cursor").click()
+    expect(page.locator("#host-cursor")).to_contain_text("Bearer pl_")
     told = json.loads(_code(page.locator("#host-cursor")))["mcpServers"]["potluck"]
     assert told["url"] == f"{machine.url}/mcp"
     secret = told["headers"]["Authorization"].removeprefix("Bearer ")
