@@ -80,7 +80,6 @@ def figure(*, x: str, y: str, height: int = HEIGHT, whole_x: bool = True) -> go.
         "showlegend": False,
         "dragmode": "zoom",
         "uirevision": "kept",  # what a person has zoomed into stays so when new points come
-        "transition": {"duration": 0},
         "bargap": 0.2,
     }
     return go.Figure(layout=layout)  # at once: updating a figure checks it all over again
