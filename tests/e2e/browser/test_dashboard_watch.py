@@ -96,6 +96,8 @@ def test_rounds_are_seen_as_they_happen_and_what_is_zoomed_into_stays(watched: W
         page = looked.page
         page.wait_for_function(f"({POINTS})() > 2")
         before = page.evaluate(POINTS)
+        page.wait_for_function(f"({POINTS})() > {before + 1} && {RANGE}[1] >= ({POINTS})() - 1")  # the axis grows, too
+        before = page.evaluate(POINTS)
         zoom_in(page)
         zoomed = page.evaluate(RANGE)
         assert zoomed[1] - zoomed[0] < before
