@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from federation.errors import ErrorCode, Refused
 from mcp_server.edge_policy import policies, style_hashes
+from mcp_server.plain_page import plain_page
 from mcp_server.refusals import answer
 from mcp_server.settings import Settings
 
@@ -57,7 +58,7 @@ class Edge:
         self._policies = policies(settings)
         self._files: dict[str, File] = {}
         self._read: tuple[int, int] | None = None
-        text = _UNBUILT.read_text(encoding="utf-8")
+        text = plain_page(_UNBUILT)
         headers = policies(settings, style_hashes(text)) | {"Cache-Control": "no-store"}
         self._unbuilt = Response(text, status_code=503, media_type="text/html", headers=headers)
 

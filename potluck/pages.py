@@ -18,6 +18,7 @@ from dashboard.principal import Connect, Principal
 from mcp_server.app import Pages, PagesFor
 from mcp_server.edge_policy import framers
 from mcp_server.in_process import InProcess, Who
+from mcp_server.plain_page import plain_page
 from mcp_server.settings import Settings
 from mcp_server.visitors import Visitors
 
@@ -162,7 +163,7 @@ class _Missing:
     """Says how to install the dashboard, to those who look for it."""
 
     def __init__(self) -> None:
-        self._page = HTMLResponse(_MISSING.read_text(encoding="utf-8"), status_code=503)
+        self._page = HTMLResponse(plain_page(_MISSING), status_code=503)
         refused = {"code": "not_found", "problem": "there is no such page.", "mend": "the protocol is served at /mcp"}
         self._nothing = JSONResponse({"error": refused}, status_code=404)
 
