@@ -10,7 +10,7 @@ import gradio as gr
 
 from dashboard.charts.drawing import Chart
 from dashboard.desk import Desk, Refusal
-from dashboard.live import Live
+from dashboard.live import Crowded, Live
 from dashboard.markup import empty, notice, paragraph, refused
 from dashboard.new_task.draft import new_id
 from dashboard.new_task.problems import listed
@@ -131,7 +131,7 @@ class Steps:
         """The chosen runs, again whenever one of them has got further, until the page looks at others or closes."""
         principal, sent = principal_of(request, token), [None] * 7
         try:
-            with self._live.place(place_of(request)) as place:
+            with self._live.place(place_of(request), principal.address) as place:
                 while True:
                     now = await self.seen(principal, picked, target)
                     if not place.taken:
@@ -142,6 +142,9 @@ class Steps:
                     if not await place.news():
                         return
                     await asyncio.sleep(_MERGE_S)
+        except Crowded as crowded:
+            _, *rest = await self.seen(principal, picked, target)
+            yield [refused(crowded), *rest]
         except Refusal as refusal:
             yield [refused(refusal), *[gr.skip()] * 6]
 
