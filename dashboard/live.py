@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Generator, Iterable
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import count
 
 from mcp import Client
@@ -204,5 +204,6 @@ async def _first(waiting: object, task: asyncio.Task[None]) -> None:
 async def _ended(task: asyncio.Task[None]) -> None:
     """Ends a task and waits for that; what it failed with has been told by then."""
     task.cancel()
-    with suppress(BaseException):
-        await task
+    await asyncio.wait({task})
+    if not task.cancelled():
+        task.exception()  # looked at, or asyncio would complain that nobody did
