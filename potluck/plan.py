@@ -35,6 +35,8 @@ def plan_and_print(endpoint: Endpoint, goal: str, path: Path | None) -> bool:
             typer.echo(f"{kind}  {each['field']}: {each['problem']}", err=True)
             typer.echo(f"    mend: {each['mend']}", err=True)
     command = "run_simulation" if answer["simulate"] else "create_task"
+    if (simulation := answer.get("simulation")) and simulation["attack"]:
+        command += f" with attack {simulation['attack']} and attackers {simulation['attackers']:g}"
     typer.echo(f"planned by {answer['planner']}, for {command}", err=True)
     typer.echo(yaml.safe_dump(answer["spec"], sort_keys=False, allow_unicode=True), nl=False)
     return bool(answer["valid"])

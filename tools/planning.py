@@ -13,6 +13,13 @@ from orchestrator.planning.reading.words import LONGEST
 from tools.context import Ctx, current_caller, potluck
 
 
+class Simulation(BaseModel):
+    """run_simulation's arguments beside the spec."""
+
+    attack: str | None
+    attackers: float
+
+
 class Plan(BaseModel):
     """A spec for create_task or run_simulation, and how it came about."""
 
@@ -25,6 +32,7 @@ class Plan(BaseModel):
     planner: Literal["gemini", "rules"]
     notes: list[str] = Field(description="wishes not met or not understood, assumptions, contradictions")
     simulate: bool = Field(description="run_simulation is meant, not create_task")
+    simulation: Simulation | None
 
 
 async def plan_task(
@@ -55,4 +63,5 @@ async def plan_task(
         planner=plan.planner,
         notes=list(plan.notes),
         simulate=plan.simulate,
+        simulation=Simulation(**asdict(plan.simulation)) if plan.simulation is not None else None,
     )

@@ -18,8 +18,12 @@ from orchestrator.llm.structured import structured
 from orchestrator.planning.by_rules import plan_by_rules
 from orchestrator.planning.checking import check
 from orchestrator.planning.choices.draft import Draft
+from orchestrator.planning.choices.simulation import simulation_of
 from orchestrator.planning.material import SYSTEM, answer_schema, on_the_hub, question
 from orchestrator.planning.plan import Plan, Reason
+from orchestrator.planning.reading.goal import read
+from orchestrator.planning.reading.wishes import Wishes
+from orchestrator.planning.unmet import unmet
 from resources import search
 from resources.workload import Workload
 
@@ -52,9 +56,10 @@ async def plan(
 ) -> Plan:
     """A plan by the model, if there is one, and else, or when it fails, by the rules.
 
-    Whatever the model says: the plan passes the check of validate_task, what the person named outright stays, whoever
-    asked for a robust rule gets one, repositories are those that the person named or the Hub's search listed, and name
-    and description are not of the model's making.
+    Whatever the model says: the plan passes the check of validate_task, what the person named outright stays, or
+    becomes another number that the person wrote beside it and no rule understood, whoever asked for a robust rule gets
+    one, repositories are those that the person named or the Hub's search listed, name and description are not of the
+    model's making, a simulation's attack is the person's, and a goal that cannot be met stays one.
 
     Args:
         nodes: how many have shaken hands.
@@ -63,11 +68,11 @@ async def plan(
     if model is None:
         return by_rules
     hub = await asyncio.to_thread(on_the_hub, goal)
-    bounds = _Bounds(by_rules, workload, hub)
+    bounds = _Bounds(by_rules, read(goal), workload, hub)
     try:
         return await structured(
             model,
-            question(goal, spec, by_rules, bounds.kept, hub, nodes),
+            question(goal, spec, by_rules, bounds.kept, bounds.in_doubt, hub, nodes),
             system=SYSTEM,
             schema=answer_schema(),
             check=bounds.taken,
@@ -82,10 +87,16 @@ async def plan(
 class _Bounds:
     """What an answer has to keep to."""
 
-    def __init__(self, by_rules: Plan, workload: Workload, hub: search.Found) -> None:
+    def __init__(self, by_rules: Plan, wishes: Wishes, workload: Workload, hub: search.Found) -> None:
         self._by_rules = by_rules
+        self._wishes = wishes
         self._workload = workload
         self.kept = {each.field: each.value for each in by_rules.reasons if each.why.startswith(_SAID)}
+        self.in_doubt = {
+            each.field: doubts
+            for each in by_rules.reasons
+            if each.field in self.kept and (doubts := _doubts(each, wishes))
+        }
         before = Draft(by_rules.spec)
         named = {before.get("model.id"), before.get("data.id")}
         self._repositories = named | {f"hf:{hit.id.removeprefix('hf:')}" for hit in hub.hits if hit.trainable}
@@ -110,14 +121,24 @@ class _Bounds:
         self._check_rule(checked.spec)
         self._check_repositories(draft)
         reasons = [*(ours[field] for field in _OURS if field in ours), *self._reasons(answer, draft)]
-        notes = tuple(note[:600] for note in answer.notes)
-        simulate = answer.simulate and not draft.pretrained and draft.get("data.id") != "own"
-        return Plan(draft.spec, tuple(reasons), (), checked.budget, "gemini", notes, simulate)
+        notes = (*self._replaced(draft), *(note[:600] for note in answer.notes))
+        simulated = answer.simulate and not draft.pretrained and draft.get("data.id") != "own"
+        simulation = simulation_of(draft, self._wishes) if simulated else None
+        problems = unmet(self._wishes, draft)
+        return Plan(draft.spec, tuple(reasons), problems, checked.budget, "gemini", notes, simulation)
 
     def _check_kept(self, draft: Draft) -> None:
         for field, value in self.kept.items():
-            if draft.get(field) != value:
+            if draft.get(field) != value and draft.get(field) not in self.in_doubt.get(field, ()):
                 raise ValueError(f"{field} has to be {value!r}: the person named it")
+
+    def _replaced(self, draft: Draft) -> list[str]:
+        """Says of each number that gave way to another of the person's that it did."""
+        return [
+            f"{field}: {draft.get(field)} was taken, and not {value}; the goal has both numbers, and the model chose."
+            for field, value in self.kept.items()
+            if draft.get(field) != value
+        ]
 
     def _check_rule(self, spec: TaskSpec) -> None:
         """Robustness that was asked for, and what it stands on, is not given away."""
@@ -142,7 +163,21 @@ class _Bounds:
         whys = {each.field: each.why for each in answer.reasons}
         fields = [*self.kept, *(field for field in whys if field not in self.kept and field not in _OURS)]
         return [
-            ours[field] if field in self.kept else Reason(field, draft.get(field), whys[field])
+            ours[field]
+            if draft.get(field) == self.kept.get(field, ours)
+            else Reason(field, draft.get(field), whys.get(field, f"you wrote {draft.get(field)!r} too"))
             for field in fields
             if draft.get(field) is not None
         ]
+
+
+def _doubts(reason: Reason, wishes: Wishes) -> tuple[int | float, ...]:
+    """Other numbers that the person may have meant: named for the same field, or in the same clause and not understood.
+
+    A denied number is understood, and so is one that another field was given: neither is among them.
+    """
+    if isinstance(reason.value, bool) or not isinstance(reason.value, int | float):
+        return ()
+    words = reason.why.removeprefix(_SAID).partition("”")[0]
+    beside = {value for clause, values in wishes.unread if words in clause for value in values}
+    return tuple(sorted(beside.union(wishes.contradicted.get(reason.field, ()))))

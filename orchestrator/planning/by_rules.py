@@ -8,6 +8,7 @@ from typing import Any
 from orchestrator.planning.choices.crowd import choose_crowd
 from orchestrator.planning.choices.draft import Draft
 from orchestrator.planning.choices.rule import choose_rule
+from orchestrator.planning.choices.simulation import choose_simulation
 from orchestrator.planning.choices.subject import choose_subject
 from orchestrator.planning.choices.training import choose_training
 from orchestrator.planning.editing import edited
@@ -15,6 +16,7 @@ from orchestrator.planning.plan import Plan
 from orchestrator.planning.reading.goal import read
 from orchestrator.planning.reading.wishes import Wishes
 from orchestrator.planning.settling import checked_or_said, settle
+from orchestrator.planning.unmet import unmet
 from resources.workload import Workload
 
 
@@ -33,9 +35,10 @@ def plan_by_rules(goal: str, workload: Workload, spec: Mapping[str, Any] | None 
     else:
         draft = drafted(wishes, goal)
         checked = settle(draft, wishes, workload)
-    simulate = wishes.simulate and _can_be_simulated(draft)
+    simulation = choose_simulation(draft, wishes)
     notes = (*wishes.notes, *draft.notes)
-    return Plan(draft.spec, draft.reasons, checked.problems, checked.budget, "rules", notes, simulate)
+    problems = (*unmet(wishes, draft), *checked.problems)
+    return Plan(draft.spec, draft.reasons, problems, checked.budget, "rules", notes, simulation)
 
 
 def drafted(wishes: Wishes, goal: str) -> Draft:
@@ -48,24 +51,12 @@ def drafted(wishes: Wishes, goal: str) -> Draft:
     choose_training(draft, wishes)
     nodes = wishes.nodes.value if wishes.nodes is not None else draft.get("cohort.size")
     subject = draft.get("data.id") if draft.get("data.id") != "own" else str(draft.get("model.id")).rpartition("/")[2]
-    draft.put("name", f"{subject} on {nodes} {wishes.crowd_word}"[:80], "what is learned, and by whom")
+    if wishes.name:
+        draft.put("name", wishes.name, f"you named it “{wishes.name}”")
+    else:
+        draft.put("name", f"{subject} on {nodes} {wishes.crowd_word}"[:80], "what is learned, and by whom")
     draft.put("description", _printable(goal)[:2000], "your own words")
     return draft
-
-
-def _can_be_simulated(draft: Draft) -> bool:
-    if draft.pretrained:
-        draft.notes.append("Simulations train models of the catalogue: this task is for nodes.")
-        return False
-    if draft.get("data.id") == "own":
-        draft.notes.append(
-            "A simulation needs data of the server's, and `own` data are on nodes: this task is for nodes."
-        )
-        return False
-    if draft.get("cohort.selection") == "speed":
-        draft.drop("cohort.selection")
-        draft.notes.append("Simulated clients have no speed of their own: the selection is uniform.")
-    return True
 
 
 def _printable(text: str) -> str:

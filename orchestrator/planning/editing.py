@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from federation.aggregation.methods import METHODS
-from orchestrator.planning.choices.crowd import choose_skew
+from orchestrator.planning.choices.crowd import at_most, choose_skew
 from orchestrator.planning.choices.draft import Draft
 from orchestrator.planning.choices.rule import choose_rule, withstand
 from orchestrator.planning.choices.subject import choose_subject
@@ -27,6 +27,8 @@ def edited(spec: Mapping[str, Any], wishes: Wishes) -> Draft:
     for path, stated in wishes.stated.items():
         if not path.startswith("aggregation.options.") and path != "stopping.target_accuracy":
             draft.put(path, stated.value, stated.why)
+    if wishes.name:
+        draft.put("name", wishes.name, f"you named it “{wishes.name}”")
     apply_changes(draft, wishes)
     choose_ending(draft, wishes)
     if wishes.total_s is not None or "deadline_s" in wishes.stated:
@@ -59,7 +61,7 @@ def _keep_subject(draft: Draft, wishes: Wishes) -> None:
 def _edit_crowd(draft: Draft, wishes: Wishes) -> None:
     before = draft.get("cohort.size")
     if wishes.nodes is not None:
-        nodes = max(1, int(wishes.nodes.value))
+        nodes = at_most(draft, max(1, int(wishes.nodes.value)))
         draft.put("cohort.size", nodes, wishes.nodes.why)
         draft.drop("cohort.fraction")
         if draft.get("data.id") != "own":

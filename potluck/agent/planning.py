@@ -11,6 +11,7 @@ import yaml
 from federation.errors import ErrorCode, Refused
 from orchestrator.diagnosis.names import plain
 from orchestrator.planning.reading.words import LONGEST
+from orchestrator.planning.unmet import GOAL
 from potluck.agent.person import Person
 from potluck.agent.server import Server, View
 from potluck.live_table import human_bytes
@@ -42,7 +43,7 @@ async def discover(server: Server, person: Person) -> None:
 
 
 async def plan(server: Server, person: Person, goal: str) -> View:
-    """A plan whose spec the server finds valid. Refused, with its problems, where planning does not mend them."""
+    """A plan of what was asked for, whose spec the server finds valid. Refused where planning does not come to one."""
     spec: dict[str, Any] | None = None
     problems: list[dict[str, str]] = []
     for _ in range(MOST_PLANS):
@@ -52,8 +53,8 @@ async def plan(server: Server, person: Person, goal: str) -> View:
         spec = found["spec"]
         person.does("validate_task")
         verdict = await server.call("validate_task", spec=spec)
-        problems = verdict["problems"]
-        if verdict["valid"]:
+        problems = [each for each in found.get("problems") or () if each["field"] == GOAL] + verdict["problems"]
+        if not problems:
             return found | {"budget": verdict["budget"], "warnings": verdict["warnings"]}
         for each in problems:
             person.say(f"  problem: {_problem(each)}")

@@ -46,10 +46,28 @@ async def test_a_goal_becomes_a_spec_that_validates_and_can_be_created(served: S
 async def test_a_simulation_that_was_planned_can_be_run(served: Served) -> None:
     operator = await served.operator()
     plan = await operator.call("plan_task", goal="simulate digits with 5 clients, 1 round, 1 local epoch")
-    assert plan["simulate"] is True
+    assert (plan["simulate"], plan["simulation"]) == (True, {"attack": None, "attackers": 0.0})
     made = await operator.call("run_simulation", spec=plan["spec"], request_id=served.fresh())
     assert made["new"] is True
     await operator.call("control_task", task_id=made["task_id"], action="cancel")
+
+
+async def test_a_simulation_with_attackers_is_run_as_it_was_planned(served: Served) -> None:
+    operator = await served.operator()
+    goal = "simulate digits with 6 clients and half of them attackers, 1 round, 1 local epoch"
+    plan = await operator.call("plan_task", goal=goal)
+    assert plan["simulation"] == {"attack": "sign_flip", "attackers": 0.5}
+    made = await operator.call("run_simulation", spec=plan["spec"], **plan["simulation"], request_id=served.fresh())
+    assert made["new"] is True
+    await operator.call("control_task", task_id=made["task_id"], action="cancel")
+
+
+async def test_a_goal_that_no_task_meets_has_a_sound_spec_and_is_no_valid_plan(served: Served) -> None:
+    operator = await served.operator()
+    plan = await operator.call("plan_task", goal="vertical federated learning on 4 nodes")
+    assert (plan["valid"], [problem["field"] for problem in plan["problems"]]) == (False, ["(goal)"])
+    assert (await operator.call("validate_task", spec=plan["spec"]))["valid"] is True
+    assert plan["simulation"] is None
 
 
 async def test_a_spec_is_changed_by_words(served: Served) -> None:

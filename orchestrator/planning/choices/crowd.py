@@ -16,9 +16,7 @@ _BONAWITZ = "Bonawitz et al. 2019 (arXiv:1902.01046) select 130 % and see 6 to 1
 def choose_crowd(draft: Draft, wishes: Wishes) -> None:
     """`cohort` and `data.partition`."""
     nodes, why = _nodes(draft, wishes)
-    if nodes > _MOST_NODES:
-        draft.notes.append(f"A round has {_MOST_NODES:,} nodes at most, not {nodes:,}.")
-        nodes = _MOST_NODES
+    nodes = at_most(draft, nodes)
     if wishes.drop_count is not None:
         wishes.drop_out = min(0.9, wishes.drop_count / nodes)
     size, said = _size(draft, wishes, nodes, why)
@@ -28,9 +26,21 @@ def choose_crowd(draft: Draft, wishes: Wishes) -> None:
     if draft.get("data.id") == "own":
         _own_shares(draft, wishes)
     else:
-        parts = min(nodes, _MOST_SHARES)
-        draft.put("data.partition.parts", parts, f"a share of the data for each of {nodes} {wishes.crowd_word}")
+        draft.put("data.partition.parts", nodes, f"a share of the data for each of {nodes} {wishes.crowd_word}")
         choose_skew(draft, wishes)
+
+
+def at_most(draft: Draft, nodes: int) -> int:
+    """As many of them as can take part; that they are not all is said."""
+    if draft.get("data.id") != "own" and nodes > _MOST_SHARES:
+        draft.notes.append(
+            f"{draft.get('data.id')} is cut into {_MOST_SHARES:,} shares at most: so many of {nodes:,} nodes take part."
+        )
+        return _MOST_SHARES
+    if nodes > _MOST_NODES:
+        draft.notes.append(f"A round has {_MOST_NODES:,} nodes at most, not {nodes:,}.")
+        return _MOST_NODES
+    return nodes
 
 
 def _nodes(draft: Draft, wishes: Wishes) -> tuple[int, str]:

@@ -16,6 +16,9 @@ _STUDY = (
 )
 _ROBUST, _USUAL, _EXACT = "centered_clipping", "fedavg", "lora_exact"
 
+_STRONGEST = ("geometric_median", "centered_clipping")
+_AS_BEFORE = "as before"
+
 
 def choose_rule(draft: Draft, wishes: Wishes) -> None:
     """`aggregation`, and the quorum that a robust rule needs."""
@@ -30,10 +33,6 @@ def choose_rule(draft: Draft, wishes: Wishes) -> None:
         )
     if METHODS[rule].robust:
         withstand(draft, wishes)
-    if wishes.attacks:
-        share = 0.2 if wishes.attacker_share is None else wishes.attacker_share.value
-        arguments = f"run_simulation's own arguments attack and attackers (here {share:g})"
-        draft.notes.append(f"Attacks are simulated by {arguments}, not by the spec.")
 
 
 def _rule(draft: Draft, wishes: Wishes) -> tuple[str, str]:
@@ -111,12 +110,15 @@ def withstand(draft: Draft, wishes: Wishes) -> None:
         draft.drop("aggregation.mixing")
         draft.put("aggregation.rule", usual, f"{size} updates a round are too few for a robust rule")
         return
-    f, why = _attackers(wishes, size)
+    before = draft.get("aggregation.options.f")
+    f, why = _attackers(wishes, size, before)
     if f > most:
         words = f"{rule} withstands at most {most} of {size} updates, not {f}: f is {most}. Ask for more nodes a round"
-        draft.notes.append(f"{words}, or for geometric_median or centered_clipping, which withstand the most.")
+        others = "" if rule in _STRONGEST else f", or for {' or '.join(_STRONGEST)}, which withstand the most"
+        draft.notes.append(f"{words}{others}.")
         f, why = most, f"the most that {rule} withstands among {size}"
-    draft.put("aggregation.options.f", f, why)
+    if f != before or why != _AS_BEFORE:
+        draft.put("aggregation.options.f", f, why)
     fewest = fewest_updates(aggregation, f)
     quorum = max(fewest, math.ceil(size / 2), wishes.value("cohort.quorum", 0))
     quorum = min(quorum, size)
@@ -131,10 +133,13 @@ def withstand(draft: Draft, wishes: Wishes) -> None:
         )
 
 
-def _attackers(wishes: Wishes, size: int) -> tuple[int, str]:
+def _attackers(wishes: Wishes, size: int, before: object) -> tuple[int, str]:
+    """How many are to be withstood in a round, and why; as before, where nothing is said now."""
     if wishes.attackers is not None:
         return max(0, int(wishes.attackers.value)), f"{wishes.attackers.why}; all of them may be in one round"
     if wishes.attacker_share is not None:
-        f = math.ceil(float(wishes.attacker_share.value) * size)
+        f = math.ceil(round(float(wishes.attacker_share.value) * size, 2))  # a third of 9, as 33.33 %, is 3
         return f, f"{wishes.attacker_share.why}, of {size} a round"
-    return max(1, size // 5), "nobody said how many: a fifth of a round, at least one, as in the robustness study"
+    if isinstance(before, int) and before > 0:
+        return before, _AS_BEFORE
+    return max(1, size // 5), "no number was understood: a fifth of a round, at least one, as in the robustness study"

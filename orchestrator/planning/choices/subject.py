@@ -101,6 +101,12 @@ def _choose_network(draft: Draft, wishes: Wishes, data: str, *, convolutional: b
 def _describe_own(draft: Draft, wishes: Wishes) -> None:
     if draft.pretrained:
         draft.put("data.text", {}, "each node brings texts: .jsonl, .csv or .txt")
+        if wishes.shape is not None:
+            draft.notes.append(
+                f"Examples of shape {list(wishes.shape)} are not texts, which the nodes bring: left out."
+            )
+        if wishes.classes is not None and not wishes.classifies_texts:
+            draft.notes.append(f"“{wishes.classes} classes”: the model writes texts, and has no classes: left out.")
         if wishes.classifies_texts:
             draft.put("model.task", "sequence_classification", "texts with labels: a classifier's head on the adapters")
             _choose_classes(draft, wishes)

@@ -44,6 +44,7 @@ _RECIPES = {
 }
 _ADAPTERS = "the lora study's (docs/benchmarks.md): 3 rounds of 20 Adam steps at 1e-3 took the loss from 5.01 to 4.33"
 _SMALL_BATCH = 8
+_NO_WHOLE = "a task has no deadline of the whole, only one of each round"
 
 
 def choose_training(draft: Draft, wishes: Wishes) -> None:
@@ -119,11 +120,12 @@ def choose_deadline(draft: Draft, wishes: Wishes) -> None:
     if "deadline_s" in wishes.stated:
         draft.take(wishes, "deadline_s")
         if wishes.total_s is not None:
-            draft.notes.append(f"“{wishes.total_s.words}”: there is no bound of the whole but rounds × deadline_s.")
+            draft.notes.append(f"“{wishes.total_s.words}”: {_NO_WHOLE}; rounds × deadline_s bounds it.")
     elif wishes.total_s is not None:
         rounds = max(1, int(draft.get("rounds", 5)))
         seconds = max(1, int(wishes.total_s.value / rounds))
         draft.put("deadline_s", seconds, f"{wishes.total_s.why}: so many seconds for each of {rounds} rounds")
+        draft.notes.append(f"“{wishes.total_s.words}”: {_NO_WHOLE}; each of {rounds} rounds gets {seconds} s of it.")
     elif not draft.get("deadline_s"):
         if draft.pretrained:
             draft.put("deadline_s", 1800, "a step of a language model takes 0.5 s and more on a CPU")
@@ -132,8 +134,8 @@ def choose_deadline(draft: Draft, wishes: Wishes) -> None:
 
 
 def apply_changes(draft: Draft, wishes: Wishes) -> None:
-    """Double, half, more, less, of what the draft has."""
-    for path, change in wishes.changes.items():
+    """Double, half, more, less, ten more, of what the draft has."""
+    for path in (*wishes.changes, *(path for path in wishes.additions if path not in wishes.changes)):
         if path in wishes.stated:
             continue
         old = draft.get(
@@ -141,6 +143,7 @@ def apply_changes(draft: Draft, wishes: Wishes) -> None:
         )
         if not isinstance(old, int | float):
             continue
-        value = old * change.value
+        change = wishes.changes.get(path) or wishes.additions[path]
+        value = old * change.value if path in wishes.changes else old + change.value
         whole = path in ("rounds", "training.epochs", "training.batch_size")
         draft.put(path, max(1, round(value)) if whole else float(f"{value:.6g}"), f"{change.why}; it was {old:g}")

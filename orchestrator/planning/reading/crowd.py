@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from orchestrator.planning.reading.numbers import NUMBER, WHOLE
 from orchestrator.planning.reading.wishes import Crowd, Stated, Wishes, number, quoted
 from orchestrator.planning.reading.words import Words
@@ -36,6 +38,7 @@ def read_crowd(words: Words, wishes: Wishes) -> None:
     _read_reliability(words, wishes)
     _read_minimum(words, wishes)
     _read_round(words, wishes)
+    mixed = _read_sum(words, wishes)
     for pattern in (
         rf"\b{WHOLE}\s+{_KIND}{CROWD}\b",
         rf"\b(?:{CROWD}|k|n)\s*(?:=|:)\s*{WHOLE}\b",
@@ -44,7 +47,19 @@ def read_crowd(words: Words, wishes: Wishes) -> None:
         if wishes.nodes is None and (found := words.find(pattern)) is not None:
             wishes.nodes = Stated(int(found[1]), quoted(found))
     _read_kind(words, wishes)
+    if mixed:
+        wishes.crowd_word = "devices"
     _read_selection(words, wishes)
+
+
+def _read_sum(words: Words, wishes: Wishes) -> bool:
+    """Whether several kinds of nodes were counted, `4 phones and 3 laptops`."""
+    some = rf"{WHOLE}\s+{_KIND}{CROWD}\b"
+    found = words.find(rf"\b{some}(?:\s*,\s*{some}){{0,3}}\s*,?\s*(?:and|plus|\+|&)\s+{some}")
+    if found is None or wishes.nodes is not None:
+        return False
+    wishes.nodes = Stated(sum(int(each[1]) for each in re.finditer(some, found[0])), quoted(found))
+    return True
 
 
 def _read_minimum(words: Words, wishes: Wishes) -> None:
@@ -69,6 +84,10 @@ def _read_round(words: Words, wishes: Wishes) -> None:
     among = rf"\b{WHOLE}\s+(?:out\s+)?of\s+(?:the\s+|all\s+)?{WHOLE}\s+{_KIND}({CROWD})(?:{_A_ROUND})?"
     if found := words.find(among):
         wishes.per_round = Stated(int(found[1]), quoted(found))
+        wishes.nodes = Stated(int(found[2]), quoted(found))
+        return
+    if found := words.find(rf"\b{NUMBER}%\s+of\s+(?:the\s+|all\s+)?{WHOLE}\s+{_KIND}{CROWD}{_A_ROUND}"):
+        wishes.share = Stated(float(found[1]) / 100, quoted(found))
         wishes.nodes = Stated(int(found[2]), quoted(found))
         return
     draws = r"(?:sampl(?:e|ing)|select(?:ing)?|pick(?:ing)?|choos(?:e|ing)|draw(?:ing)?)"

@@ -28,6 +28,6 @@ themselves then there there's these they they're thing things think this those t
 too total toward towards train trained trainer training trains try trying tune tuned tuning two two-fold type typical
 under until up upon us use used user users uses using usual usually value various versus very via vs want wanted wants
 was way we we'd we'll we're well were what whatever when where whether which while who who's whole whom whose why will
-wish with within without work working works would write you you're your yours zero
+wish with within without work working works would write you you're your yours zero dont doesnt
 """
 FILLERS = frozenset(_WORDS.split())

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from orchestrator.planning.reading.changes import read_changes
 from orchestrator.planning.reading.crowd import read_crowd
-from orchestrator.planning.reading.out_of_reach import read_out_of_reach
+from orchestrator.planning.reading.out_of_reach import read_out_of_reach, read_unmet
 from orchestrator.planning.reading.rule import read_rule
+from orchestrator.planning.reading.schedules import read_schedules
 from orchestrator.planning.reading.skew import read_skew
 from orchestrator.planning.reading.subject import read_subject
 from orchestrator.planning.reading.training import read_training
@@ -16,6 +17,17 @@ _SIMULATE = (
     r"\b(?:(?:quick|fast) )?(?:simulat(?:e|es|ed|ing|ions?)|in silico|dry[- ]runs?|emulat\w+"
     r"|without (?:real|actual) (?:\w+ ){0,1}\w+|virtual(?:ly)?|on (?:one|this|a single|1) (?:machine|computer))\b"
 )
+_READERS = (
+    read_unmet,
+    read_schedules,
+    read_changes,
+    read_rule,
+    read_skew,
+    read_training,
+    read_crowd,
+    read_subject,
+    read_out_of_reach,
+)
 
 
 def read(goal: str) -> Wishes:
@@ -23,8 +35,13 @@ def read(goal: str) -> Wishes:
     words, wishes = Words(goal), Wishes()
     words.denies(_SIMULATE)
     wishes.simulate = words.says(_SIMULATE)
-    for reader in (read_changes, read_rule, read_skew, read_training, read_crowd, read_subject, read_out_of_reach):
+    wishes.name = words.name
+    for reader in _READERS:
         reader(words, wishes)
+    wishes.unread = words.unread()
+    wishes.notes += [
+        f"“{aside}” was read as a name of something that has none here: left out." for aside in words.asides
+    ]
     if words.cut:
         wishes.notes.append(f"Only the first {LONGEST} characters were read.")
     if left := words.left():

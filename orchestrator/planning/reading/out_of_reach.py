@@ -2,9 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from orchestrator.planning.reading.wishes import Wishes
 from orchestrator.planning.reading.words import Words
 
+SCHEDULES = "learning-rate schedules: the rate is the same in every round; change it between tasks"
+_UNMET: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (
+        "vertical or split learning: every node has whole examples and the whole model",
+        (r"vertical(?:ly)?(?: (?:federated(?: learning)?|fl|partition\w*|split))?", r"split[- ]learning"),
+    ),
+    (
+        "that kind of learning: tasks are classification, or adapters of a language model that writes or classifies",
+        (
+            r"(?<!logistic )(?<!softmax )regress(?:ion|or)|(?:time[- ]series )?forecast\w*|anomal\w+(?: detect\w+)?",
+            r"object detect\w+|detect(?:ing)? objects|(?:semantic |instance |image )?segmentation",
+            r"segment(?:ing)? (?:images?|scans?|pictures?)|recommend(?:ation|er)s?(?: systems?)?",
+            r"speech(?: recognition)?|audio|voice|translat\w+",
+            r"reinforcement(?: learning)?|diffusion(?: models?)?|image generation|gans?|graph neural networks?|gnns?",
+        ),
+    ),
+)
+_HIERARCHIES = (
+    "hierarchies or clusters of nodes: there is one server and one global model",
+    (
+        r"hierarch(?:y|ical)(?: (?:fl|federat\w+|federated learning|aggregation))?",
+        r"(?:\d{1,9} )?edge servers?|multi-tier|cluster(?:ed|ing)(?: (?:fl|clients|nodes))?|ifca",
+    ),
+)
+_UNKNOWN_DATA = (
+    "that data set by this name: it is not in the catalogue; search_datasets with hub=true looks on the Hub, and "
+    "each node can bring it as `own`",
+    (
+        r"imagenet(?:-?\d{0,3}k?)?|cifar[-_ ]?100(?! (?:clients|nodes|phones|devices|users|rounds))",
+        r"celeba|femnist|emnist|coco|svhn|sst-?2|imdb|ag[-_ ]?news|wikitext\S*",
+        r"tiny-?imagenet|stl-?10|kmnist|medmnist|chexpert|mimic\S*|iris|sent140|reddit|stack ?overflow",
+    ),
+)
+_SEQUENCES = "time series by name: say how many values and classes there are, and each node brings them as `own`"
 _NOT_OFFERED: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "differential privacy: no update is clipped for privacy and no noise is added, so there is no ε to promise",
@@ -45,23 +81,15 @@ _NOT_OFFERED: tuple[tuple[str, tuple[str, ...]], ...] = (
         (r"personali[sz]\w+(?: (?:models?|layers?|heads?))?", r"ditto|pfedme|fedper|fedrep|per-fedavg|local heads?"),
     ),
     (
-        "vertical or split learning: every node has whole examples and the whole model",
-        (r"vertical(?:ly)?(?: (?:federated(?: learning)?|fl|partition\w*|split))?", r"split[- ]learning"),
-    ),
-    (
         "training without a server: one coordinator runs the rounds",
         (r"decentrali[sz]ed", r"peer[- ]to[- ]peer|p2p|gossip\w*|swarm learning|blockchain\w*|serverless"),
-    ),
-    (
-        "hierarchies or clusters of nodes: there is one server and one global model",
-        (r"hierarchical", r"edge servers?|multi-tier|cluster(?:ed|ing)(?: (?:fl|clients|nodes))?|ifca"),
     ),
     (
         "distillation: nodes exchange weights of one architecture",
         (r"(?:knowledge )?distill\w+|fedmd|feddf|student model",),
     ),
     (
-        "learning-rate schedules: the rate is the same in every round; change it between tasks",
+        SCHEDULES,
         (
             r"(?:cosine|linear|exponential)[- ](?:decay|schedule|annealing)",
             r"(?:learning[- ]rate|lr)[- ](?:schedul\w+|decay|warm-?up)|warm-?up|schedulers?",
@@ -76,27 +104,11 @@ _NOT_OFFERED: tuple[tuple[str, tuple[str, ...]], ...] = (
         (r"full(?:y)? fine-?tun\w+|all (?:the )?weights|full[- ]parameter",),
     ),
     (
-        "that kind of learning: tasks are classification, or adapters of a language model that writes or classifies",
-        (
-            r"regress(?:ion|or)|forecast\w*|time[- ]series|anomal\w+(?: detect\w+)?",
-            r"object detection|segment\w+|speech(?: recognition)?|audio|voice|translat\w+|recommend\w+",
-            r"reinforcement(?: learning)?|diffusion(?: models?)?|image generation|gans?|graph neural networks?|gnns?",
-        ),
-    ),
-    (
         "that architecture: models of images and numbers are the catalogue's (search_models), pretrained ones are "
         "language models hf:…",
         (
             r"resnets?(?:-?\d{1,3})?|vits?|vision transformers?|mobile-?nets?\w*|efficient-?nets?\w*|u-?nets?|vgg\w*",
             r"densenets?\w*|yolo\w*|lstms?|rnns?|grus?|xg-?boost|random forests?|decision trees?|svms?|whisper",
-        ),
-    ),
-    (
-        "that data set by this name: it is not in the catalogue; search_datasets with hub=true looks on the Hub, and "
-        "each node can bring it as `own`",
-        (
-            r"imagenet(?:-?\d{0,3}k?)?|cifar-?100|celeba|femnist|emnist|coco|svhn|sst-?2|imdb|ag[-_ ]?news|wikitext\S*",
-            r"tiny-?imagenet|stl-?10|kmnist|medmnist|chexpert|mimic\S*|iris|sent140|reddit|stack ?overflow",
         ),
     ),
     (
@@ -134,12 +146,36 @@ _NOT_OFFERED: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 
 
+def read_unmet(words: Words, wishes: Wishes) -> None:
+    """What no other plan can stand for, before its words are taken for data that there are, or numbers for nodes."""
+    for what, patterns in _UNMET:
+        if said := _said(words, patterns):
+            wishes.unmet.append(not_offered(said, what))
+    what, patterns = _UNKNOWN_DATA
+    if said := _said(words, patterns):
+        wishes.unknown_data.append(not_offered(said, what))
+    wishes.notes += [*wishes.unmet, *wishes.unknown_data]
+    if said := _said(words, (r"time[- ]series",)):
+        wishes.unknown_data.append(not_offered(said, _SEQUENCES))
+    what, patterns = _HIERARCHIES
+    if said := _said(words, patterns):
+        wishes.notes.append(not_offered(said, what))
+
+
 def read_out_of_reach(words: Words, wishes: Wishes) -> None:
     """Notes each such wish with its words, once for each kind; a wish to do without needs no note."""
     for what, patterns in _NOT_OFFERED:
-        expression = rf"(?<![\w-])(?:{'|'.join(patterns)})(?!\w)"
-        words.denies(expression)
-        found = words.all(expression)
-        if found:
-            named = "”, “".join(dict.fromkeys(each[0].strip()[:60] for each in found))
-            wishes.notes.append(f"“{named}” is not part of the plan. Not offered: {what}.")
+        if said := _said(words, patterns):
+            wishes.notes.append(not_offered(said, what))
+
+
+def not_offered(said: Iterable[str], what: str) -> str:
+    """The note about words that ask for it."""
+    named = "”, “".join(dict.fromkeys(each.strip()[:60] for each in said))
+    return f"“{named}” is not part of the plan. Not offered: {what}."
+
+
+def _said(words: Words, patterns: tuple[str, ...]) -> list[str]:
+    expression = rf"(?<![\w-])(?:{'|'.join(patterns)})(?!\w)"
+    words.denies(expression)
+    return [found[0] for found in words.all(expression)]

@@ -39,9 +39,15 @@ _ROBUST = (
     r"(?:(?:byzantine|attack)[- ])?(?:robust(?:ness|ly)?|resilien\w+|toleran\w+)|robust aggregation"
     rf"|(?:{_BAD})(?: {CROWD})?|attacks?|backdoors?|untrusted|not trust\w*|don't trust|data poisoning"
 )
-_ATTACKS = (
-    r"\b(?:sign[- ]flip\w*|label[- ]flip\w*|gaussian (?:noise|attack\w*)|alie|a little is enough|ipm|min[- ]max)\b"
-)
+_ATTACKS = {
+    "sign_flip": r"sign[- _]flip\w*",
+    "label_flip": r"label[- _]flip\w*|flip(?:ped|ping)? labels",
+    "gaussian": r"gaussian (?:noise|attack\w*)",
+    "alie": r"alie|a little is enough",
+    "ipm": r"ipm|inner[- ]product(?: manipulation)?",
+    "min_max": r"min[- _]max",
+    "backdoor": r"back-?doors?|back-?doored",
+}
 
 
 def read_rule(words: Words, wishes: Wishes) -> None:
@@ -80,7 +86,13 @@ def _read_options(words: Words, wishes: Wishes) -> None:
 
 def _read_attackers(words: Words, wishes: Wishes) -> None:
     may_be = r"(?:\s+(?:that |who )?(?:(?:may|might|could|can|will) (?:be )?|are |is |being |to be |turn )?)?"
-    of_them = rf"(?:\s+(?:out\s+)?of\s+(?:them|the\s+|all\s+|our\s+|my\s+)?(?:{WHOLE}\s+)?(?:{CROWD})?)?(?:\s+{CROWD})?"
+    them = r"(?:them|which|whom|these|those|the\s+|all\s+|our\s+|my\s+)"
+    of_them = rf"(?:\s+(?:out\s+)?of\s+{them}?(?:{WHOLE}\s+)?(?:{CROWD})?)?(?:\s+{CROWD})?"
+    one_in = rf"\b{WHOLE}\s+(?:in|(?:out )?of)\s+every\s+{WHOLE}|\b{WHOLE}\s+in\s+{WHOLE}"
+    if found := words.find(rf"(?:{one_in})(?:\s+{CROWD})?{may_be}\s*{_BAD}(?:\s+{CROWD})?\b"):
+        part, whole = (int(each) for each in found.groups() if each)
+        wishes.attacker_share, wishes.robust = Stated(part / max(1, whole), quoted(found)), True
+        return
     for as_share in (True, False):
         amount = rf"{NUMBER}%" if as_share else WHOLE
         if found := words.find(rf"\b(?:up to |at most |about )?{amount}{of_them}{may_be}\s*{_BAD}(?:\s+{CROWD})?\b"):
@@ -93,14 +105,24 @@ def _read_attackers(words: Words, wishes: Wishes) -> None:
             return
 
     by = rf"(?:(?:share|fraction)\s+)?(?:by|from|of|=|:)?\s*{NUMBER}%(?:\s+of\s+(?:them|the\s+{CROWD}))?"
-    if found := words.find(rf"\battack\w*\s+{by}"):
+    if found := words.find(rf"\battack\w*\s*{by}"):
         wishes.attacker_share, wishes.robust = Stated(float(found[1]) / 100, quoted(found)), True
+    elif found := words.find(rf"\b{_BAD}(?:\s+{CROWD})?\s*(?:=|:|is|are)\s*(?:up to |at most )?{NUMBER}(%)?"):
+        value = float(found[1])
+        if found[2] or value < 1:
+            wishes.attacker_share = Stated(value / 100 if found[2] else value, quoted(found))
+        else:
+            wishes.attackers = Stated(int(value), quoted(found))
+        wishes.robust = True
 
 
 def _read_robustness(words: Words, wishes: Wishes) -> None:
-    if words.says(_ATTACKS):
-        wishes.attacks = True
-        wishes.robust = True
+    for attack, pattern in _ATTACKS.items():
+        if words.says(rf"\b(?:{pattern})\b"):
+            if wishes.attack is not None:
+                wishes.notes.append(f"Two attacks are named, and a simulation has one: {wishes.attack} stands.")
+            wishes.attack = wishes.attack or attack
+            wishes.robust = True
     if words.says(rf"\b(?:{_ROBUST})\b"):
         wishes.robust = True
     elif words.denies(rf"\b(?:{_ROBUST})\b") and wishes.robust is None:

@@ -31,7 +31,7 @@ def read_skew(words: Words, wishes: Wishes) -> None:
         wishes.skew = wishes.skew or "some"
         if found[1]:
             wishes.state("data.partition.alpha", float(found[1]), found)
-    if found := words.find(rf"(?<!lora )(?<!lora-)\balpha{_IS}((?:0?\.\d{{1,6}}|[1-7]|10|100|1000)(?![\d.]*\d))"):
+    if found := words.find(rf"(?<!lora )(?<!lora-)\balpha{_IS}((?:0?\.\d{{1,6}}|[1-7]|10|100|1000)(?![\d.,/]*\d))"):
         wishes.state("data.partition.alpha", float(found[1]), found)
         wishes.skew_kind = wishes.skew_kind or "dirichlet"
         wishes.skew_words = wishes.skew_words or quoted(found)

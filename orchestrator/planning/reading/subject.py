@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 
+from orchestrator.planning.reading.crowd import CROWD
 from orchestrator.planning.reading.numbers import WHOLE
 from orchestrator.planning.reading.wishes import Stated, Wishes, quoted
 from orchestrator.planning.reading.words import Words
 
+_COUNTED = rf"(?:{CROWD}|rounds?|epochs?)\b"
 DATA = {
     "fashion_mnist": r"fashion[-_ ]?mnist|clothes|clothing|garments?|fashion images?",
     "mnist": r"mnist(?: digits?| handwritten digits?)?",
-    "cifar10": r"cifar(?:[-_ ]?10)?(?!\d)(?: images?)?",
+    "cifar10": rf"cifar(?:[-_]?10(?![-_]?\d)| 10(?!\d| {_COUNTED})|(?![-_]?\d| \d{{1,9}}\b(?! {_COUNTED})))"
+    r"(?: images?)?",
     "shakespeare": r"shakespeare\w*(?: (?:plays|texts?|speeches|corpus))?|speeches|hamlet",
     "digits": r"(?:sklearn |scikit-learn |optical |handwritten |written |drawn )?digits?(?: (?:data ?set|images?))?"
     r"|handwriting",
@@ -37,8 +40,9 @@ PRETRAINED = {
 }
 _TEXTS = (
     r"(?:texts?|documents?|e-?mails?|messages?|notes|letters|chats?|articles|books?|stories|sentences|reviews?|posts"
-    r"|tweets?|jsonl(?: files?)?|txt files?|csv files?|corpora|corpus|writings?|diar(?:y|ies)|transcripts?|reports?)"
+    r"|tweets?|jsonl(?: files?)?|txt files?|corpora|corpus|writings?|diar(?:y|ies)|transcripts?|reports?)"
 )
+_TABLES = r"(?:csv(?: files?)?|spreadsheets?|tables?)"
 _OWN = r"(?:my|our|their|its|his|her|your|own|private|local|the nodes'?|personal)"
 _LANGUAGE = (
     r"\b(?:(?:small |tiny |large )?language models?|s?llms?|text generation|generat\w+ text|next[- ]word prediction"
@@ -145,12 +149,15 @@ def _read_data(words: Words, wishes: Wishes) -> None:
         wishes.data = Stated(id, quoted(found))
     if words.says(_LABELLED_TEXTS):
         wishes.classifies_texts = wishes.texts = True
-    own_texts = words.find(rf"\b{_OWN}\s+(?:own\s+)?(?:\w+\s+)?{_TEXTS}\b")
-    texts = own_texts or words.find(rf"\b{_TEXTS}\b") if not wishes.images else None
+    numeric = wishes.shape is not None and len(wishes.shape) == 1
+    written = _TEXTS if numeric else rf"(?:{_TEXTS}|csv files?)"
+    own_texts = words.find(rf"\b{_OWN}\s+(?:own\s+)?(?:\w+\s+)?{written}\b")
+    texts = own_texts or words.find(rf"\b{written}\b") if not wishes.images else None
     own_images = words.find(rf"\b{_OWN}\s+(?:own\s+)?(?:\w+\s+){{0,2}}{_IMAGES}\b")
     images = own_images or words.find(rf"\b(?:chest |medical |skin |lung |colou?r |satellite )?{_IMAGES}\b")
     words.says(rf"\b(?:{_TEXTS}|{_IMAGES})\b")
-    own = words.find(rf"\b{_OWN}\s+(?:own\s+)?(?:data(?: ?sets?)?|files|records|tables?)\b|\bbring \w+ own data\b")
+    own = words.find(rf"\b{_OWN}\s+(?:own\s+)?(?:data(?: ?sets?)?|files|records|{_TABLES})\b|\bbring \w+ own data\b")
+    words.says(rf"\b{_TABLES}\b")
     language = words.find(_LANGUAGE)
     words.says(_LANGUAGE)
     wishes.images = wishes.images or images is not None

@@ -9,6 +9,7 @@ from orchestrator.planning.reading.words import Words
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _SPAN = rf"{NUMBER}\s*-?\s*(seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d)\b"
 _IS = r"\s*(?:of|=|:|to|at|is)?\s*"
+_OF_ROUNDS = r"(?:communication|training|federated|global|fl|aggregation|short)"
 
 
 def read_training(words: Words, wishes: Wishes) -> None:
@@ -32,7 +33,8 @@ _WHOLE = {
         rf"\bevery\s+{WHOLE}\s+rounds?\b",
     ),
     "rounds": (
-        rf"\b{WHOLE}\s+(?:(?:communication|training|federated|global|fl|more|aggregation|short)\s+)?rounds?\b",
+        rf"(?<!\bafter )(?<!\bfirst )(?<!\blast )\b{WHOLE}\s+(?:{_OF_ROUNDS}\s+)?rounds?\b",
+        rf"\b(?:stop|finish|end|quit|over|done|terminate)\w*\s+after\s+{WHOLE}\s+(?:{_OF_ROUNDS}\s+)?rounds?\b",
         rf"\brounds\s*(?:=|:|to)\s*{WHOLE}\b",
     ),
     "training.epochs": (
@@ -113,6 +115,16 @@ def _read_ending(words: Words, wishes: Wishes) -> None:
 
 
 def _read_time(words: Words, wishes: Wishes) -> None:
+    """Of the whole first: its words hold those of a round's."""
+    limit = r"(?:deadlines?|time[- ]?outs?|time(?:[- ](?:limits?|budgets?))?)"
+    whole = r"(?:(?:the |this )?(?:whole|entire) (?:\w+)|everything|all(?: of it)?)"
+    for pattern in (
+        rf"\b(?:overall|total|whole|entire|global)\s+{limit}{_IS}(?:about )?{_SPAN}",
+        rf"\b{limit}\s+(?:for|of|on)\s+{whole}{_IS}{_SPAN}",
+        rf"\b(?:{limit}{_IS})?{_SPAN}\s+(?:overall|in total|altogether|in all|for {whole})\b",
+    ):
+        if wishes.total_s is None and (found := words.find(pattern)):
+            wishes.total_s = Stated(seconds(found[1], found[2]), quoted(found))
     for pattern in (
         rf"\b(?:deadline|time-?out|time limit)(?: (?:per|of an?|of each|for each|for every) round)?{_IS}{_SPAN}"
         r"(?:\s+(?:per|an?|each|every)\s+round)?",
@@ -123,6 +135,8 @@ def _read_time(words: Words, wishes: Wishes) -> None:
     ):
         for each in words.all(pattern):
             wishes.state("deadline_s", seconds(each[1], each[2]), each)
+    if wishes.total_s is not None:
+        return
     if found := words.find(
         r"\b(?:(?:done|finish\w*|over|ready|complete\w*)\s+)?(?:within|in|for|under|(?:in )?less than|at most"
         rf"|no longer than|not? more than|takes? (?:at most|under))\s+(?:about )?{_SPAN}"
@@ -150,7 +164,7 @@ def _read_adapters(words: Words, wishes: Wishes) -> None:
     ):
         for each in words.all(pattern):
             wishes.state("model.lora.r", int(each[1]), each)
-    if found := words.find(rf"\b{lora}[- _]alpha{_IS}{NUMBER}|\balpha{_IS}((?:8|16|32|64|128|256)\b(?!\.))"):
+    if found := words.find(rf"\b{lora}[- _]alpha{_IS}{NUMBER}|\balpha{_IS}((?:8|16|32|64|128|256)\b(?![.,/]\d))"):
         wishes.state("model.lora.alpha", number(found[1] or found[2]), found)
     if found := words.find(rf"\b(?:{lora}[- _])?dropout{_IS}{NUMBER}(%)?"):
         wishes.state("model.lora.dropout", number(found[1]) / (100 if found[2] else 1), found)

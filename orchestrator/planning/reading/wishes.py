@@ -38,7 +38,13 @@ class Wishes:
         robust: whether they are to be withstood; False: it was said that they need not.
         rules: named ones, in order.
         total_s: within which everything is to be over.
-        changes: for a spec that is there: field → factor.
+        changes, additions: for a spec that is there: field → factor, and field → how many more.
+        name: that was given in quotes.
+        attack: which one is to be simulated.
+        contradicted: field → values that were named beside the one that stands.
+        unread: clauses with numbers that were not understood, and the values that these may have.
+        unmet: what was asked for that no task here does, so that no plan can be what is wanted.
+        unknown_data: a data set that is not in the catalogue, with what can be done about it.
         notes: what has to be said beside the plan.
     """
 
@@ -55,7 +61,6 @@ class Wishes:
     skew_kind: Literal["dirichlet", "shards", "natural"] | None = None
     attackers: Stated | None = None
     attacker_share: Stated | None = None
-    attacks: bool = False
     robust: bool | None = None
     rules: list[Stated] = field(default_factory=list)
     denied_rules: list[str] = field(default_factory=list)
@@ -69,6 +74,13 @@ class Wishes:
     total_s: Stated | None = None
     simulate: bool = False
     changes: dict[str, Stated] = field(default_factory=dict)
+    additions: dict[str, Stated] = field(default_factory=dict)
+    name: str | None = None
+    attack: str | None = None
+    contradicted: dict[str, list[Any]] = field(default_factory=dict)
+    unread: list[tuple[str, frozenset[float]]] = field(default_factory=list)
+    unmet: list[str] = field(default_factory=list)
+    unknown_data: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def state(self, path: str, value: Any, found: re.Match[str]) -> None:
@@ -76,6 +88,7 @@ class Wishes:
         before = self.stated.get(path)
         if before is not None:
             if before.value != value:
+                self.contradicted.setdefault(path, []).append(value)
                 words = f"“{before.words}” and “{quoted(found)}” contradict each other ({path}); the first stands."
                 self.notes.append(words)
             return

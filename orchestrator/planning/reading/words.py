@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from orchestrator.planning.reading.fillers import FILLERS
 from orchestrator.planning.reading.numbers import in_digits
+from orchestrator.planning.reading.separators import readings
 
 LONGEST = 2000
 """Characters that are read."""
@@ -23,12 +24,12 @@ _BARE = re.compile(
 )
 _NOT = (
     r"(?:\b(?:not|no|without|never|neither|nor|avoid|avoiding|skip|drop|disable|omit|forget|remove|except|excluding"
-    r"|instead of|rather than|ignore|cannot|can't|don't|doesn't|isn't|aren't|won't|shouldn't|needn't)\b)"
+    r"|instead of|rather than|ignore|cannot|can'?t|(?:do|does|is|are|wo|should|need)n'?t)\b)"
 )
 _BETWEEN = (
     r"(?:\s+(?:need|needs|needed|want|wants|care|use|using|used|be|being|to|have|having|has|any|an?|the|of|about|for|apply"
     r"|add|too|very|so|much|it|is|are|as|kind|sort|more|make|made|really|that|this|them|explicit|special|particularly"
-    r"|do|does|all|only)){0,5}"
+    r"|do|does|all|only|on|in|at|with)){0,5}"
 )
 _DENIED_BEFORE = re.compile(rf"{_NOT}{_BETWEEN}\s*[\"'(]?$")
 _DENIED_TOO = re.compile(
@@ -39,6 +40,19 @@ _DENIED_AFTER = re.compile(
     r"|none\b|disabled)"
 )
 _LOOK_BACK, _LOOK_AHEAD = 80, 30
+_TASK = r"(?:task|run|plan|job|experiment|federation|training)"
+_NAMED = re.compile(
+    rf"((?:\b{_TASK}|[,;.(]|^)\s*)?\b(?:name|call|title)d?(?:ed)?(\s+(?:it|this|(?:the |this )?{_TASK}))?"
+    r"(?:\s+as\b|\s*[:=])?"
+    r"\s*([\"'“‘«„])([^\"'”’»“‘\n]{1,80})[\"'”’»“‘]",
+    re.IGNORECASE,
+)
+_NOT_BUT = re.compile(
+    r"\b((?:not|do ?n'?t) (?:(?:on|with|for|in|use) )?)(\d{1,9}) ([a-z]{2,20})(?: but|,? (?=use|rather))"
+    r" ?((?:(?:on|with|for|in|only|rather|use) ){0,2})"
+    r"(\d{1,9})(?=\s*(?:$|[,.;!?](?!\d)))"
+)
+_WORD = re.compile(r"\d{1,12}(?:[.,/]\d{1,12})+[^\s,;:.!?()\"]*|[^\s,;:.!?()\"]+(?:\.\d+)?|[,;:.!?()\"]")
 
 
 class Words:
@@ -47,6 +61,8 @@ class Words:
     Attributes:
         text: what is read.
         repositories: names after `hf:`, or owner/name, as they were written; in `text` hfref0, hfref1 … stand for them.
+        name: of the task, given in quotes and taken out of `text`.
+        asides: names of other things, taken out likewise.
         cut: whether there was more than is read.
     """
 
@@ -54,10 +70,13 @@ class Words:
         self.cut = len(wish) > LONGEST
         wish = unicodedata.normalize("NFKC", wish[:LONGEST])[: 2 * LONGEST]
         self.repositories: list[str] = []
+        self.name: str | None = None
+        self.asides: list[str] = []
+        wish = _NAMED.sub(self._name_taken, wish)
         wish = _REPOSITORY.sub(lambda found: self._kept(found[1]), wish)
         wish = _BARE.sub(lambda found: found[1] + self._kept(found[2]), wish)
         plain = "".join(_SIGNS.get(letter, letter) for letter in wish.lower())
-        self.text = in_digits(re.sub(r"\s+", " ", plain)).strip()
+        self.text = _NOT_BUT.sub(r"\1\2 \3 but \4\5 \3", in_digits(re.sub(r"\s+", " ", plain))).strip()
         self._taken = bytearray(len(self.text))
 
     def find(self, pattern: str, *, again: bool = False) -> re.Match[str] | None:
@@ -87,7 +106,7 @@ class Words:
     def left(self) -> list[str]:
         """What has not been understood, in pieces, without the words that carry no wish."""
         pieces: list[list[str]] = [[]]
-        for found in re.finditer(r"[^\s,;:.!?()\"]+(?:\.\d+)?|[,;:.!?()\"]", self.text):
+        for found in _WORD.finditer(self.text):
             word = found[0].strip("'-")
             if any(self._taken[found.start() : found.end()]) or not re.search(r"\w", word):
                 pieces.append([])
@@ -95,6 +114,27 @@ class Words:
                 pieces[-1].append(word)
         trimmed = (_without_fillers(piece) for piece in pieces)
         return [" ".join(piece)[:120] for piece in trimmed if piece]
+
+    def unread(self) -> list[tuple[str, frozenset[float]]]:
+        """Clauses with numbers that were not understood, and every value that these may have."""
+        found = []
+        for clause in re.finditer(r"(?:[^,;.!?]|(?<=\d)[.,](?=\d))+", self.text):
+            values = [
+                readings(word[0].strip("'-"))
+                for word in _WORD.finditer(self.text, clause.start(), clause.end())
+                if not any(self._taken[word.start() : word.end()])
+            ]
+            if whole := frozenset[float]().union(*values):
+                found.append((clause[0], whole))
+        return found
+
+    def _name_taken(self, found: re.Match[str]) -> str:
+        name = "".join(letter for letter in found[4] if letter.isprintable()).strip()
+        if self.name is None and (found[1] is not None or found[2]):
+            self.name = name
+        else:
+            self.asides.append(name)
+        return ", "
 
     def _kept(self, name: str) -> str:
         self.repositories.append(name.rstrip(".-"))

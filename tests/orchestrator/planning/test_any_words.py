@@ -18,6 +18,7 @@ _PIECES = (
     "digits mnist cifar10 plays 0 1 10 100000000 1e9 0.5 -3 99% half ten robust attackers not without non-iid iid "
     "dirichlet alpha phones nodes rounds epochs batch lr fedprox mu scaffold krum bulyan quorum 5 of them a round , . "
     "accuracy deadline seconds hours simulate hf:a/b own images 3x64x64 classes momentum adam on the server rank "
+    "1,5 1/10 2.500 97,5% 1e3 million more every after decays called “a\x01 vertical simulate which "
     "tokens and or instead double fewer 20 × ½ α = ( \" ' \n \x00 ﬁ İ"
 )
 PIECES = st.sampled_from(_PIECES.split(" "))
@@ -67,6 +68,17 @@ NASTY = [
     "two hundred and " * 120,
     "10 android old " * 130,
     "\u2028 " * 1000,
+    "1.000" * 400,
+    "1/2/3," * 330,
+    "3 phones, " * 200,
+    "lr 0.1 decays to 0.01 " * 90,
+    "after 5 rounds " * 130,
+    "decay to 1 after " * 110,
+    "name it “" * 220,
+    "not 5 rounds but " * 110,
+    "1 of them 30% of which " * 80,
+    "task called it " * 130,
+    "hundred thousand million " * 80,
 ]
 
 

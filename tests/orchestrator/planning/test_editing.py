@@ -88,7 +88,7 @@ def test_more_robust_than_robust_raises_what_is_withstood_as_far_as_it_goes() ->
 
 def test_fewer_nodes_take_their_quorum_along() -> None:
     difference, _ = changed("7 nodes", ROBUST)
-    assert difference == {"cohort.size": 7, "data.partition.parts": 7, "aggregation.options.f": 1, "cohort.quorum": 5}
+    assert difference == {"cohort.size": 7, "data.partition.parts": 7, "cohort.quorum": 7}
 
 
 def test_no_longer_robust_is_the_mean_again() -> None:

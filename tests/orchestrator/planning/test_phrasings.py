@@ -231,7 +231,6 @@ NOTES = [
     ("digits, secure aggregation, 5 nodes", "secure aggregation"),
     ("asynchronous training of digits", "asynchronous training"),
     ("MNIST with a ResNet-18", "architecture"),
-    ("train on ImageNet with 10 nodes", "not in the catalogue"),
     ("digits, paint the results green", "Not understood, and so without effect: “paint the results green”"),
     ("digits with top-k compression of updates", "compression or quantisation"),
     ("digits on 5 nodes, 8 clients a round", "8 a round of 5"),

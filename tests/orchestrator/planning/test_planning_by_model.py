@@ -17,7 +17,7 @@ from orchestrator.planning.by_model import plan
 from orchestrator.planning.by_rules import plan_by_rules
 from orchestrator.planning.checking import check
 from orchestrator.planning.choices.draft import Draft
-from orchestrator.planning.plan import Plan
+from orchestrator.planning.plan import Plan, Simulation
 from resources import search
 from resources.workload import Workload
 from tests.fake_gemini import KEY, MODEL, Answer, blocked, fails, says, too_many, writes
@@ -159,6 +159,49 @@ async def test_a_spec_is_changed_where_the_goal_says_so(gemini: Start) -> None:
     gemini(writes({"spec": spec | {"rounds": 30}, "reasons": [], "notes": [], "simulate": False}))
     made = await planned("make it 30 rounds", spec)
     assert (made.planner, made.spec["rounds"], made.spec["name"]) == ("gemini", 30, "mine")
+
+
+MISREAD = "digits on 10 nodes, 5 rounds or rather 1.500 of those, 3.5 gibbons"
+
+
+async def test_a_number_that_was_written_beside_what_was_named_may_take_its_place(gemini: Start) -> None:
+    fake = gemini(writes(answer(rounds=1500, cohort={"size": 10}, aggregation={"rule": "fedavg"})))
+    made = await planned(MISREAD)
+    document = json.loads(told(fake.requests[0]))
+    assert (document["kept"]["rounds"], document["in_doubt"]) == (5, {"rounds": [1.5, 1500.0]})
+    assert (made.planner, made.spec["rounds"]) == ("gemini", 1500)
+    assert next(each.why for each in made.reasons if each.field == "rounds") == "you wrote 1500 too"
+    assert made.notes == ("rounds: 1500 was taken, and not 5; the goal has both numbers, and the model chose.",)
+
+
+@pytest.mark.parametrize("rounds", [1, 3, 10])
+async def test_no_other_number_takes_the_place_of_what_was_named(gemini: Start, rounds: int) -> None:
+    """Neither one of the model's making, nor one of another clause, nor one that names another field."""
+    wrong = answer(rounds=rounds, cohort={"size": 10}, aggregation={"rule": "fedavg"})
+    fake = gemini(*[writes(wrong)] * 4)
+    made = await planned(MISREAD)
+    assert (made.planner, made.spec["rounds"]) == ("rules", 5)
+    assert "rounds has to be 5: the person named it" in told(fake.requests[1])
+
+
+async def test_of_two_values_that_contradict_each_other_either_may_stand_and_no_denied_one(gemini: Start) -> None:
+    goal = "digits, 5 rounds. No: 20 rounds, not 7 rounds"
+    gemini(writes(answer(rounds=20)))
+    assert (await planned(goal)).spec["rounds"] == 20
+    gemini(*[writes(answer(rounds=7))] * 4)
+    assert (await planned(goal)).spec["rounds"] == 5
+
+
+async def test_a_goal_that_cannot_be_met_is_not_met_by_saying_so(gemini: Start) -> None:
+    gemini(writes(answer()))
+    made = await planned("vertical federated learning of digits")
+    assert (made.planner, made.valid, [each.field for each in made.problems]) == ("gemini", False, ["(goal)"])
+
+
+async def test_a_simulation_has_the_attack_that_the_person_named(gemini: Start) -> None:
+    gemini(writes(answer(cohort={"size": 10}, aggregation={"rule": "median"}) | {"simulate": True}))
+    made = await planned("simulate digits with 10 clients, median, label flips by 3 attackers")
+    assert made.simulation == Simulation("label_flip", 0.3)
 
 
 FAILURES = {
