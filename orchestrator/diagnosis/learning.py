@@ -27,7 +27,7 @@ _BY_CLASS = re.compile(r"accuracy\.class_(\d+)")
 def course(training: Training) -> Iterator[Finding]:
     """Whether it converges, stands still or diverges: exactly one finding, once a version was made and scored."""
     measured = [p for p in training.points if p.accuracy is not None or p.loss is not None]
-    if not training.closed:
+    if not training.totals["closed"]:
         yield _nothing_yet(training)
     elif not measured or (len(measured) == 1 and measured[0].version == 0):
         text = "Versions have been made, but nobody has scored one yet, so nothing can be said of what was learned."
@@ -50,24 +50,24 @@ def way_back(training: Training) -> int | None:
 def over_fitting(training: Training) -> Iterator[Finding]:
     """The nodes' training loss falls, while what counts gets worse: the loss on examples that nobody trains on."""
     pairs = []
-    for version, number in training.line[1:]:
+    for version in training.line[1:]:
         mine = training.scores.get(version, {})
         outside = mine.get(("server", "loss"), mine.get(("nodes", "eval_loss")))
         inside = mine.get(("nodes", "train_loss"))
         if outside is not None and inside is not None:
-            pairs.append((version, number, outside, inside))
+            pairs.append((version, outside, inside))
     late = pairs[-OVERFIT_ROUNDS:]
     if len(late) < OVERFIT_ROUNDS:
         return
-    rises = all(after[2] > before[2] for before, after in pairwise(late)) and late[-1][2] > LEAST_RISE * late[0][2]
-    if rises and all(after[3] < before[3] for before, after in pairwise(late)):
+    rises = all(after[1] > before[1] for before, after in pairwise(late)) and late[-1][1] > LEAST_RISE * late[0][1]
+    if rises and all(after[2] < before[2] for before, after in pairwise(late)):
         q, (first, last) = Quote(), (late[0], late[-1])
         metric = "loss" if ("server", "loss") in training.scores[last[0]] else "eval_loss"
         text = (
             f"Over-fitting: from {q.version(first[0])} to {q.version(last[0])} the nodes' training loss fell from "
-            f"{q('train_loss', first[3], f'version {first[0]}')} to {q('train_loss', last[3], f'version {last[0]}')}, "
-            f"while the loss on held-out examples rose from {q(metric, first[2], f'version {first[0]}')} to "
-            f"{q(metric, last[2], f'version {last[0]}')}."
+            f"{q('train_loss', first[2], f'version {first[0]}')} to {q('train_loss', last[2], f'version {last[0]}')}, "
+            f"while the loss on held-out examples rose from {q(metric, first[1], f'version {first[0]}')} to "
+            f"{q(metric, last[1], f'version {last[0]}')}."
         )
         mend = "fewer training.epochs, some training.weight_decay, or stopping.patience; "
         yield q.finding("over_fitting", "warning", text, f"{mend}control_task roll_back goes back to the best version")
@@ -75,8 +75,8 @@ def over_fitting(training: Training) -> Iterator[Finding]:
 
 def classes(training: Training) -> Iterator[Finding]:
     """Classes that the model hardly knows, though it knows the others: what skewed shares look like from outside."""
-    scored = [v for v, _ in training.line if any(_BY_CLASS.fullmatch(name) for _, name in training.scores.get(v, {}))]
-    if not scored or not training.closed:
+    scored = [v for v in training.line if any(_BY_CLASS.fullmatch(name) for _, name in training.scores.get(v, {}))]
+    if not scored or not training.totals["closed"]:
         return
     version = scored[-1]
     mine = training.scores[version]
