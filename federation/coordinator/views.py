@@ -15,8 +15,15 @@ from federation.coordinator.control import losses
 from federation.coordinator.ports import Shared
 from federation.coordinator.records import Round, Task, get_round, get_task, get_version
 from federation.coordinator.trend import NO_PART, participation, points
-from federation.coordinator.view_rows import Scores, cohorts_of, counts_of, hashes_of, latest_scores, scores_of
-from federation.coordinator.view_rows import totals_of
+from federation.coordinator.view_rows import (
+    Scores,
+    cohorts_of,
+    counts_of,
+    hashes_of,
+    latest_scores,
+    scores_of,
+    totals_of,
+)
 from federation.rounds import RoundState
 from federation.spec import TaskSpec
 from federation.store.tables import members, metrics, nodes, rounds, tasks, updates

@@ -50,8 +50,8 @@ def privacy(training: Training) -> Iterator[Finding]:
         count = q("number of rounds with at most two updates", len(small), "task")
         span = f" among the latest {q('number of rounds listed', len(training.rounds), 'task')}" if training.cut else ""
         text = (
-            f"Small cohorts: rounds that closed over one or two updates{span}: {count}; the latest, {q.round(number)}, over "
-            f"{q('submitted', last['submitted'], f'round {number}')}. Of two, each node can reckon the other's update "
-            "from the new model."
+            f"Small cohorts: rounds that closed over one or two updates{span}: {count}; the latest, {q.round(number)}, "
+            f"over {q('submitted', last['submitted'], f'round {number}')}. Of two, each node can reckon the other's "
+            "update from the new model."
         )
         yield q.finding("small_cohort", "warning", text, "a larger cohort.size, and a cohort.quorum of more than two")

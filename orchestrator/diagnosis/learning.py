@@ -16,6 +16,8 @@ PATIENCE = 4
 OVERFIT_ROUNDS = 3
 RISEN = 2.0
 """A loss that is so many times the first one rises."""
+FALLEN = 0.05
+"""An accuracy that is so much below the best one has fallen."""
 LEAST_RISE = 1.02
 """A server's loss that has risen by less, as a factor, is noise."""
 WEAK_CLASS, WEAK_GAP = 0.5, 0.3
@@ -139,6 +141,12 @@ def _learning(training: Training, measured: list[Point]) -> Finding:
         text = f"The target accuracy of {q('stopping.target_accuracy', float(target), 'spec')} is reached: {moved}."
         return q.finding("target_reached", "good", text)
     stands = plateau(measured, int(patience or PATIENCE), float(stopping.get("min_delta") or 0.0))
+    if stands and top is not None and _far_below(last, top):
+        text = f"Getting worse: no version since {q.version(top.version)} is better; {_moved(q, training, top, last)}."
+        mend = (
+            "control_task roll_back makes the best version the current one; lower training.learning_rate in a new task"
+        )
+        return q.finding("worsening", "warning", text, mend)
     if stands and top is not None:
         text = f"Plateau: no version since {q.version(top.version)} is better{_scored(q, training, top)}; {moved}."
         mend = "stop here (control_task cancel; the versions stay), or try another training.learning_rate, more data "
@@ -164,6 +172,11 @@ def _going(q: Quote, training: Training, measured: list[Point], moved: str) -> F
         return q.finding("loss_rises", "warning", f"The loss rises, whatever the accuracy does: {moved}.", mend)
     if not _worse(first, last):
         return q.finding("no_change", "info", f"No change so far: {moved}.")
+    if training.classes and last.accuracy is not None and last.accuracy < _guessing(training.classes):
+        mend = (
+            "more rounds; if it stays so, another training.learning_rate (a loss far above the first is one too high)"
+        )
+        return q.finding("guessing", "warning", f"Hardly better than guessing: {moved}.", mend)
     return q.finding("converging", "good", f"Converging: {moved}.")
 
 
@@ -202,6 +215,19 @@ def _scored(q: Quote, training: Training, point: Point) -> str:
     if point.loss is not None and not point.broken:
         return f", with a loss of {q(training.loss_name, point.loss, where)}"
     return ""
+
+
+def _far_below(last: Point, top: Point) -> bool:
+    """Whether the last version is worse than the best by more than noise."""
+    if last.accuracy is not None and top.accuracy is not None and top.accuracy - last.accuracy > FALLEN:
+        return True
+    return last.loss is not None and top.loss is not None and last.loss > RISEN * max(top.loss, LEAST_LOSS)
+
+
+def _guessing(classes: int) -> float:
+    """An accuracy that is little above that of guessing among so many classes."""
+    chance = 1 / classes
+    return chance + chance * (1 - chance) / 2
 
 
 def _worse(one: Point, other: Point) -> bool:

@@ -87,6 +87,12 @@ class Training:
         return [self.details[n] for n in sorted(self.details) if self.details[n]["state"] in ("closed", "void")]
 
     @property
+    def classes(self) -> int:
+        """How many classes there are to tell apart, as far as that is known; else 0."""
+        by_class = {row["name"] for row in self.metrics if str(row["name"]).startswith("accuracy.class_")}
+        return int(self.view.get("num_classes") or self.spec["data"].get("num_classes") or len(by_class))
+
+    @property
     def members(self) -> Sequence[View]:
         """The task's nodes; none of a simulated task, and none where they are not this caller's business."""
         return self.view.get("nodes") or ()
@@ -157,9 +163,7 @@ class Training:
         top = self.view.get("best") or {}
         known = [point.version for point in found if point.accuracy is not None or point.loss is not None]
         if top and top["version"] in self.line and top["version"] not in known:
-            found[self.line.index(top["version"])] = Point(
-                top["version"], top["version"], top["accuracy"], top["loss"]
-            )
+            found[self.line.index(top["version"])] = Point(top["version"], top["version"], top["accuracy"], top["loss"])
         return found
 
     @property
