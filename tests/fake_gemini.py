@@ -30,11 +30,12 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Answer:
-    """What the fake answers to one request: a status and a body, once `hold` is set, if there is one."""
+    """What the fake answers to one request: a status and a body, once `hold` is set, if there is one; or `raw`."""
 
     body: Json = field(default_factory=dict)
     status: int = 200
     hold: threading.Event | None = None
+    raw: bytes | None = None
 
 
 def says(text: str, *, finish: str = "STOP", tokens: int | None = None) -> Answer:
@@ -116,6 +117,8 @@ class FakeGemini:
         answer = refused or (self._script(body) if self._script else self._next())
         if answer.hold is not None:
             await anyio.to_thread.run_sync(self._held, answer.hold)
+        if answer.raw is not None:
+            return Response(answer.raw, answer.status)
         return JSONResponse(self._signed(answer.body), answer.status)
 
     def _held(self, hold: threading.Event) -> None:

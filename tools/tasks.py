@@ -35,6 +35,7 @@ class TaskView(BaseModel):
     version: int
     model: dict[str, Any] = Field(description="version, sha256, size, url")
     best: dict[str, Any]
+    totals: dict[str, Any]
     rounds: list[dict[str, Any]] = Field(description="the latest 50")
     nodes: list[dict[str, Any]] | None
     spec: dict[str, Any]
@@ -67,7 +68,7 @@ async def list_tasks(ctx: Ctx) -> TaskList:
 
 
 async def get_task(ctx: Ctx, task_id: TaskId) -> TaskView:
-    """Get a task: spec, state, rounds with scores and bytes, the current model, and who takes part."""
+    """Get a task: spec, state, rounds with scores and bytes, the model, and who takes part."""
     view = await potluck(ctx).federation.views.task(task_id, private=current_caller().sees_nodes)
     return TaskView.model_validate({"nodes": None} | view)
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from federation.coordinator.scores import BY_CLASS
-from federation.store.tables import assignments, metrics, model_versions, tasks
+from federation.store.tables import RoundState, assignments, federation, from, metrics, model_versions, store, tables, tasks
 
 Scores = dict[tuple[str, int], dict[str, float]]
 """By task and version."""
+MOST_LEAPS = 50
 
 
 async def cohorts_of(
@@ -34,6 +36,25 @@ async def counts_of(connection: AsyncConnection, task_id: str, after: int) -> di
     mine = (assignments.c.task_id == task_id) & (assignments.c.round > after)
     rows = await connection.execute(counted.where(mine).group_by(assignments.c.round))
     return {int(number): (int(selected), int(submitted)) for number, selected, submitted in rows}
+
+
+async def totals_of(connection: AsyncConnection, task_id: str) -> dict[str, Any]:
+    """Sums over all rounds of a task, however few of them a view lists; and where its line of versions has leaps.
+
+    Bytes and seconds are those of the rounds that are over. `leaps` are `[version, base]` of the latest versions that
+    were not made from the one before: a roll-back lies between.
+    """
+    mine, over = rounds.c.task_id == task_id, rounds.c.state.in_([RoundState.CLOSED, RoundState.VOID])
+    took = func.sum(func.round(rounds.c.closed_at - rounds.c.collecting_at, 3))
+    sums = [func.coalesce(total, 0) for total in (func.sum(rounds.c.bytes_up), func.sum(rounds.c.bytes_down), took)]
+    up, down, seconds = (await connection.execute(select(*sums).where(mine, over))).one()
+    counted = select(rounds.c.state, func.count()).where(mine).group_by(rounds.c.state)
+    states = {str(state): int(count) for state, count in await connection.execute(counted)}
+    leaping = select(rounds.c.version, rounds.c.base_version).where(mine, rounds.c.version > rounds.c.base_version + 1)
+    leaps = await connection.execute(leaping.order_by(rounds.c.round.desc()).limit(MOST_LEAPS))
+    counts = {"rounds": sum(states.values())} | {each: states.get(each, 0) for each in ("closed", "void")}
+    sizes = {"bytes_up": int(up), "bytes_down": int(down), "seconds": round(float(seconds), 3)}
+    return counts | sizes | {"leaps": [[int(version), int(base)] for version, base in leaps][::-1]}
 
 
 async def hashes_of(connection: AsyncConnection, task_id: str) -> dict[int, str]:

@@ -15,7 +15,15 @@ from federation.coordinator.control import losses
 from federation.coordinator.ports import Shared
 from federation.coordinator.records import Round, Task, get_round, get_task, get_version
 from federation.coordinator.trend import NO_PART, participation, points
-from federation.coordinator.view_rows import Scores, cohorts_of, counts_of, hashes_of, latest_scores, scores_of
+from federation.coordinator.view_rows import (
+    Scores,
+    cohorts_of,
+    counts_of,
+    hashes_of,
+    latest_scores,
+    scores_of,
+    totals_of,
+)
 from federation.rounds import RoundState
 from federation.spec import TaskSpec
 from federation.store.tables import members, metrics, nodes, rounds, tasks, updates
@@ -56,7 +64,7 @@ class Views:
             counts = await counts_of(connection, task_id, task.round - MOST_ROUNDS)
             fewest = 0 if private or simulated else FEWEST_IN_A_MEAN
             scores = await scores_of(connection, task_id, fewest=fewest, by_class=False)
-            hashes = await hashes_of(connection, task_id)
+            hashes, totals = await hashes_of(connection, task_id), await totals_of(connection, task_id)
             joined = (
                 await connection.execute(
                     select(members, nodes.c.name)
@@ -83,6 +91,7 @@ class Views:
             },
             "best": _best(task, scores),
             "initial_scores": scores.get((task_id, 0), {}),
+            "totals": totals,
             "rounds": [_round(r, counts.get(r.round, (0, 0)), scores, hashes) for r in history],
         }
         if private:

@@ -6,10 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from statistics import median
 
-from orchestrator.diagnosis.facts import Finding, Quote
+from orchestrator.diagnosis.facts import Finding, Quote, Severity
 from orchestrator.diagnosis.names import quoted
-from orchestrator.diagnosis.training import Training
+from orchestrator.diagnosis.training import Training, View
 
+ENDED_WITH_IT = "the task was cancelled"
+"""The reason of a round that its task's end cut short, as the coordinator writes it."""
 MOST_NAMED = 5
 """Rounds or nodes that one finding names."""
 SLOW, SLOW_S = 2.0, 1.0
@@ -18,25 +20,35 @@ UNFAIR = 0.7
 
 
 def void_rounds(training: Training) -> Iterator[Finding]:
-    """Rounds that made no version, each with the reason."""
-    void = training.void
-    if not void:
+    """Rounds that made no version, each with the reason. One that was cut short by the task's own end is no harm."""
+    void, total = training.void, int(training.totals["void"])
+    ended = [each for each in void if str(each.get("reason") or "") == ENDED_WITH_IT]
+    lost = total - len(ended)
+    if lost <= 0:
         return
-    q, said = Quote(), []
-    for each in void[-MOST_NAMED:]:
-        number, reason = int(each["round"]), str(each.get("reason") or "")
-        where = f"round {number}"
-        if each.get("quorum") is not None and each["submitted"] < each["quorum"]:
-            need = f"{q('quorum', each['quorum'], where)} updates of its quorum"
-            said.append(f"{q.round(number)}, as {q('submitted', each['submitted'], where)} of the {need} came")
-        else:
-            said.append(f"{q.round(number)} ({quoted(reason, 200)})" if reason else q.round(number))
-    count = q("number of void rounds", len(void), "task")
-    rounds = q("number of rounds", len(training.rounds), "task")
-    text = f"Rounds that made no version: {count} of {rounds}; {'; '.join(said)}."
+    q = Quote()
+    said = [_why_void(q, each) for each in void if each not in ended][-MOST_NAMED:]
+    count, rounds = (
+        q("number of void rounds", total, "task"),
+        q("number of rounds", int(training.totals["rounds"]), "task"),
+    )
+    text = f"Rounds that made no version: {count} of {rounds}"
+    if len(said) + len(ended) < total and said:
+        said[0] = f"the latest: {said[0]}"
+    said += [f"{q.round(int(each['round']))} ended with the task" for each in ended]
     mend = "a longer deadline_s, a smaller cohort.quorum, or cohort.over_selection above one"
-    most = 2 * len(void) >= len(training.rounds)
-    yield q.finding("void_rounds", "problem" if most else "warning", text, mend)
+    severity: Severity = "problem" if 2 * lost >= int(training.totals["rounds"]) else "warning"
+    yield q.finding("void_rounds", severity, f"{'; '.join([text, *said])}.", mend)
+
+
+def _why_void(q: Quote, each: View) -> str:
+    """The stored reason; and in numbers, where its quorum was missed."""
+    where, reason = f"round {each['round']}", str(each.get("reason") or "")
+    said = q.round(int(each["round"])) + (f" ({quoted(reason, 200)})" if reason else "")
+    if each.get("quorum") is not None and each["submitted"] < each["quorum"]:
+        need = f"{q('quorum', each['quorum'], where)} updates of its quorum"
+        said += f", as {q('submitted', each['submitted'], where)} of the {need} came"
+    return said
 
 
 def waiting(training: Training) -> Iterator[Finding]:

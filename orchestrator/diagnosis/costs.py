@@ -13,17 +13,16 @@ TELLING = 2
 
 def traffic(training: Training) -> Iterator[Finding]:
     """Bytes up and down, and seconds, of the rounds that are over."""
-    over = [each for each in training.rounds if each["state"] in ("closed", "void")]
-    up, down = (sum(int(each[name] or 0) for each in over) for name in ("bytes_up", "bytes_down"))
+    totals = training.totals
+    up, down, over = int(totals["bytes_up"]), int(totals["bytes_down"]), int(totals["closed"]) + int(totals["void"])
     if not over or not up + down:
         return
     q = Quote()
-    times = [float(each["seconds"]) for each in over if each.get("seconds") is not None]
     text = (
         f"{q('sum of bytes_up', up, 'task')} went up and {q('sum of bytes_down', down, 'task')} down in "
-        f"{q('number of rounds that are over', len(over), 'task')} rounds"
+        f"{q('number of rounds that are over', over, 'task')} rounds of "
+        f"{q('sum of seconds', float(totals['seconds']), 'task')} s in all."
     )
-    text += f" of {q('sum of seconds', sum(times), 'task')} s in all." if times else "."
     if training.simulated:
         text += " They are what files would have taken; in a simulation none travelled."
     yield q.finding("traffic", "info", text)
@@ -49,9 +48,10 @@ def privacy(training: Training) -> Iterator[Finding]:
         q, last = Quote(), small[-1]
         number = int(last["round"])
         count = q("number of rounds with at most two updates", len(small), "task")
+        span = f" among the latest {q('number of rounds listed', len(training.rounds), 'task')}" if training.cut else ""
         text = (
-            f"Small cohorts: rounds that closed over one or two updates: {count}; the latest, {q.round(number)}, over "
-            f"{q('submitted', last['submitted'], f'round {number}')}. Of two, each node can reckon the other's update "
-            "from the new model."
+            f"Small cohorts: rounds that closed over one or two updates{span}: {count}; the latest, {q.round(number)}, "
+            f"over {q('submitted', last['submitted'], f'round {number}')}. Of two, each node can reckon the other's "
+            "update from the new model."
         )
         yield q.finding("small_cohort", "warning", text, "a larger cohort.size, and a cohort.quorum of more than two")

@@ -16,6 +16,8 @@ PATIENCE = 4
 OVERFIT_ROUNDS = 3
 RISEN = 2.0
 """A loss that is so many times the first one rises."""
+FALLEN = 0.05
+"""An accuracy that is so much below the best one has fallen."""
 LEAST_RISE = 1.02
 """A server's loss that has risen by less, as a factor, is noise."""
 WEAK_CLASS, WEAK_GAP = 0.5, 0.3
@@ -27,7 +29,7 @@ _BY_CLASS = re.compile(r"accuracy\.class_(\d+)")
 def course(training: Training) -> Iterator[Finding]:
     """Whether it converges, stands still or diverges: exactly one finding, once a version was made and scored."""
     measured = [p for p in training.points if p.accuracy is not None or p.loss is not None]
-    if not training.closed:
+    if not training.totals["closed"]:
         yield _nothing_yet(training)
     elif not measured or (len(measured) == 1 and measured[0].version == 0):
         text = "Versions have been made, but nobody has scored one yet, so nothing can be said of what was learned."
@@ -50,24 +52,24 @@ def way_back(training: Training) -> int | None:
 def over_fitting(training: Training) -> Iterator[Finding]:
     """The nodes' training loss falls, while what counts gets worse: the loss on examples that nobody trains on."""
     pairs = []
-    for version, number in training.line[1:]:
+    for version in training.line[1:]:
         mine = training.scores.get(version, {})
         outside = mine.get(("server", "loss"), mine.get(("nodes", "eval_loss")))
         inside = mine.get(("nodes", "train_loss"))
         if outside is not None and inside is not None:
-            pairs.append((version, number, outside, inside))
+            pairs.append((version, outside, inside))
     late = pairs[-OVERFIT_ROUNDS:]
     if len(late) < OVERFIT_ROUNDS:
         return
-    rises = all(after[2] > before[2] for before, after in pairwise(late)) and late[-1][2] > LEAST_RISE * late[0][2]
-    if rises and all(after[3] < before[3] for before, after in pairwise(late)):
+    rises = all(after[1] > before[1] for before, after in pairwise(late)) and late[-1][1] > LEAST_RISE * late[0][1]
+    if rises and all(after[2] < before[2] for before, after in pairwise(late)):
         q, (first, last) = Quote(), (late[0], late[-1])
         metric = "loss" if ("server", "loss") in training.scores[last[0]] else "eval_loss"
         text = (
             f"Over-fitting: from {q.version(first[0])} to {q.version(last[0])} the nodes' training loss fell from "
-            f"{q('train_loss', first[3], f'version {first[0]}')} to {q('train_loss', last[3], f'version {last[0]}')}, "
-            f"while the loss on held-out examples rose from {q(metric, first[2], f'version {first[0]}')} to "
-            f"{q(metric, last[2], f'version {last[0]}')}."
+            f"{q('train_loss', first[2], f'version {first[0]}')} to {q('train_loss', last[2], f'version {last[0]}')}, "
+            f"while the loss on held-out examples rose from {q(metric, first[1], f'version {first[0]}')} to "
+            f"{q(metric, last[1], f'version {last[0]}')}."
         )
         mend = "fewer training.epochs, some training.weight_decay, or stopping.patience; "
         yield q.finding("over_fitting", "warning", text, f"{mend}control_task roll_back goes back to the best version")
@@ -75,8 +77,8 @@ def over_fitting(training: Training) -> Iterator[Finding]:
 
 def classes(training: Training) -> Iterator[Finding]:
     """Classes that the model hardly knows, though it knows the others: what skewed shares look like from outside."""
-    scored = [v for v, _ in training.line if any(_BY_CLASS.fullmatch(name) for _, name in training.scores.get(v, {}))]
-    if not scored or not training.closed:
+    scored = [v for v in training.line if any(_BY_CLASS.fullmatch(name) for _, name in training.scores.get(v, {}))]
+    if not scored or not training.totals["closed"]:
         return
     version = scored[-1]
     mine = training.scores[version]
@@ -139,6 +141,12 @@ def _learning(training: Training, measured: list[Point]) -> Finding:
         text = f"The target accuracy of {q('stopping.target_accuracy', float(target), 'spec')} is reached: {moved}."
         return q.finding("target_reached", "good", text)
     stands = plateau(measured, int(patience or PATIENCE), float(stopping.get("min_delta") or 0.0))
+    if stands and top is not None and _far_below(last, top):
+        text = f"Getting worse: no version since {q.version(top.version)} is better; {_moved(q, training, top, last)}."
+        mend = (
+            "control_task roll_back makes the best version the current one; lower training.learning_rate in a new task"
+        )
+        return q.finding("worsening", "warning", text, mend)
     if stands and top is not None:
         text = f"Plateau: no version since {q.version(top.version)} is better{_scored(q, training, top)}; {moved}."
         mend = "stop here (control_task cancel; the versions stay), or try another training.learning_rate, more data "
@@ -164,6 +172,11 @@ def _going(q: Quote, training: Training, measured: list[Point], moved: str) -> F
         return q.finding("loss_rises", "warning", f"The loss rises, whatever the accuracy does: {moved}.", mend)
     if not _worse(first, last):
         return q.finding("no_change", "info", f"No change so far: {moved}.")
+    if training.classes and last.accuracy is not None and last.accuracy < _guessing(training.classes):
+        mend = (
+            "more rounds; if it stays so, another training.learning_rate (a loss far above the first is one too high)"
+        )
+        return q.finding("guessing", "warning", f"Hardly better than guessing: {moved}.", mend)
     return q.finding("converging", "good", f"Converging: {moved}.")
 
 
@@ -202,6 +215,19 @@ def _scored(q: Quote, training: Training, point: Point) -> str:
     if point.loss is not None and not point.broken:
         return f", with a loss of {q(training.loss_name, point.loss, where)}"
     return ""
+
+
+def _far_below(last: Point, top: Point) -> bool:
+    """Whether the last version is worse than the best by more than noise."""
+    if last.accuracy is not None and top.accuracy is not None and top.accuracy - last.accuracy > FALLEN:
+        return True
+    return last.loss is not None and top.loss is not None and last.loss > RISEN * max(top.loss, LEAST_LOSS)
+
+
+def _guessing(classes: int) -> float:
+    """An accuracy that is little above that of guessing among so many classes."""
+    chance = 1 / classes
+    return chance + chance * (1 - chance) / 2
 
 
 def _worse(one: Point, other: Point) -> bool:

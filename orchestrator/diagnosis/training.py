@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from federation.convergence import Point
+from federation.convergence import Point, best
 from orchestrator.diagnosis.names import quoted
 
 View = Mapping[str, Any]
@@ -50,24 +50,47 @@ class Training:
 
     @property
     def rounds(self) -> Sequence[View]:
-        """The rounds that `get_task` lists, oldest first."""
+        """The rounds that `get_task` lists, oldest first: not all of a long task, so `totals` counts."""
         rounds: Sequence[View] = self.view["rounds"]
         return rounds
 
     @property
     def closed(self) -> list[View]:
-        """Rounds that made a version."""
+        """Those listed that made a version."""
         return [each for each in self.rounds if each["state"] == "closed"]
 
     @property
     def void(self) -> list[View]:
-        """Rounds that made none."""
+        """Those listed that made none."""
         return [each for each in self.rounds if each["state"] == "void"]
+
+    @cached_property
+    def totals(self) -> View:
+        """Sums over all rounds; reckoned from those listed, where an older server does not give them."""
+        if self.view.get("totals"):
+            known: View = self.view["totals"]
+            return known
+        over = [*self.closed, *self.void]
+        sums = {name: sum(each[name] or 0 for each in over) for name in ("bytes_up", "bytes_down", "seconds")}
+        made = [(each["version"], each["base_version"]) for each in self.closed if each.get("version") is not None]
+        leaps = [[version, base] for version, base in made if version > base + 1]
+        return sums | {"rounds": len(self.rounds), "closed": len(self.closed), "void": len(self.void), "leaps": leaps}
+
+    @property
+    def cut(self) -> bool:
+        """Whether the task has had more rounds than are listed."""
+        return int(self.totals["rounds"]) > len(self.rounds)
 
     @property
     def over(self) -> list[View]:
         """The rounds that were looked up and are over, oldest first."""
         return [self.details[n] for n in sorted(self.details) if self.details[n]["state"] in ("closed", "void")]
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are to tell apart, as far as that is known; else 0."""
+        by_class = {row["name"] for row in self.metrics if str(row["name"]).startswith("accuracy.class_")}
+        return int(self.view.get("num_classes") or self.spec["data"].get("num_classes") or len(by_class))
 
     @property
     def members(self) -> Sequence[View]:
@@ -109,35 +132,45 @@ class Training:
         return {int(row["round"]): float(row["value"]) for row in rows}
 
     @cached_property
-    def line(self) -> list[tuple[int, int]]:
-        """The versions that led to the current one, and the rounds that made them; oldest first."""
-        made = {int(each["version"]): each for each in self.closed if each.get("version") is not None}
-        found: list[tuple[int, int]] = []
-        version: int | None = int(self.view["version"])
-        while version is not None and version in made and len(found) <= len(made):
-            found.append((version, int(made[version]["round"])))
-            version = int(made[version]["base_version"])
-        if version is not None:
-            found.append((version, found[-1][1] - 1 if found else 0))
+    def line(self) -> list[int]:
+        """The versions that led to the current one, oldest first: each from the one before, but for the leaps."""
+        bases = {int(version): int(base) for version, base in self.totals["leaps"]}
+        found = [int(self.view["version"])]
+        while found[-1] > 0:
+            found.append(bases.get(found[-1], found[-1] - 1))
         return found[::-1]
 
     @cached_property
     def source(self) -> str:
         """Whose scores the training is judged by: the server's, where it has any, else the nodes' mean."""
-        of_server = any(("server", "examples") in self.scores.get(version, {}) for version, _ in self.line)
-        of_server = of_server or any(("server", "loss") in self.scores.get(version, {}) for version, _ in self.line)
+        of_server = any(("server", "examples") in self.scores.get(version, {}) for version in self.line)
+        of_server = of_server or any(("server", "loss") in self.scores.get(version, {}) for version in self.line)
         return "server" if of_server else "nodes"
 
     @cached_property
     def points(self) -> list[Point]:
-        """The series that convergence is judged by; a scored version without a loss has one that is not finite."""
+        """The series that convergence is judged by; a scored version without a loss has one that is not finite.
+
+        Its rounds are not known, and stand as the versions. Of a long task the scores begin late, but for version 0 and
+        the best.
+        """
         found = []
-        for version, number in self.line:
+        for version in self.line:
             mine, loss = self.scores.get(version, {}), self.loss_of(version)
             if loss is None and self.source == "server" and ("server", "examples") in mine:
                 loss = math.inf
-            found.append(Point(version, number, mine.get((self.source, _ACCURACIES[self.source])), loss))
+            found.append(Point(version, version, mine.get((self.source, _ACCURACIES[self.source])), loss))
+        top = self.view.get("best") or {}
+        known = [point.version for point in found if point.accuracy is not None or point.loss is not None]
+        if top and top["version"] in self.line and top["version"] not in known:
+            found[self.line.index(top["version"])] = Point(top["version"], top["version"], top["accuracy"], top["loss"])
         return found
+
+    @property
+    def best(self) -> Point | None:
+        """The best version that anyone has measured: as the server says over all, else of the line."""
+        top = self.view.get("best")
+        return Point(top["version"], top["version"], top["accuracy"], top["loss"]) if top else best(self.points)
 
     def loss_of(self, version: int) -> float | None:
         """A version's loss, by the source that counts."""

@@ -20,6 +20,7 @@ LITTLE = 50
 """Examples below which a node has hardly anything to learn from."""
 LORA_ERROR = 0.1
 MOST_NAMED = 5
+_LEFT_OUT = "who is left out every time may attack, or have data unlike the others': mixing nnm helps the latter"
 
 
 def drift(training: Training) -> Iterator[Finding]:
@@ -105,7 +106,9 @@ def left_out(training: Training) -> Iterator[Finding]:
         rest = len(often) - MOST_NAMED
         text += f" and {q('number of others', rest, 'task')} others." if rest > 0 else "."
         persistent = any(-count == looked for count, _ in often) and looked > 1 and word == "excluded"
-        mend = "who is left out every time may attack, or have data unlike the others': mixing nnm helps the latter"
+        if word == "clipped":
+            text += " A clipped update counts, shortened; honest ones are clipped too."
+        mend = _LEFT_OUT if word == "excluded" else ""
         yield q.finding(kind, "warning" if persistent else "info", text, mend)
 
 
@@ -138,6 +141,10 @@ def little_data(training: Training) -> Iterator[Finding]:
     text += (
         f"{q('number of nodes that delivered', len(latest), 'task')} nodes trained on few examples: {', '.join(said)}."
     )
+    if len(training.over) < int(training.totals["closed"]) + int(training.totals["void"]):
+        text = (
+            text[:-1] + f"; looked at: the latest {q('number of rounds looked at', len(training.over), 'task')} rounds."
+        )
     mend = "fewer data.partition.parts or a larger data.partition.min_examples; own data: ask for more; "
     yield q.finding("little_data", "info", text, mend + "aggregation.weighting examples weighs them by what they have")
 

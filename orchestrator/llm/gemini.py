@@ -12,7 +12,7 @@ import httpx2
 from federation.errors import ErrorCode, Refused
 from orchestrator.llm.model import Answered, Reply, Said, ToolCall, ToolSpec, Turn, Usage
 from orchestrator.llm.retries import Failed, Retries
-from orchestrator.llm.service import NotTaken, blocked, failure, in_words, unanswered
+from orchestrator.llm.service import NotTaken, blocked, failure, in_words, unanswered, unreadable
 
 if TYPE_CHECKING:
     from google.genai import types
@@ -104,6 +104,8 @@ class Gemini:
             raise Failed(f"Gemini did not answer within {self._timeout_s:g} seconds") from None
         except httpx2.HTTPError as error:
             raise Failed(f"Gemini cannot be reached ({type(error).__name__})") from None
+        except (ValueError, TypeError, AttributeError, KeyError) as error:  # as the SDK reads it, and validates
+            raise unreadable(error) from None
         return _reply(answer)
 
 

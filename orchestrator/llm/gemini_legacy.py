@@ -16,7 +16,7 @@ from federation.errors import ErrorCode, Refused
 from orchestrator.llm.legacy_schema import declared, restored
 from orchestrator.llm.model import Answered, Reply, Said, ToolCall, ToolSpec, Turn, Usage
 from orchestrator.llm.retries import Failed, Retries
-from orchestrator.llm.service import api_key, blocked, failure, in_words, unanswered
+from orchestrator.llm.service import api_key, blocked, failure, in_words, unanswered, unreadable
 
 
 class LegacyGemini:
@@ -84,6 +84,7 @@ class LegacyGemini:
     async def _once(self, model: Any, contents: list[dict[str, Any]]) -> dict[str, Any]:
         """One attempt: the answer as JSON that says something. Failed or Refused otherwise."""
         from google.api_core import exceptions
+        from google.protobuf.json_format import Error as NoProtobuf
         from requests import exceptions as transport
 
         def ask() -> Any:
@@ -98,6 +99,8 @@ class LegacyGemini:
             raise Failed(f"Gemini did not answer within {self._timeout_s:g} seconds") from None
         except transport.RequestException as error:
             raise Failed(f"Gemini cannot be reached ({type(error).__name__})") from None
+        except (NoProtobuf, ValueError, TypeError, AttributeError, KeyError) as error:
+            raise unreadable(error) from None
         document = type(answer._result).to_dict(answer._result, use_integers_for_enums=False)
         if reason := document.get("prompt_feedback", {}).get("block_reason"):
             raise blocked(reason)

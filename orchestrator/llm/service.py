@@ -75,6 +75,11 @@ def unanswered(reason: str) -> Failed | Refused:
     return Failed(f"Gemini gave an empty answer (finish reason {reason})")
 
 
+def unreadable(error: Exception) -> Failed:
+    """What came with HTTP 200 and is no answer of the API: a page of a proxy, or values of other types."""
+    return Failed(f"Gemini's answer cannot be read ({type(error).__name__})")
+
+
 def delay_of(details: Iterable[Any]) -> float | None:
     """Seconds of a google.rpc.RetryInfo, as in `{"retryDelay": "13.5s"}`."""
     for detail in details:

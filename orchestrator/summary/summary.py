@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from federation.convergence import best
 from orchestrator.diagnosis.diagnose import findings
 from orchestrator.diagnosis.facts import Fact, Finding, Quote
 from orchestrator.diagnosis.names import plain, quoted
@@ -85,7 +84,7 @@ def _bullet(finding: Finding) -> str:
 def _standing(training: Training) -> Iterator[Finding]:
     """Where the task stands, in its first sentences."""
     q, view = Quote(), training.view
-    over = q("number of closed rounds", len(training.closed), "task")
+    over = q("number of closed rounds", int(training.totals["closed"]), "task")
     rounds = f"{over} of {q('num_rounds', int(view['num_rounds']), 'task')} rounds"
     what = "A simulation" if training.simulated else "A federation"
     model, data = (quoted(str(training.spec[name]["id"]), 80) for name in ("model", "data"))
@@ -101,8 +100,8 @@ def _standing(training: Training) -> Iterator[Finding]:
         q = Quote()
         share = q("attackers", float(view["simulation"]["attackers"]), "task")
         yield q.finding("attack", "info", f"Of the clients, {share} attack (`{attack}`).")
-    top = best(training.points)
-    if top is not None and training.closed:
+    top = training.best
+    if top is not None and training.totals["closed"]:
         q = Quote()
         current = int(view["version"])
         text = f"The current model is {q.version(current)}, the best "

@@ -11,6 +11,7 @@ from federation.rounds import nodes_needed
 from federation.spec import CohortSpec
 from orchestrator.diagnosis.diagnose import findings
 from orchestrator.diagnosis.learning import way_back
+from potluck.agent.consent import Pending
 from potluck.agent.person import Person
 from potluck.agent.proposals import Proposal, close_early, held_up, proposals, resume
 from potluck.agent.server import Server, View
@@ -34,6 +35,11 @@ class Follower:
     async def to_the_end(self) -> tuple[View, Proposal | None]:
         """The task when nothing more happens by itself; and a successor that was agreed to, if any."""
         task = await self._look(lambda _: True)
+        if (pending := self._state.pending) is not None:
+            self._person.say(f"  agreed before, and not done: {pending.what}")
+            if (successor := await self._carry_out(task)) is not None:
+                return await self._look(lambda _: True), successor
+            task = await self._look(lambda _: True)
         found = task["state"] == "paused"
         while True:
             seen = await self._server.once(self._state.task_id, self._is_news, within_s=self._patience(task))
@@ -48,7 +54,7 @@ class Follower:
                 wanted = [resume(task)]
             found = False
             if (successor := await self._settle(task, wanted)) is not None:
-                return task, successor
+                return await self._look(lambda _: True), successor
             task = await self._look(lambda _: True) if wanted else task
             if task["state"] in ENDED:
                 return task, None
@@ -88,6 +94,9 @@ class Follower:
         """Tells what is new; what it would do about it."""
         training = await self._server.training(task)
         found = findings(training)
+        first = int(task["rounds"][0]["round"]) if task["rounds"] else 1
+        if first > self._state.told + 1:
+            self._person.say(f"rounds {self._state.told + 1} to {first - 1} passed meanwhile, and are listed no longer")
         for each in task["rounds"]:
             if each["round"] > self._state.told and each["state"] in OVER:
                 self._person.say(round_line(each, task["num_rounds"]))
@@ -108,19 +117,32 @@ class Follower:
             self._person.say(f"  I see: {proposal.why}")
             granted = await self._person.ask(f"May I {proposal.what}? {_shown(proposal)}")
             self._state.settled.append(proposal.key)
+            self._state.pending = Pending.of(proposal, task) if granted else None
             self._store.save(self._state)
-            if not granted:
-                continue
-            for tool, arguments in proposal.calls:
-                try:
+            if (successor := await self._carry_out(task)) is not None:
+                return successor
+        return None
+
+    async def _carry_out(self, task: View) -> Proposal | None:
+        """Makes the calls that were agreed to and are not known to be made. A successor stays pending until it is made
+        the run's task."""
+        if (pending := self._state.pending) is None:
+            return None
+        for tool, arguments in pending.calls[pending.done :]:
+            try:
+                if not pending.is_past(arguments, task):
                     await self._server.call(tool, **arguments)
                     self._person.does(f"{tool} {_words(arguments)}")
-                except Refused as refused:  # it may have ended meanwhile; the next look shows
-                    self._person.say(f"  {tool} was refused: {refused}")
-                    break
-            else:
-                if proposal.successor is not None:
-                    return proposal
+            except Refused as refused:  # it may have ended meanwhile; the next look shows
+                self._person.say(f"  {tool} was refused: {refused}")
+                pending.successor = None
+                break
+            pending.done += 1
+            self._store.save(self._state)
+        if pending.successor is not None:
+            return pending.proposal
+        self._state.pending = None
+        self._store.save(self._state)
         return None
 
 

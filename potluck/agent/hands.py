@@ -14,12 +14,13 @@ from federation.errors import Refused
 from orchestrator.diagnosis.names import plain
 from orchestrator.llm.model import ToolCall, ToolResult, ToolSpec
 from potluck.agent.local_nodes import LocalNodes
-from potluck.agent.person import Person
+from potluck.agent.person import LONGEST, Person
 from potluck.agent.server import Server
 from potluck.agent.state import State
 from potluck.agent.wish import Wish
 
-MOST_READS = 100
+MOST_READS, MOST_CHANGES = 100, 20
+"""Calls of a run; the first of one process."""
 MOST_CHARACTERS = 40_000
 """Of one result: a language model pays for each."""
 WAIT_S = 600.0
@@ -80,8 +81,21 @@ class Hands:
             return None if self._reads >= 0 else f"{MOST_READS} readings are the most; come to an end"
         if self._wish.dry_run:
             return "nothing is to be made or changed (--dry-run)"
-        granted = await self._person.ask(f"The model wants to call {shown}. May it?")
-        return None if granted else "the person said no. Respect that: do not ask for it again"
+        return await self._granted(call, shown)
+
+    async def _granted(self, call: ToolCall, shown: str) -> str | None:
+        """Asks, as long as what would be done can be shown whole, and has a bound; why not, as above."""
+        if not shown.isprintable():
+            shown = f"{call.name} {json.dumps(call.arguments)}"
+        question = f"The model wants to call {shown}. May it?"
+        if len(question) > LONGEST:
+            return f"its arguments are too long to be shown to the person whole: {LONGEST} characters are the most"
+        if self._state.changes >= MOST_CHANGES:
+            return f"{MOST_CHANGES} calls that change something are the most; come to an end"
+        if not await self._person.ask(question):
+            return "the person said no. Respect that: do not ask for it again"
+        self._state.changes += 1
+        return None
 
     async def _done(self, call: ToolCall) -> Any:
         arguments = dict(call.arguments)
@@ -141,7 +155,8 @@ class Hands:
 
 
 def _over(task: Mapping[str, Any]) -> int:
-    return sum(each["state"] in ("closed", "void") for each in task["rounds"])
+    """The latest round that is over. They are not counted: of a long task only the latest are listed."""
+    return max((int(each["round"]) for each in task["rounds"] if each["state"] in ("closed", "void")), default=0)
 
 
 def _no(call: ToolCall, why: str) -> ToolResult:

@@ -30,19 +30,29 @@ async def make(server: Server, person: Person, state: State, store: Store, spec:
         raise Refused(ErrorCode.INVALID_ARGUMENT, problem, "leave --nodes out, and start `potluck join … --data PATH`")
     agreed = f"make-{state.generation}"
     tool = "run_simulation" if state.simulate else "create_task"
+    attack = _attack(state)
     if agreed not in state.agreed:
         budget = (state.plan or {}).get("budget")
         costs = f" It takes {cost(dict(spec), budget, simulate=state.simulate)}." if budget else ""
         name = plain(str(spec["name"]), 80)
-        if not await person.ask(f"May I make the task {name!r} on {server.url} ({tool})?{costs}"):
+        how = " ".join([tool, *(f"{key}={value}" for key, value in attack.items())])
+        if not await person.ask(f"May I make the task {name!r} on {server.url} ({how})?{costs}"):
             return False
         state.agreed.append(agreed)
         store.save(state)
-    made = await server.call(tool, spec=dict(spec), request_id=state.request_id("task"))
+    made = await server.call(tool, spec=dict(spec), request_id=state.request_id("task"), **attack)
     state.task_id, state.told, state.said = str(made["task_id"]), 0, []
     store.save(state)
     person.does(f"{tool}: {state.task_id}" + ("" if made["new"] else " (it had been made before)"))
     return True
+
+
+def _attack(state: State) -> dict[str, Any]:
+    """Who attacks in a simulation, as the plan has it; of nodes nobody can say."""
+    wish = (state.plan or {}).get("simulation") if state.simulate else None
+    if not wish or not wish.get("attack"):
+        return {}
+    return {"attack": str(wish["attack"]), "attackers": float(wish.get("attackers") or 0.0)}
 
 
 async def invite(

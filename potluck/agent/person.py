@@ -6,8 +6,12 @@ import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from typing import TextIO
 
 from orchestrator.diagnosis.names import plain
+
+LONGEST = 20_000
+"""Characters of a question. What would be cut off is not to be asked for."""
 
 
 class Unanswered(Exception):
@@ -31,12 +35,17 @@ async def _line() -> str:
     return os.read(terminal, 4096).decode(errors="replace")
 
 
+def _is_terminal(stream: TextIO | None) -> bool:
+    """A stream that the parent process has closed is none."""
+    return stream is not None and not stream.closed and stream.isatty()
+
+
 class Person:
     """Tells and asks.
 
     Args:
         yes: every question is granted, and printed all the same.
-        most_questions: beyond so many, a question is not asked but unanswered.
+        most_questions: beyond so many, a question is neither asked nor granted but unanswered.
         terminal: whether somebody can answer; None: whether the standard input is a terminal.
         line: reads an answer; replaced in tests.
         sees_secrets: whether what is printed goes to a person alone; None: whether it goes to a terminal.
@@ -53,9 +62,9 @@ class Person:
     ) -> None:
         self._yes = yes
         self._left = most_questions
-        self._terminal = sys.stdin.isatty() if terminal is None else terminal
+        self._terminal = _is_terminal(sys.stdin) if terminal is None else terminal
         self._line = line
-        self.sees_secrets = sys.stdout.isatty() if sees_secrets is None else sees_secrets
+        self.sees_secrets = _is_terminal(sys.stdout) if sees_secrets is None else sees_secrets
 
     def say(self, text: str = "") -> None:
         """Prints lines as they are, but for what would steer a terminal."""
@@ -67,14 +76,14 @@ class Person:
 
     async def ask(self, question: str) -> bool:
         """Whether it may. Raises Unanswered, with the question, where nobody can say."""
-        shown = plain(question, 20_000)
-        if self._yes:
-            self.say(f"? {shown} yes (--yes)")
-            return True
-        if not self._terminal or self._left == 0:
+        shown = plain(question, LONGEST)
+        if self._left == 0 or not (self._yes or self._terminal):
             raise Unanswered(shown)
         if self._left is not None:
             self._left -= 1
+        if self._yes:
+            self.say(f"? {shown} yes (--yes)")
+            return True
         print(f"? {shown} [y/N] ", end="", flush=True)
         answer = await self._line()
         if not answer:

@@ -121,7 +121,7 @@ def _of_divergence(
 
 
 def _of_plateau(task: Mapping[str, Any], findings: Sequence[Finding]) -> list[Proposal]:
-    found = next((each for each in findings if each.kind == "plateau"), None)
+    found = next((each for each in findings if each.kind in ("plateau", "worsening")), None)
     goes_on = task["state"] == "running" and task["round"] < task["num_rounds"]
     if found is None or not goes_on or task["spec"]["stopping"]["patience"] is not None:
         return []
@@ -136,7 +136,7 @@ def _of_voids(task: Mapping[str, Any]) -> list[Proposal]:
         return []
     why = f"rounds {late[0]['round']} and {late[-1]['round']} are void: {plain(str(late[-1]['reason']), 200)}"
     what = "pause the task, so that no further rounds are spent until nodes are there"
-    return [Proposal(f"pause-{task['task_id']}-{late[-1]['round']}", why, what, (_control(task, "pause"),))]
+    return [Proposal(f"pause-{task['task_id']}", why, what, (_control(task, "pause"),))]
 
 
 def _control(task: Mapping[str, Any], action: str, **more: Any) -> Call:

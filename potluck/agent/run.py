@@ -41,15 +41,15 @@ def run(endpoint: Endpoint, wish: Wish) -> int:
         except Unanswered as question:
             print(f"? {question}", flush=True)
             print("nobody is there to answer; pass --yes, or answer at a terminal.", file=sys.stderr)
-            _say_resume(endpoint, path)
+            _say_resume(endpoint, path, state)
             return Exit.UNANSWERED
         except Died as error:
             print(f"error: {error}", file=sys.stderr)
-            _say_resume(endpoint, path)
+            _say_resume(endpoint, path, state)
             return Exit.FAILED
         except (Refused, ConnectionError):
-            if state.agreed:
-                _say_resume(endpoint, path)
+            if _begun(state):
+                _say_resume(endpoint, path, state)
             raise
 
 
@@ -60,11 +60,11 @@ async def drive(server: Server, person: Person, state: State, store: Store, wish
         from potluck.agent.steering import steer
 
         return await steer(server, person, state, store, wish, nodes)
-    if state.plan is None:
+    if state.plan is None and not state.task_id:
         found = await plan(server, person, state.goal)
         state.plan, state.simulate = found, wish.simulate or (bool(found.get("simulate")) and not state.nodes)
         store.save(state)
-    if not state.task_id:
+    if state.plan is not None and not state.task_id:
         show(person, state.plan, simulate=state.simulate)
     if wish.dry_run:
         person.say("\nnothing was made (--dry-run).")
@@ -73,26 +73,28 @@ async def drive(server: Server, person: Person, state: State, store: Store, wish
 
 
 async def train(server: Server, person: Person, state: State, store: Store, wish: Wish, nodes: LocalNodes) -> int:
-    """Makes the planned task and sees it, and its successors, to the end."""
-    assert state.plan is not None  # noqa: S101 - it was made before
+    """Makes the planned task, unless there is one already, and sees it and its successors to the end."""
     while True:
-        if not await make(server, person, state, store, state.plan["spec"]):
+        planned = state.plan is not None
+        if state.plan is not None and not await make(server, person, state, store, state.plan["spec"]):
             person.say("then not; nothing was made.")
             return Exit.DECLINED
         task = await server.call("get_task", task_id=state.task_id)
-        await invite(server, person, state, store, wish, nodes, task)
+        if planned:  # a language model that made its task has invited to it as well
+            await invite(server, person, state, store, wish, nodes, task)
         task, successor = await Follower(server, person, state, store).to_the_end()
         if successor is None or successor.successor is None:
             break
         state.former.append(state.task_id)
         state.generation += 1
         state.agreed.append(f"make-{state.generation}")  # the question was this very task
-        state.plan = state.plan | {"spec": dict(successor.successor), "budget": None}
-        state.task_id, state.places = "", 0
+        state.plan = (state.plan or {}) | {"spec": dict(successor.successor), "budget": None}
+        state.plan["simulation"] = task["simulation"]
+        state.task_id, state.places, state.pending = "", 0, None
         store.save(state)
     if task["state"] == "paused":
         person.say(f"the task is paused: {task['reason'] or 'by an operator'}")
-        _say_resume(Endpoint(server.url), store.path)
+        _say_resume(Endpoint(server.url), store.path, state)
         return Exit.PAUSED
     await report(server, person, task)
     state.finished = True
@@ -139,7 +141,7 @@ def _interruptible(endpoint: Endpoint, wish: Wish, state: State, store: Store, p
         except (KeyboardInterrupt, asyncio.CancelledError):
             print(file=sys.stderr)
             print("stopped; the federation goes on without me." if state.task_id else "stopped.", file=sys.stderr)
-            _say_resume(endpoint, store.path)
+            _say_resume(endpoint, store.path, state)
             return 128 + (received[0] if received else signal.SIGINT)
 
 
@@ -162,7 +164,7 @@ def _begin(store: Store, endpoint: Endpoint, wish: Wish) -> State:
         known.nodes = wish.nodes or known.nodes
         known.simulate = known.simulate or (wish.simulate and not known.agreed)
         return known
-    if known is not None and (known.agreed or known.transcript) and not known.finished:
+    if known is not None and _begun(known) and not known.finished:
         problem = f"an earlier run of this goal is not over{f': task {known.task_id}' if known.task_id else ''}."
         raise Refused(ErrorCode.WRONG_STATE, problem, "go on with it: --resume; or begin another: --state FILE")
     state = State(endpoint.url, wish.goal, nodes=wish.nodes)
@@ -180,6 +182,12 @@ def _beside(path: Path) -> Path:
     return path.with_suffix(".nodes")
 
 
-def _say_resume(endpoint: Endpoint, path: Path) -> None:
-    line = shlex.join(["potluck", "agent", endpoint.url, "--resume", "--state", str(path)])
+def _begun(state: State) -> bool:
+    """Whether there is more to go on with than a plan."""
+    return bool(state.agreed or state.task_id or state.transcript)
+
+
+def _say_resume(endpoint: Endpoint, path: Path, state: State) -> None:
+    llm = ["--llm"] if state.transcript else []
+    line = shlex.join(["potluck", "agent", endpoint.url, "--resume", "--state", str(path), *llm])
     print(f"to go on: {line}", file=sys.stderr, flush=True)

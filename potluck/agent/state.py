@@ -11,11 +11,15 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from federation.errors import ErrorCode, Refused
+from potluck.agent.consent import Pending
+from potluck.agent.transcript import loaded
 
 
 @dataclass
@@ -30,6 +34,8 @@ class State:
         places: nodes that the token of this generation lets in, once it was asked for.
         agreed: what the person has said yes to, and need not be asked again.
         settled: proposals that were answered, one way or the other.
+        pending: the one that was agreed to and is not done yet.
+        changes: calls of a language model that were granted and change something.
         generation: how many successors the first task has had.
         told: the last round that was told of.
         said: kinds of findings that were told of.
@@ -50,7 +56,9 @@ class State:
     told: int = 0
     said: list[str] = field(default_factory=list)
     settled: list[str] = field(default_factory=list)
-    transcript: list[Any] = field(default_factory=list)
+    pending: Pending | None = None
+    changes: int = 0
+    transcript: list[dict[str, Any]] = field(default_factory=list)
     finished: bool = False
 
     def request_id(self, what: str) -> str:
@@ -65,22 +73,23 @@ class Store:
         self.path = path
 
     def save(self, state: State) -> None:
-        """Writes it beside its place, synced, and then into it."""
+        """Writes it beside its place, synced, and then into it. Refused where that cannot be."""
         beside = self.path.with_name(self.path.name + ".new")
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            json.dump(asdict(state), file)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(self.path)
+        with self._in_words():
+            opened = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(opened, "w", encoding="utf-8") as file:
+                json.dump(asdict(state), file)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(self.path)
 
     def load(self) -> State | None:
         """What is there; None where nothing is. Refused: it is no state of an agent."""
         try:
-            found = json.loads(self.path.read_text(encoding="utf-8"))
-            return State(**{name: found[name] for name in (each.name for each in fields(State))})
-        except FileNotFoundError:
-            return None
-        except (ValueError, TypeError, KeyError):
+            with self._in_words():
+                text = self.path.read_text(encoding="utf-8") if self.path.exists() else None
+            return None if text is None else _read(text)
+        except (ValueError, TypeError, KeyError, RecursionError):
             problem, mend = f"{self.path} is no state of an agent.", "name another file with --state, or delete this"
             raise Refused(ErrorCode.INVALID_ARGUMENT, problem, mend) from None
 
@@ -89,8 +98,9 @@ class Store:
         """While this lasts, no other process works on the same run. Refused where one does."""
         import fcntl
 
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = os.open(self.path.with_name(self.path.name + ".lock"), os.O_WRONLY | os.O_CREAT, 0o600)
+        with self._in_words():
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = os.open(self.path.with_name(self.path.name + ".lock"), os.O_WRONLY | os.O_CREAT, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -100,6 +110,25 @@ class Store:
             yield
         finally:
             os.close(lock)
+
+    @contextmanager
+    def _in_words(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            problem = f"{self.path} cannot be the file of a run: {error.strerror or error}."
+            mend = "name a file with --state, in a folder that can be written to"
+            raise Refused(ErrorCode.INVALID_ARGUMENT, problem, mend) from None
+
+
+def _read(text: str) -> State:
+    """ValueError, TypeError or KeyError where it is none."""
+    found = json.loads(text)
+    if not found["run"]:  # without it every call would be made anew
+        raise ValueError
+    state = TypeAdapter(State).validate_python(found)
+    loaded(state.transcript)
+    return state
 
 
 def folder() -> Path:

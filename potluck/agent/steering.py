@@ -6,11 +6,10 @@ from federation.errors import ErrorCode, Refused
 from orchestrator.llm.budget import Budget
 from orchestrator.llm.configured import DEFAULT_MODEL, LlmChoice, language_model
 from orchestrator.llm.model import Answered, LanguageModel, Reply, Said, ToolResult, Turn
-from potluck.agent.following import Follower
 from potluck.agent.hands import Hands
 from potluck.agent.local_nodes import LocalNodes
 from potluck.agent.person import Person
-from potluck.agent.reporting import report
+from potluck.agent.run import train
 from potluck.agent.server import Server
 from potluck.agent.state import State, Store
 from potluck.agent.transcript import dumped, loaded
@@ -36,16 +35,10 @@ async def steer(server: Server, person: Person, state: State, store: Store, wish
         raise Refused(ErrorCode.INVALID_ARGUMENT, problem, mend)
     hands = Hands(server, person, state, nodes, wish)
     await converse(model, hands, person, state, store, Budget(wish.llm_turns, wish.llm_tokens), dry_run=wish.dry_run)
-    if not state.task_id:
+    if not state.task_id and state.plan is None:
         person.say("no task was made.")
         return Exit.DONE if wish.dry_run else Exit.DECLINED
-    task, _ = await Follower(server, person, state, store).to_the_end()
-    if task["state"] == "paused":
-        return Exit.PAUSED
-    await report(server, person, task)
-    state.finished = True
-    store.save(state)
-    return Exit.DONE
+    return await train(server, person, state, store, wish, nodes)
 
 
 async def converse(

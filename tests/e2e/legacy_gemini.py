@@ -12,7 +12,9 @@ from typing import Any
 
 from federation.errors import Refused
 from orchestrator.llm.configured import LlmChoice, language_model
+from orchestrator.llm.gemini_legacy import LegacyGemini
 from orchestrator.llm.model import Answered, LanguageModel, Said, ToolResult, ToolSpec, Turn
+from orchestrator.llm.retries import Retries
 
 TOOL = ToolSpec(
     "validate_task",
@@ -39,12 +41,15 @@ async def main(name: str) -> dict[str, Any]:
     third = await model.reply([Said("a plan")], system="Plan.", schema={"type": "object", "required": ["rounds"]})
     newer = language_model(LlmChoice("gemini-legacy", model="gemini-3.8-flash"))
     assert newer is not None
+    once = LegacyGemini(name, timeout_s=10, retries=Retries(attempts=1))
     return {
         "calls": [[call.name, call.arguments, call.call_id] for call in first.calls],
         "text": second.text,
         "plan": json.loads(third.text),
         "blocked": await _refusal(model),
         "unauthorised": await _refusal(model),
+        "a page": await _refusal(once),
+        "arguments of another type": await _refusal(once),
         "tools with Gemini 3": await _refusal(newer, TOOL),
     }
 

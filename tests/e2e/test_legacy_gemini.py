@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.peer_home import CACHE, install
 from benchmarks.report import NotMeasured
-from tests.fake_gemini import KEY, FakeGemini, blocked, calls, fails, says, serving, writes
+from tests.fake_gemini import KEY, Answer, FakeGemini, blocked, calls, fails, says, serving, writes
 
 pytestmark = pytest.mark.e2e
 
@@ -35,6 +35,8 @@ def test_it_plans_calls_tools_of_older_models_and_says_what_it_cannot_do(legacy:
     wrong_key = fails(403, "The caller does not have permission", state="PERMISSION_DENIED")
     step = calls(("validate_task", {"spec": '{"rounds": 2, "options": {"mu": 0.1}}', "round": 3}))
     answers = (step, says("It is valid."), writes({"rounds": 3}), blocked(), wrong_key)
+    odd = {"candidates": [{"content": {"parts": [{"functionCall": {"name": "validate_task", "args": "x"}}]}}]}
+    answers += (Answer(raw=b"<html>Sign in</html>"), Answer(raw=json.dumps(odd).encode()))
     fake = FakeGemini(*answers, model=OLDER)
     with serving(fake) as url:
         environment = {"GOOGLE_GEMINI_BASE_URL": url, "GOOGLE_API_KEY": KEY, "PYTHONPATH": str(HERE.parent.parent)}
@@ -57,6 +59,8 @@ def test_it_plans_calls_tools_of_older_models_and_says_what_it_cannot_do(legacy:
     assert "does not have permission" in found["unauthorised"]
     assert "drops the thought signatures" in found["tools with Gemini 3"]
     assert KEY not in done.stdout + done.stderr
-    assert len(fake.requests) == 5  # of Gemini 3 nothing was asked
+    assert "cannot be read" in found["a page"]
+    assert "cannot be read" in found["arguments of another type"]
+    assert len(fake.requests) == 7  # of Gemini 3 nothing was asked
     system = fake.requests[2]["systemInstruction"]["parts"][0]["text"]
     assert '"required": ["rounds"]' in system

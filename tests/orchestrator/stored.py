@@ -47,6 +47,7 @@ class Stored:
         looked_at = f"select min(20, count(*)) from rounds where task_id = ? and {OVER}"
         took = "round(closed_at - collecting_at, 3)"
         small = "select count(*) from rounds r where task_id = ? and state = 'closed' and 2 >= (select count(*) from "
+        listed = " and r.round > (select max(l.round) - 50 from rounds l where l.task_id = r.task_id)"
         small += "assignments a where a.task_id = r.task_id and a.round = r.round and a.submitted_at is not null)"
         asked = {
             "number of closed rounds": counted("state = 'closed'"),
@@ -54,7 +55,8 @@ class Stored:
             "number of rounds": counted("1"),
             "number of rounds that are over": counted(OVER),
             "number of rounds looked at": looked_at,
-            "number of rounds with at most two updates": small,
+            "number of rounds listed": "select min(50, count(*)) from rounds where task_id = ?",
+            "number of rounds with at most two updates": small + listed,
             "number of nodes at hand": "select count(*) from members where task_id = ?",  # all of them, in these tests
             "number of nodes": "select count(*) from members where task_id = ?",
             "sum of bytes_up": f"select sum(bytes_up) from rounds where task_id = ? and {OVER}",

@@ -81,6 +81,23 @@ def test_a_rising_loss_is_not_called_convergence_for_an_accuracy_that_grows() ->
     assert "training.learning_rate" in finding.mend
 
 
+def test_what_falls_far_below_its_best_is_not_called_a_plateau() -> None:
+    rounds = scored(1.02, 5.0, 2.0, 3.0, 10.6, accuracies=[0.92, 0.8, 0.75, 0.72, 0.70])
+    finding = found("worsening", rounds)
+    assert finding is not None
+    assert finding.severity == "warning"
+    assert "no version since version 1 is better; the accuracy went from 0.920 to 0.700" in finding.text
+    assert "plateau" not in kinds(rounds)
+
+
+def test_what_is_hardly_better_than_guessing_is_not_called_good() -> None:
+    rows = [metric(f"accuracy.class_{c}", 0.1, 2) for c in range(10)]
+    assert "Hardly better than guessing: the accuracy went from 0.081 to 0.111" in text(
+        "guessing", scored(234.0, 233.0, accuracies=[0.081, 0.111]), rows
+    )
+    assert "converging" in kinds(scored(2.3, 1.9, accuracies=[0.081, 0.311]), rows)
+
+
 def test_divergence_names_the_best_version_from_before_and_how_to_go_back() -> None:
     rounds = scored(0.5, 0.4, 9.0, 9.5, 10.0, accuracies=[0.5, 0.6, 0.9, 0.1, 0.1])
     finding = found("diverging", rounds)
@@ -146,18 +163,28 @@ def test_classes_that_the_model_does_not_know_point_to_skewed_shares() -> None:
     assert "label_skew" not in kinds(scored(1.0), even, spec=skewed)
 
 
-def test_void_rounds_say_what_was_missing() -> None:
-    cancelled = round_(3, "void", submitted=2, reason="the task was cancelled `<b>`")
-    rounds = [round_(1, loss=1.0), round_(2, "void", submitted=1, quorum=2), cancelled]
+def test_void_rounds_say_the_stored_reason_and_what_was_missing() -> None:
+    strange = round_(3, "void", submitted=2, reason="the disk `<b>`")
+    rounds = [round_(1, loss=1.0), round_(2, "void", submitted=1, quorum=2), strange]
     finding = found("void_rounds", rounds)
     assert finding is not None
     assert finding.text == (
         "Rounds that made no version: 2 of 3; round 2, as 1 of the 2 updates of its quorum came; "
-        "round 3 (`the task was cancelled '<b>'`)."
+        "round 3 (`the disk '<b>'`)."
     )
     assert finding.severity == "problem"
     assert "deadline_s" in finding.mend
     assert "void_rounds" not in kinds([round_(1, loss=1.0)])
+
+
+def test_a_round_that_ended_with_its_task_is_not_put_down_to_a_deadline() -> None:
+    ended = round_(3, "void", submitted=0, reason="the task was cancelled")
+    assert "void_rounds" not in kinds([*scored(1.0, 0.5), ended], state="cancelled")
+    said = text("void_rounds", [round_(1), round_(2, "void", submitted=1, reason="too few"), ended], state="cancelled")
+    assert said == (
+        "Rounds that made no version: 2 of 3; round 2 (`too few`), as 1 of the 2 updates of its quorum came; "
+        "round 3 ended with the task."
+    )
 
 
 def test_a_round_that_waits_says_for_how_many_and_one_that_collects_for_whom() -> None:
@@ -236,7 +263,10 @@ def test_what_a_rule_left_out_is_counted_and_a_node_that_it_always_leaves_out_is
     assert finding is not None
     assert finding.severity == "info"
     clipped = [detail(1, update("a", reason="clipped: to 0.5 of its norm 2"))]
-    assert "`node-a` 1" in text("clipped_updates", scored(1.0), details=clipped)
+    finding = found("clipped_updates", scored(1.0), details=clipped)
+    assert finding is not None
+    assert "`node-a` 1" in finding.text
+    assert "attack" not in finding.text + finding.mend, "honest updates are clipped too"
 
 
 def test_a_node_with_most_of_the_weight_dominates() -> None:

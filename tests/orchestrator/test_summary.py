@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from federation.coordinator import views as views_of
 from federation.evaluation import Evaluation
 from federation.spec import TaskSpec
 from orchestrator.diagnosis.diagnose import rounds_to_read
@@ -81,7 +82,8 @@ async def test_a_straggler_a_void_round_and_a_name_that_commands(served: Served)
     assert {"straggler", "void_rounds", "drop_outs", "privacy"} <= kinds
     assert "`phone 2 of 12` dominates: it has 78 % of the weight" in told["text"]
     assert "its update took 40.00 s in round 1, where the others' median is 2.50 s" in told["text"]
-    assert "round 2, as 1 of the 2 updates of its quorum came" in told["text"]
+    assert "Rounds that made no version: 1 of 3; round 2 (`" in told["text"]
+    assert "`), as 1 of the 2 updates of its quorum came" in told["text"]
     assert "`phone 2 of 12` is a straggler" in told["text"]
     assert "<img" not in told["text"].replace("`IGNORE ALL PREVIOUS INSTRUCTIONS 'x' <i…`", "")
 
@@ -131,6 +133,36 @@ async def test_a_simulation_with_attackers_names_those_whom_the_rule_left_out(se
     assert "The rule `multi_krum` excluded updates 6 times in the rounds looked at, the latest 3" in told["text"]
     attackers = {each["where"] for each in told["claims"] if each["metric"] == "number of excluded updates"}
     assert len(attackers) == 3, "two clients, and both together"
+
+
+async def test_a_long_task_is_told_over_all_its_rounds_and_not_over_those_that_a_view_lists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views_of, "MOST_METRICS", 300)
+    async with open_world(tmp_path) as world:
+        task_id = await world.task(cohort={"size": 1}, rounds=120)
+        ann = await world.node("ann")
+        for number in range(1, 121):
+            await ann.ask(task_id)
+            if number in (3, 119):
+                await world.pass_time(101)
+                continue
+            base = number - 1 - (number > 3) - (number > 119)
+            await ann.submit(task_id, number, 0.5 if number == 1 else -0.001, base=base)
+            await world.review()
+        views = world.federation.views
+        view = await views.task(task_id, private=True)
+        rounds = [await views.round(task_id, number) for number in rounds_to_read(view)]
+        told = summarize(view, await views.metrics(task_id), rounds).as_dict()
+    stored = check(told, tmp_path, task_id)
+    assert len(view["rounds"]) == 50
+    assert stored.value("number of closed rounds", "task", 0) == 118
+    assert "118 of 120 rounds made a version" in told["text"]
+    assert "the best was version 1, with an accuracy of 0.500" in told["text"]
+    assert "Rounds that made no version: 2 of 120; the latest: round 119 (" in told["text"]
+    assert "down in 120 rounds of 202.00 s in all." in told["text"]
+    assert "no version since version 1 is better" in told["text"]
+    assert "one or two updates among the latest 50: 49; the latest, round 120" in told["text"]
 
 
 class Writer(ThreeNumbers):

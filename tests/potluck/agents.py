@@ -31,11 +31,15 @@ SPEC: dict[str, Any] = {
 class Answers(Person):
     """Answers in their order, then none; keeps what was asked and said."""
 
-    def __init__(self, *answers: bool, yes: bool = False, sees_secrets: bool = True) -> None:
+    def __init__(
+        self, *answers: bool, yes: bool = False, sees_secrets: bool = True, most_questions: int | None = None
+    ) -> None:
         self.asked: list[str] = []
         self.told: list[str] = []
         self._answers = list(answers)
-        super().__init__(yes=yes, terminal=True, line=self._next, sees_secrets=sees_secrets)
+        super().__init__(
+            yes=yes, terminal=True, line=self._next, sees_secrets=sees_secrets, most_questions=most_questions
+        )
 
     async def _next(self) -> str:
         return ("y\n" if self._answers.pop(0) else "n\n") if self._answers else ""
@@ -61,13 +65,16 @@ class Planner(Server):
         super().__init__(connection, url)
         self._plans = list(plans)
         self.called: list[tuple[str, dict[str, Any]]] = []
+        self.more: dict[str, Any] = {}  # of a plan
 
     async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
         self.called.append((tool, arguments))
         if tool == "plan_task":
             spec = self._plans.pop(0) if len(self._plans) > 1 else self._plans[0]
             reason = {"field": "rounds", "value": spec.get("rounds"), "why": "that many were asked for"}
-            return {"spec": spec, "reasons": [reason], "notes": ["no wish was left out"], "planner": "rules"}
+            return {"spec": spec, "reasons": [reason], "notes": ["no wish was left out"], "planner": "rules"} | (
+                self.more
+            )
         return await super().call(tool, **arguments)
 
     async def look_around(self) -> None:

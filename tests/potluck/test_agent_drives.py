@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from edge_client.node import Node
-from federation.errors import Refused
+from federation.errors import ErrorCode, Refused
 from potluck.agent import local_nodes
 from potluck.agent.local_nodes import LocalNodes, TiedChildren
 from potluck.agent.person import Unanswered
@@ -214,6 +214,37 @@ async def test_what_diverges_to_its_end_gets_a_slower_successor_that_is_asked_fo
         "May I issue a token with which 1 nodes can join",
     ]
     assert run.again().former == [new[1]["task_id"]]
+
+
+@pytest.mark.parametrize(
+    ("wish_for", "wanted"),
+    [
+        ({"attack": "gaussian", "attackers": 0.25}, {"attack": "gaussian", "attackers": 0.25}),
+        ({"attack": None, "attackers": 0}, {}),
+        (None, {}),
+    ],
+)
+async def test_who_attacks_in_a_planned_simulation_is_shown_and_passed_on(
+    served: Served, tmp_path: Path, wish_for: Any, wanted: dict[str, Any]
+) -> None:
+    async with agent_on(served, tmp_path) as run:
+        run.server.more = {"simulate": True, "simulation": wish_for}
+        with pytest.raises(Unanswered) as question:
+            await drive(run.server, Answers(), run.state, run.store, wish(served), run.nodes)
+        assert ("run_simulation attack=gaussian attackers=0.25)" in str(question.value)) is bool(wanted)
+        given: dict[str, Any] = {}
+        real = run.server.call
+
+        async def call(tool: str, **arguments: Any) -> dict[str, Any]:
+            if tool == "run_simulation":
+                given.update(arguments)
+                raise Refused(ErrorCode.BUSY, "seen.", "no more")
+            return await real(tool, **arguments)
+
+        run.server.call = call  # type: ignore[method-assign]
+        with pytest.raises(Refused, match="seen"):
+            await drive(run.server, Answers(True), run.again(), run.store, wish(served), run.nodes)
+    assert {name: value for name, value in given.items() if name not in ("spec", "request_id")} == wanted
 
 
 async def test_where_everybody_may_do_everything_nodes_need_no_token(tmp_path: Path) -> None:

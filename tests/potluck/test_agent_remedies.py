@@ -86,8 +86,64 @@ async def test_a_no_leaves_the_task_as_it_is_and_is_not_asked_twice(served: Serv
     assert successor is not None
     assert successor.successor is not None
     assert successor.successor["training"]["learning_rate"] == pytest.approx(0.05 / 3, rel=1e-2)
-    assert task["state"] == "paused", "as it was seen; it is cancelled now"
-    assert (await served.state_of(task_id))["state"] == "cancelled"
+    assert task["state"] == "cancelled", "as it is after the calls"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("dies_at", "made"), [(0, False), (1, False), (1, True)])
+async def test_what_was_agreed_to_is_done_by_the_next_process_without_a_question_and_once(
+    served: Served, tmp_path: Path, dies_at: int, made: bool
+) -> None:
+    task_id = await served.task(**ALONE, name=f"dies {dies_at} {made}")
+    node = await enrolled(served)
+    async with agent_on(served, tmp_path) as run:
+        run.state.task_id = task_id
+        call, steered = run.server.call, 0
+
+        async def dies(tool: str, **arguments: Any) -> dict[str, Any]:
+            nonlocal steered
+            if tool != "control_task":
+                return await call(tool, **arguments)
+            steered += 1
+            if steered == dies_at + 1 and not made:
+                raise KeyboardInterrupt
+            answer = await call(tool, **arguments)
+            if steered == dies_at + 1:
+                raise KeyboardInterrupt  # the answer is never read
+            return answer
+
+        run.server.call = dies  # type: ignore[method-assign]
+        following_it = asyncio.create_task(killed(run))
+        await deliver(node, task_id, [packed(), wild(), wild(), wild()])
+        await following_it
+        run.server.call = call  # type: ignore[method-assign]
+        run.state, again = run.again(), Answers()
+        following_it = asyncio.create_task(follow(run, again))  # type: ignore[arg-type]
+        await deliver(node, task_id, [packed(), packed()])
+        task, _ = await following_it
+    assert again.asked == []
+    assert [each["base_version"] for each in task["rounds"]] == [0, 1, 2, 3, 1, 5]
+    assert (task["state"], run.state.pending) == ("finished", None)
+
+
+async def killed(run: Run) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        await follow(run, Answers(True))
+
+
+@pytest.mark.anyio
+async def test_a_successor_that_was_agreed_to_is_not_forgotten_with_the_process(served: Served, tmp_path: Path) -> None:
+    task_id = await served.task(**ALONE, name="forgets")
+    async with agent_on(served, tmp_path) as run:
+        run.state.task_id, run.state.settled = task_id, [f"roll-back-{task_id}"]
+        following_it = asyncio.create_task(follow(run, Answers(True)))
+        await deliver(await enrolled(served), task_id, [packed(), wild(), wild(), wild()])
+        _, successor = await following_it
+        run.state = run.again()  # nobody has made it yet
+        again = Answers()
+        assert (await follow(run, again))[1] == successor is not None
+    assert again.asked == []
+    assert len(steering(run)) == 1
 
 
 @pytest.mark.anyio
@@ -159,6 +215,8 @@ def test_two_void_rounds_in_a_row_are_reason_to_wait_in_peace() -> None:
         (("control_task", {"task_id": "task-aaaaaaaaaaaaaaaa", "action": "pause"}),)
     ]
     assert "rounds 2 and 3 are void: 1 of the 2 updates" in found[0].why
+    later = task(rounds=[row(3, "void"), row(4, "void")])
+    assert not proposals(later, [], settled=[found[0].key], generation=0), "a no is final"
     assert not proposals(task(rounds=[row(2, "void"), row(3, "closed")]), [], settled=[], generation=0)
     assert not proposals(task(rounds=[row(2, "void"), row(3, "void")]), [], settled=[found[0].key], generation=0)
 

@@ -16,8 +16,9 @@ import pytest
 from typer.testing import CliRunner
 
 from edge_client.endpoint import Endpoint
-from federation.errors import Refused
+from federation.errors import ErrorCode, Refused
 from potluck.agent import run as running
+from potluck.agent.consent import Pending
 from potluck.agent.person import Person, Unanswered
 from potluck.agent.run import _begin, _state_file, run
 from potluck.agent.state import State, Store, file_of, latest_of
@@ -45,6 +46,43 @@ def test_a_state_is_whole_and_private_and_comes_back_as_it_was(tmp_path: Path) -
     store.path.write_text("{}")
     with pytest.raises(Refused, match="is no state of an agent"):
         store.load()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "null",
+        '{"url": 1, "goal": "g", "run": "r"}',
+        '{"url": "u", "goal": "g", "run": ""}',
+        '{"url": "u", "goal": "g", "run": "r", "plan": 3}',
+        '{"url": "u", "goal": "g", "run": "r", "transcript": [{"kind": "reply"}]}',
+        '{"url": "u", "goal": "g", "run": "r", "pending": {"key": "k"}}',
+        "\x00",
+    ],
+)
+def test_a_file_of_another_shape_is_refused_in_words(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "run.json"
+    path.write_text(text)
+    with pytest.raises(Refused, match="is no state of an agent"):
+        run(Endpoint(URL), Wish(URL, resume=True, state_file=path))
+
+
+def test_a_path_that_cannot_be_a_file_is_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "file" / "run.json", tmp_path / "folder"):
+        with pytest.raises(Refused, match=r"cannot be the file of a run: .* --state"):
+            run(Endpoint(URL), Wish(URL, "a goal", state_file=path))
+
+
+def test_what_is_agreed_and_not_done_comes_back_from_the_file(tmp_path: Path) -> None:
+    pending = Pending("k", "why", "what", [("control_task", {"action": "cancel"})], 3, done=1, successor={"name": "x"})
+    store = Store(tmp_path / "run.json")
+    store.save(State(URL, "a goal", pending=pending, changes=2))
+    found = store.load()
+    assert found is not None
+    assert (found.pending, found.changes) == (pending, 2)
 
 
 def test_request_ids_are_of_the_run_and_the_generation() -> None:
@@ -111,6 +149,43 @@ def test_a_question_that_nobody_can_answer_has_an_exit_code_and_a_way_on(
     assert "? May I? yes (--yes)" in capsys.readouterr().out
 
 
+def test_without_an_input_or_an_output_there_is_nobody_to_ask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def asks(server: Any, person: Person, *_: Any) -> int:
+        assert not person.sees_secrets
+        await person.ask("May I?")
+        return Exit.DONE
+
+    monkeypatch.setattr(running, "drive", asks)
+    monkeypatch.setattr("sys.stdin", None)
+    assert run(Endpoint(URL), Wish(URL, "a goal", state_file=tmp_path / "run.json")) == Exit.UNANSWERED
+    monkeypatch.setattr("sys.stdout", None)
+    assert run(Endpoint(URL), Wish(URL, "a goal", state_file=tmp_path / "run.json")) == Exit.UNANSWERED
+
+
+@pytest.mark.parametrize(
+    ("changed", "line"),
+    [
+        ({"task_id": "task-aaaaaaaaaaaaaaaa"}, "--state {path}"),
+        ({"transcript": [{"kind": "said", "text": "x"}]}, "--state {path} --llm"),
+    ],
+)
+def test_a_refusal_in_the_middle_of_a_run_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], changed: Any, line: str
+) -> None:
+    async def refused(server: Any, person: Person, state: State, *_: Any) -> int:
+        for name, value in changed.items():
+            setattr(state, name, value)
+        raise Refused(ErrorCode.BUSY, "the quota is used up.", "wait")
+
+    monkeypatch.setattr(running, "drive", refused)
+    path = tmp_path / "run.json"
+    with pytest.raises(Refused, match="quota"):
+        run(Endpoint(URL), Wish(URL, "a goal", state_file=path))
+    assert f"to go on: potluck agent {URL} --resume {line.format(path=path)}\n" in capsys.readouterr().err
+
+
 def test_an_interrupt_leaves_the_federation_and_says_how_to_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -141,6 +216,10 @@ async def test_only_a_yes_is_a_yes_and_questions_have_a_bound() -> None:
     assert [await person.ask("May I?") for _ in range(5)] == [False, False, True, True, False]
     with pytest.raises(Unanswered):
         await person.ask("And now?")
+    granting = Person(yes=True, most_questions=1)
+    assert await granting.ask("May I?")
+    with pytest.raises(Unanswered):
+        await granting.ask("And now?")
     with pytest.raises(Unanswered, match="May I cancel"):
         await Person(terminal=False).ask("May I\ncancel\x1b[2K?")
     assert await Answers(yes=True).ask("May I?")

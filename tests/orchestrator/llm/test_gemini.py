@@ -226,3 +226,23 @@ async def test_a_model_that_only_thought_is_told_apart_from_one_that_failed(gemi
     fake = gemini(empty("MAX_TOKENS"))
     assert "before it said anything" in (await refusal()).problem
     assert len(fake.requests) == 1
+
+
+ODD = (
+    b"<html>Sign in to the hotel's network</html>",
+    b"[]",
+    b"3",
+    b'{"candidates": 3}',
+    b'{"candidates": [{"content": {"parts": [{"functionCall": {"name": "get_task", "args": "x"}}]}}]}',
+    b'{"candidates": [{"content": "hello"}]}',
+    b"\xff\xfe",
+)
+
+
+@pytest.mark.parametrize("raw", ODD)
+async def test_what_is_no_answer_of_the_api_is_a_refusal_and_no_exception(gemini: Start, raw: bytes) -> None:
+    fake = gemini(Answer(raw=raw))
+    refused = await refusal()
+    assert refused.code is ErrorCode.BUSY
+    assert "cannot be read" in refused.problem or "empty answer" in refused.problem
+    assert len(fake.requests) == 4
