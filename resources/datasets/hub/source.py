@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -75,7 +76,7 @@ class HubData:
         count = self.pin.num_classes or 0
         if self.pin.labels == "numbers":
             return Classes("numbers", count)
-        values = sorted(set(read_labels(self._files("train"), str(self.pin.columns.y), "train")))
+        values: list[Any] = sorted(set(read_labels(self._files("train"), str(self.pin.columns.y), "train")))
         return Classes("sorted", count, tuple(values))
 
     def _numbers(self, split: Split) -> NDArray[np.float32]:
