@@ -45,7 +45,7 @@ def columns_of(path: Path, found: Listing, config: str) -> Columns:
 
     try:
         schema = pq.read_schema(path)
-    except (OSError, pyarrow.ArrowException) as error:
+    except (OSError, ValueError, pyarrow.ArrowException) as error:
         raise unreadable(path, error) from error
     said = {**_by_card(found.card, config), **_by_schema(schema)}
     every = collections.Counter(schema.names)

@@ -95,7 +95,7 @@ def _values(cells: pyarrow.Array, at: int, column: str, split: str) -> Labelling
         _refuse(f"{column} holds {str(type_)[:60]} in the {split} split, and classes are whole numbers or words")
     if (longest := int(lengths(cells).max(initial=0))) > _LONGEST:
         _refuse(f"{column} holds texts of {longest:,} bytes in the {split} split: no names of classes")
-    words: list[str] = cells.to_pylist()
+    words: list[str] = cells.cast(type_).to_pylist()
     return words
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from federation.errors import ErrorCode, Refused
 from resources.datasets.hub.lengths import lengths
+from resources.datasets.hub.pages import row_groups
 
 if TYPE_CHECKING:
     import pyarrow
@@ -22,24 +24,23 @@ MOST_ROWS = 1 << 24
 MOST_BATCH = 64 << 20
 """Bytes of the rows that are handed out at once, every repeated value counted as often as it occurs."""
 _BATCH = 8192
-_WIDTH = 8
 _PIECE = 1 << 20
 
 
 def check_size(paths: Sequence[Path], split: str) -> None:
-    """What the files unpack to, as they say themselves.
+    """What the files unpack to, as their footers and their pages say.
 
     Raises:
         Refused: BAD_DATA where it is more than a machine should be asked for, or a file is no parquet file.
     """
-    unpacked, largest, rows = 0, 0, 0
+    whole, largest, rows = 0, 0, 0
     for path in paths:
         meta = _metadata(path)
-        groups = [_unpacked(meta.row_group(place)) for place in range(meta.num_row_groups)]
-        unpacked, largest, rows = unpacked + sum(groups), max([largest, *groups]), rows + meta.num_rows
+        groups = _groups(path)
+        whole, largest, rows = whole + sum(groups), max([largest, *groups]), rows + meta.num_rows
     mend = "choose a smaller split, configuration or data set"
-    if unpacked > MOST_UNPACKED or largest > MOST_GROUP:
-        problem = f"the {split} split unpacks to {unpacked / 2**30:.1f} GiB, {largest / 2**30:.1f} of them at once."
+    if whole > MOST_UNPACKED or largest > MOST_GROUP:
+        problem = f"the {split} split unpacks to {whole / 2**30:.1f} GiB, {largest / 2**30:.1f} of them at once."
         raise Refused(ErrorCode.BAD_DATA, problem, mend)
     if rows > MOST_ROWS:
         problem = f"the {split} split has {rows:,} rows, more than the {MOST_ROWS:,} that are taken."
@@ -70,10 +71,11 @@ def batches(paths: Sequence[Path], columns: list[str]) -> Iterator[tuple[int, py
                     raise pyarrow.ArrowInvalid(f"it lacks the columns {', '.join(sorted(missing))}")
                 for group in range(file.num_row_groups):
                     for whole in file.read_row_group(group, columns=columns).to_batches():
+                        whole.validate(full=True)  # texts that are none, places beyond a dictionary's end
                         for batch in _cut(whole, at):
                             yield at, batch
                             at += batch.num_rows
-        except (OSError, pyarrow.ArrowException) as error:
+        except (OSError, ValueError, pyarrow.ArrowException) as error:
             raise unreadable(path, error) from error
 
 
@@ -104,14 +106,17 @@ def _metadata(path: Path) -> pq.FileMetaData:
 
     try:
         return pq.read_metadata(path)
-    except (OSError, pyarrow.ArrowException) as error:
+    except (OSError, ValueError, pyarrow.ArrowException) as error:
         raise unreadable(path, error) from error
 
 
-def _unpacked(group: pq.RowGroupMetaData) -> int:
-    """Bytes of the group's columns in memory: a number that runs through a million rows takes a few bytes of a file."""
-    chunks = [group.column(place) for place in range(group.num_columns)]
-    return sum(max(chunk.total_uncompressed_size, chunk.num_values * _WIDTH) for chunk in chunks)
+def _groups(path: Path) -> list[int]:
+    """Bytes of each row group in memory."""
+    try:
+        with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+            return row_groups(data)
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from error
 
 
 def _repeated(meta: pq.FileMetaData) -> list[str]:

@@ -21,6 +21,7 @@ from resources.datasets.hub import pinning
 from resources.datasets.hub.images import decode
 from resources.datasets.hub.labels import Classes, read_labels
 from resources.datasets.hub.numbers import read_numbers, scaled
+from resources.datasets.hub.reading import check_size
 from resources.datasets.hub.texts import read_texts, read_users
 
 
@@ -70,6 +71,7 @@ class HubData:
             problem = f"data.id: {self.data.id} has no test split."
             mend = "set evaluation.server to false, or name one as data.splits.test"
             raise Refused(ErrorCode.DATA_UNAVAILABLE, problem, mend)
+        check_size(files, split)  # here too: a node takes nobody's word for it
         return files
 
     def _classes(self) -> Classes:

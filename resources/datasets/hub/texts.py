@@ -58,7 +58,8 @@ def read_users(files: Sequence[Path], column: str, split: str) -> tuple[str, ...
         if of.is_nested(cells.type) or (longest := int(lengths(cells).max(initial=0))) > _LONGEST:
             what = str(cells.type)[:60] if of.is_nested(cells.type) else f"texts of {longest:,} bytes"
             raise Unbuildable("data.columns", f"{column} holds {what} in the {split} split: no users", mend)
-        found = (str(each) if each is not None else "" for each in cells.to_pylist())
+        plain = cells.dictionary_decode() if of.is_dictionary(cells.type) else cells
+        found = (str(each) if each is not None else "" for each in plain.to_pylist())
         users += [kept.setdefault(each, each) for each in found]  # a user of a million rows is held once
     if "" in users:
         raise Unbuildable("data.columns", f"row {users.index('')} of the {split} split has no {column}", mend)

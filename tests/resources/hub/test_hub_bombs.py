@@ -7,6 +7,7 @@ import stat
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from federation.errors import Refused
 from federation.spec import TaskSpec
 from resources.datasets import named
 from resources.datasets.hub.lengths import lengths
-from resources.datasets.hub.reading import batches
+from resources.datasets.hub.pages import pages, row_groups
+from resources.datasets.hub.reading import batches, check_size
 from resources.datasets.own import load_own
 from tests.resources.hub.parquet_files import laid_out, parquet, png, task, writer
 
@@ -117,6 +119,92 @@ def test_rows_that_a_few_bytes_repeat_are_refused_by_what_the_file_says(
     monkeypatch.undo()
     monkeypatch.setattr("resources.datasets.hub.reading.MOST_ROWS", 1 << 20)
     assert "has 3,000,000 rows, more than the 1,048,576" in refused(tmp_path / "other", ones, task())
+
+
+def varint(value: int, length: int) -> bytes:
+    """A number as a footer has it, in so many bytes."""
+    value <<= 1
+    return bytes(value >> 7 * place & 127 | (128 if place < length - 1 else 0) for place in range(length))
+
+
+def lying(columns: dict[str, Any], says: int) -> bytes:
+    """A file whose footer says that its only column is of so many bytes."""
+    out = io.BytesIO()
+    pq.write_table(pa.table(columns), out, compression="zstd", use_dictionary=False, data_page_size=1 << 30)
+    file = out.getvalue()
+    size = pq.read_metadata(io.BytesIO(file)).row_group(0).total_byte_size
+    changed = file.replace(varint(size, 4), varint(says, 4))
+    assert changed != file
+    assert pq.read_metadata(io.BytesIO(changed)).row_group(0).column(0).total_uncompressed_size == says
+    return changed
+
+
+def test_a_footer_that_says_less_than_the_pages_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resources.datasets.hub.reading.MOST_GROUP", 8 << 20)
+    folder = laid_out(tmp_path, {"train.parquet": lying({"text": ["a" * (12 << 20)]}, 1000)})
+    with within(4 << 20), pytest.raises(Refused, match=r"of them at once") as caught:
+        named.settle(writer(), folder=folder)
+    assert "the training split unpacks to 0.0 GiB" in caught.value.problem
+
+
+def test_pages_unpack_to_what_the_footer_of_an_honest_file_says(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    texts = [f"{place} " * 40 for place in range(5000)]
+    columns = {"text": texts, "n": np.arange(5000), "turns": [texts[:3]] * 5000, "none": [None] * 5000}
+    for how in ({}, {"use_dictionary": False}, {"data_page_version": "2.0"}, {"compression": "none"}):
+        pq.write_table(pa.table(columns), path, data_page_size=4096, row_group_size=2000, **how)
+        meta = pq.read_metadata(path)
+        with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+            found = row_groups(data)
+            for group, size in zip(map(meta.row_group, range(3)), found, strict=True):
+                values = 0
+                for chunk in map(group.column, range(group.num_columns)):
+                    about = {7: chunk.total_compressed_size, 9: chunk.data_page_offset}
+                    about |= {11: chunk.dictionary_page_offset} if chunk.has_dictionary_page else {}
+                    of_pages = list(pages(data, about))
+                    headers = chunk.total_uncompressed_size - sum(size for size, _ in of_pages)
+                    assert 0 < headers < 600 * len(of_pages)
+                    assert sum(values for _, values in of_pages[chunk.has_dictionary_page :]) == chunk.num_values
+                    values += chunk.num_values
+                assert max(group.total_byte_size, 8 * values) <= size <= group.total_byte_size + 16 * values
+
+
+def test_a_broken_footer_ends_no_process(tmp_path: Path) -> None:
+    file, rng = parquet({"text": ["a", "b"], "label": [0, 1]}), np.random.default_rng(0)
+    path, length = tmp_path / "a.parquet", int.from_bytes(file[-8:-4], "little")
+    refused = 0
+    for _ in range(200):
+        place = int(rng.integers(len(file) - 8 - length, len(file)))
+        path.write_bytes(file[:place] + bytes([int(rng.integers(256))]) + file[place + 1 :])
+        try:
+            check_size([path], "train")
+        except Refused:
+            refused += 1
+    assert refused > 20
+
+
+def test_texts_that_are_no_unicode_are_refused(tmp_path: Path) -> None:
+    file = parquet({"text": ["good", "evil"]})
+    with pytest.raises(Refused, match=r"train\.parquet cannot be read as parquet"):
+        named.settle(writer(), folder=laid_out(tmp_path, {"train.parquet": file.replace(b"evil", b"ev\xffl")}))
+
+
+def test_very_many_pages_are_not_counted_to_their_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resources.datasets.hub.pages._MOST_PAGES", 20)
+    out = io.BytesIO()
+    pq.write_table(pa.table({"text": ["a", "b"] * 5000}), out, max_rows_per_page=100, use_dictionary=False)
+    with pytest.raises(Refused, match="a column has more than 20 pages"):
+        named.settle(writer(), folder=laid_out(tmp_path, {"train.parquet": out.getvalue()}))
+
+
+def test_pages_that_are_none_are_refused(tmp_path: Path) -> None:
+    file = parquet({"text": ["a", "b"], "label": [0, 1]})
+    for start in range(4, 40, 4):
+        broken = file[:start] + b"\xff" * 24 + file[start + 24 :]
+        with pytest.raises(Refused, match=r"train.parquet cannot be read as parquet|unpacks to"):
+            named.settle(writer(), folder=laid_out(tmp_path, {"train.parquet": broken}))
 
 
 def test_a_cells_length_counts_every_repetition() -> None:
