@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import math
+import operator
 import re
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,9 +24,13 @@ from federation.training import Progress, Stopped
 from federation.weights import Tensors
 
 _MEND = "answer Learnt(weights=lesson.model.state_dict(), …) once lesson.model is trained"
+_PROCESS = secrets.token_hex(8)
 _METRIC = re.compile(r"[a-z][a-z0-9_.]{0,63}")
 MOST_METRICS = 30
 """A trainer's own; the node adds some, and an update carries 50."""
+
+MOST_COUNTED = 1 << 53
+"""Of examples and of steps."""
 
 
 class Reporter(Protocol):
@@ -108,9 +116,26 @@ def check_trainable(spec: TaskSpec) -> None:
 
 
 def name_of(trainer: Trainer) -> str:
-    """What a trainer is called: a finished update of another one is not passed off as its work."""
+    """What a trainer is called: a finished update of another one is not passed off as its work. Two
+    `functools.partial` are one where their functions and arguments are; arguments that are more than plain values are
+    equal to nothing of another process."""
+    if isinstance(trainer, functools.partial):
+        given = _said((trainer.args, trainer.keywords))
+        return f"{name_of(trainer.func)} with {hashlib.sha256(given.encode()).hexdigest()[:16]}"
     called = trainer if hasattr(trainer, "__qualname__") else type(trainer)
     return f"{called.__module__}.{called.__qualname__}"
+
+
+def _said(value: Any) -> str:
+    match value:
+        case None | bool() | int() | float() | str() | bytes():
+            return f"{type(value).__name__} {value!r}"
+        case tuple() | list():
+            return f"{type(value).__name__} ({', '.join(map(_said, value))})"
+        case dict():
+            return f"dict ({', '.join(sorted(f'{_said(key)}: {_said(each)}' for key, each in value.items()))})"
+        case _:
+            return f"{_PROCESS} {id(value)}"
 
 
 def reporter(on_progress: Callable[[Progress], None], should_stop: Callable[[], bool]) -> Reporter:
@@ -148,15 +173,14 @@ def learn(trainer: Trainer, lesson: Lesson, start: Tensors) -> Learnt:
     if not isinstance(learnt, Learnt):
         raise Refused(ErrorCode.BAD_UPDATE, f"the trainer answered {type(learnt).__name__}, not Learnt.", _MEND)
     weights = fitted(learnt.weights, start)
-    for name, count in (("num_examples", learnt.num_examples), ("num_steps", learnt.num_steps)):
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            problem = f"the trainer's {name} is {count!r}, no whole number from 1."
-            raise Refused(ErrorCode.BAD_COUNT, problem, "count what was trained on, and the steps taken")
-    return Learnt(weights, learnt.num_examples, learnt.num_steps, _metrics(learnt.metrics))
+    examples, steps = _count("num_examples", learnt.num_examples), _count("num_steps", learnt.num_steps)
+    return Learnt(weights, examples, steps, _metrics(learnt.metrics))
 
 
 def fitted(weights: Mapping[str, Any], start: Tensors) -> dict[str, torch.Tensor]:
     """`weights` as the model's: each name there, in its shape, finite; copied, in its dtype. Refused BAD_UPDATE."""
+    if not isinstance(weights, Mapping):
+        raise Refused(ErrorCode.BAD_UPDATE, f"the trainer's weights are {type(weights).__name__}, no mapping.", _MEND)
     for name in weights:
         if name not in start:
             raise Refused(ErrorCode.BAD_UPDATE, f"tensor {shown(str(name))} is none of the model's.", _MEND)
@@ -164,28 +188,78 @@ def fitted(weights: Mapping[str, Any], start: Tensors) -> dict[str, torch.Tensor
     for name, info in layout_of(start).items():
         if name not in weights:
             raise Refused(ErrorCode.BAD_UPDATE, f"tensor {shown(name)} is missing from the trained weights.", _MEND)
-        tensor = torch.as_tensor(weights[name]).detach().cpu()
+        tensor = _tensor(name, weights[name])
         if tuple(tensor.shape) != tuple(info.shape):
             problem = f"tensor {shown(name)} has shape {list(tensor.shape)}, where the model's is {list(info.shape)}."
             raise Refused(ErrorCode.BAD_UPDATE, problem, _MEND)
-        if not bool(tensor.isfinite().all()):
+        cast = tensor.to(start[name].dtype, copy=True)
+        if not _holds(cast, tensor):
             mend = "lower the learning rate (training.learning_rate) or clip gradients"
-            raise Refused(ErrorCode.BAD_UPDATE, f"tensor {shown(name)} holds NaN or infinite values.", mend)
-        found[name] = tensor.to(start[name].dtype, copy=True)
+            problem = f"tensor {shown(name)} holds NaN or infinite values, or larger ones than {info.dtype} does."
+            raise Refused(ErrorCode.BAD_UPDATE, problem, mend)
+        found[name] = cast
     return found
 
 
-def _metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
+def _holds(cast: torch.Tensor, tensor: torch.Tensor) -> bool:
+    """Whether nothing was or became infinite: float32 holds less than float64, and whole numbers less than either."""
+    if not bool(tensor.isfinite().all()) or not bool(cast.isfinite().all()):
+        return False
+    return cast.is_floating_point() or bool(((cast.double() - tensor.double()).abs() < 1).all())
+
+
+def _tensor(name: str, values: Any) -> torch.Tensor:
+    """In this process's memory, of real numbers."""
+    try:
+        tensor = torch.as_tensor(values).detach().cpu()
+        if tensor.layout is not torch.strided:
+            tensor = tensor.to_dense()
+    except Exception as error:  # torch raises many kinds for what is no tensor
+        problem = f"tensor {shown(name)} cannot be made of {type(values).__name__}: {str(error)[:200]}"
+        raise Refused(ErrorCode.BAD_UPDATE, _ended(problem), _MEND) from error
+    if tensor.is_complex() or tensor.is_quantized:
+        problem = f"tensor {shown(name)} holds {tensor.dtype}, and the model real numbers."
+        raise Refused(ErrorCode.BAD_UPDATE, problem, _MEND)
+    return tensor
+
+
+def _count(name: str, count: Any) -> int:
+    """As a whole number, NumPy's too."""
+    try:
+        whole = 0 if isinstance(count, bool) else operator.index(count)
+    except TypeError:
+        whole = 0
+    if not 0 < whole <= MOST_COUNTED:
+        said = repr(count)[:80] if whole.bit_length() < 64 else "beyond 2^53"
+        problem = f"the trainer's {name} is {said}, no whole number from 1."
+        raise Refused(ErrorCode.BAD_COUNT, problem, "count what was trained on, and the steps taken")
+    return whole
+
+
+def _metrics(metrics: Any) -> dict[str, float]:
+    if not isinstance(metrics, Mapping):
+        problem = f"the trainer's metrics are {type(metrics).__name__}, no mapping."
+        raise Refused(ErrorCode.INVALID_ARGUMENT, problem, 'report {"train_loss": 0.5}, or leave metrics out')
+    if len(metrics) > MOST_METRICS:
+        problem = f"the trainer reports {len(metrics)} metrics; allowed are {MOST_METRICS}."
+        raise Refused(ErrorCode.INVALID_ARGUMENT, problem, "report the few that matter")
     for name in metrics:
         if not _METRIC.fullmatch(str(name)):
             problem = f"the trainer's metric {str(name)[:80]!r} has a name that no server takes."
             mend = "use lower-case letters, digits, _ and ., a letter first, 64 in all"
             raise Refused(ErrorCode.INVALID_ARGUMENT, problem, mend)
-    values = {str(name): float(value) for name, value in metrics.items()}
-    if len(values) > MOST_METRICS:
-        problem = f"the trainer reports {len(values)} metrics; allowed are {MOST_METRICS}."
-        raise Refused(ErrorCode.INVALID_ARGUMENT, problem, "report the few that matter")
+    values = {str(name): _metric(str(name), value) for name, value in metrics.items()}
     return {name: value for name, value in values.items() if math.isfinite(value)}
+
+
+def _metric(name: str, value: Any) -> float:
+    try:
+        if isinstance(value, str):  # float("1e3") is a number to Python, and to nobody who reads a report
+            raise TypeError(f"{type(value).__name__} is no number")
+        return float(value)
+    except Exception as error:  # tensors and arrays raise many kinds
+        problem = f"the trainer's metric {name} is {type(value).__name__}, no number: {str(error)[:120]}"
+        raise Refused(ErrorCode.INVALID_ARGUMENT, _ended(problem), "report one number by each name") from error
 
 
 def _ended(sentence: str) -> str:

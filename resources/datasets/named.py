@@ -94,7 +94,7 @@ def image_card(spec: TaskSpec) -> ImageCard:
         licence="",
         source="the Hugging Face Hub",
         input_shape=pin.input_shape,
-        class_names=pin.class_names or _numbers(pin.num_classes),
+        class_names=pin.class_names or _numbers(pin.num_classes, pin.labels == "sorted"),
     )
 
 
@@ -174,5 +174,6 @@ def _pin(spec: TaskSpec, folder: Path | None = None) -> DataPin:
 
 
 @cache
-def _numbers(count: int) -> tuple[str, ...]:
-    return tuple(map(str, range(count)))
+def _numbers(count: int, counted: bool) -> tuple[str, ...]:
+    """Names of classes without one: the label itself, or where labels were counted, its place, which is no label."""
+    return tuple(f"class {place}" if counted else str(place) for place in range(count))

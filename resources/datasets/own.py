@@ -20,11 +20,11 @@ from typing import NoReturn
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from federation.errors import ErrorCode, Refused
 from federation.examples import Examples
 from resources.datasets.card import Labels
+from resources.datasets.pictures import FORMATS, opened
 
 Shape = tuple[int, ...]
 Array = NDArray[np.uint8] | NDArray[np.floating]
@@ -98,7 +98,7 @@ def _visible(folder: Path) -> list[Path]:
 def _image(file: Path, shape: Shape) -> NDArray[np.uint8]:
     channels, height, width = shape
     try:
-        with Image.open(file) as image:
+        with opened(file) as image:
             if image.size != (width, height):  # known from the header, before anything is unpacked
                 _bad(
                     f"{file} measures {image.size[0]}x{image.size[1]} pixels, not {width}x{height}.",
@@ -109,8 +109,11 @@ def _image(file: Path, shape: Shape) -> NDArray[np.uint8]:
                     f"{file} has pixels of kind {image.mode}, not 8 bits a channel.", "convert it, or give an .npz file"
                 )
             array = np.asarray(image.convert("L" if channels == 1 else "RGB"))
-    except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        _bad(f"{file} cannot be read as an image: {error}.", "replace or remove it")
+    except Refused:
+        raise
+    except Exception as error:  # decoders raise whatever broken bytes make of them
+        mend = f"replace it by one of {', '.join(FORMATS)}, or remove it"
+        _bad(f"{file} cannot be read as an image: {str(error)[:200]}.", mend)
     return array[None] if channels == 1 else array.transpose(2, 0, 1)
 
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from federation.errors import ErrorCode, Refused
 from resources.datasets.cache import decoded
 from resources.datasets.card import ImageCard, Labels, Pixels, Split
+from resources.datasets.pictures import opened
 
 if TYPE_CHECKING:
     import pyarrow
@@ -80,7 +80,7 @@ class HubImages:
         for row, cell in enumerate(table[self.column]):
             try:
                 x[row] = _image(cell["bytes"].as_py(), channels, (width, height))
-            except (OSError, ValueError, TypeError, KeyError, UnidentifiedImageError) as error:
+            except Exception as error:  # decoders raise whatever broken bytes make of them
                 raise self._broken(file, f"row {row} is no image of {width}x{height}: {error}") from error
         return Pixels(x, y)
 
@@ -116,7 +116,7 @@ def _from_hub(repository: str, file: str) -> Path:
 
 
 def _image(data: bytes, channels: int, size: tuple[int, int]) -> NDArray[np.uint8]:
-    with Image.open(io.BytesIO(data)) as image:
+    with opened(io.BytesIO(data)) as image:
         if image.size != size:  # known from the header, before anything is unpacked
             raise ValueError(f"it measures {image.size[0]}x{image.size[1]}")
         array = np.asarray(image.convert("L" if channels == 1 else "RGB"))

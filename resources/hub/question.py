@@ -35,7 +35,7 @@ _EMPTY = frozenset(
 _FACTOR = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "thousand": 10**3, "million": 10**6, "billion": 10**9}
 _SIZE = re.compile(
     r"(?P<way>under|below|less than|at most|up to|<=?|over|above|more than|at least|>=?)\s*"
-    r"(?P<number>\d+(?:\.\d+)?)\s*(?P<factor>thousand|million|billion|[kmb])?\b"
+    r"(?P<number>\d{1,15}(?:\.\d{1,15})?)\s*(?P<factor>thousand|million|billion|[kmb])?\b"
 )
 _DOWN = ("under", "below", "less than", "at most", "up to", "<", "<=")
 

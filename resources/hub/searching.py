@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Sequence
 
 from resources.hub import asking
 from resources.hub.asking import HubAnswer, ask
+from resources.hub.entries import HubEntry
 from resources.hub.question import Question
 
 _OF_MODELS = ("safetensors", "downloads", "likes", "gated", "tags", "pipeline_tag", "config")
+_SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M")
+"""Numbers of examples, as the Hub writes them; larger ones are beyond what is taken."""
+_ENDS = (0, 10**3, 10**4, 10**5, 10**6, 10**7, 10**8)
 _OF_DATASETS = ("downloads", "likes", "gated", "tags", "cardData")
 
 
@@ -25,15 +31,20 @@ def search_hub_models(question: Question, limit: int = 10) -> HubAnswer:
 def search_hub_datasets(question: Question, limit: int = 10) -> HubAnswer:
     """Data sets, the most downloaded first. Never raises: see `HubAnswer.unavailable`."""
     fixed = [("filter", f"task_categories:{question.task}")] if question.task else []
-    fixed += [("filter", f"size_categories:{size}") for size in _sizes(question)]
-    return _asked("datasets", question, fixed, _OF_DATASETS, limit)
+    sizes = [("filter", f"size_categories:{size}") for size in _sizes(question)]
+    return _asked("datasets", question, fixed, _OF_DATASETS, limit, sizes)
 
 
 def _asked(
-    kind: str, question: Question, fixed: list[tuple[str, str]], wanted: tuple[str, ...], limit: int
+    kind: str,
+    question: Question,
+    fixed: list[tuple[str, str]],
+    wanted: tuple[str, ...],
+    limit: int,
+    each_of: Sequence[tuple[str, str]] = (),
 ) -> HubAnswer:
     """With all words; where that finds nothing, with the longest by themselves, then without a task: people do not
-    know tags."""
+    know tags. Each of `each_of` is asked for by itself, since the Hub's filters must all hold."""
     if question.licence:
         fixed = [*fixed, ("filter", f"license:{question.licence}")]
     longest = sorted(question.words, key=len, reverse=True)[:2]
@@ -43,9 +54,15 @@ def _asked(
     for words, more in dict.fromkeys((words, tuple(more)) for words, more in tries):
         search = [("search", words)] if words else []
         expand = [("expand", name) for name in wanted]
-        answer = ask(kind, (*search, *more, ("sort", "downloads"), *expand), limit, deadline)
-        if answer.entries or answer.unavailable:
-            break
+        found: list[HubEntry] = []
+        for one in [[each] for each in each_of] or [[]]:
+            answer = ask(kind, (*search, *more, *one, ("sort", "downloads"), *expand), limit, deadline)
+            if answer.unavailable:
+                return answer
+            found += answer.entries
+        if found:
+            unlike = {each.id: each for each in sorted(found, key=lambda each: -each.downloads)}
+            return HubAnswer(tuple(unlike.values())[:limit])
     return answer
 
 
@@ -58,11 +75,8 @@ def _short(number: int) -> str:
 
 
 def _sizes(question: Question) -> list[str]:
-    """The one category that holds every size asked for, if one does: filters must all hold."""
-    bounds = [0, 10**3, 10**4, 10**5, 10**6, 10**7]
-    names = ["n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M"]
-    least, most = question.least or 0, question.most
-    if most is None:
+    """The categories that have sizes of those asked for; none where no size is."""
+    least, most = question.least or 0, math.inf if question.most is None else question.most
+    if question.least is None and question.most is None:
         return []
-    held = [name for name, low, high in zip(names, bounds, bounds[1:], strict=False) if least < high and most > low]
-    return held if len(held) == 1 else []
+    return [name for name, low, high in zip(_SIZES, _ENDS, _ENDS[1:], strict=False) if least < high and most > low]

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -37,12 +39,32 @@ def learnt_with(**changes: Any) -> Learnt:
         ({"weight": torch.zeros(2, 3)}, r"'weight' has shape \[2, 3\], where the model's is \[3, 2\]"),
         ({"bias": torch.tensor([0.0, math.nan, 0.0])}, "'bias' holds NaN"),
         ({"extra": torch.zeros(1)}, "'extra' is none of the model's"),
+        ({"bias": torch.full((3,), 1e300, dtype=torch.float64)}, "'bias' holds .* or larger ones than F32 does"),
+        ({"bias": torch.ones(3, dtype=torch.complex64)}, "'bias' holds torch.complex64, and the model real numbers"),
+        ({"bias": "x"}, "'bias' cannot be made of str"),
+        ({"bias": None}, "'bias' cannot be made of NoneType"),
+        ({"bias": [[1.0], [2.0, 3.0]]}, "'bias' cannot be made of list"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused_by_the_tensors_name(tensors: dict[str, Any], says: str) -> None:
     with pytest.raises(Refused, match=says) as caught:
         learnt_with(tensors=tensors)
     assert caught.value.code is ErrorCode.BAD_UPDATE
+
+
+@pytest.mark.parametrize("weights", [None, "weight", [torch.zeros(3, 2), torch.zeros(3)]])
+def test_weights_without_names_are_refused(weights: Any) -> None:
+    with pytest.raises(Refused, match=f"weights are {type(weights).__name__}, no mapping") as caught:
+        learnt_with(weights=weights)
+    assert caught.value.code is ErrorCode.BAD_UPDATE
+
+
+def test_a_counter_that_no_integer_holds_is_refused() -> None:
+    counted = {"steps": torch.tensor(3)}
+    answer = Learnt({"steps": torch.tensor(1e30)}, 1, 1)
+    with pytest.raises(Refused, match="larger ones than I64 does"):
+        learn(lambda _: answer, lesson(), counted)
+    assert learn(lambda _: Learnt({"steps": 4.0}, 1, 1), lesson(), counted).weights["steps"] == 4  # type: ignore[dict-item]
 
 
 def test_a_tensor_that_is_missing_is_named() -> None:
@@ -56,11 +78,35 @@ def test_arrays_of_another_precision_become_the_models() -> None:
     assert torch.equal(learnt.weights["weight"], torch.ones(3, 2))
 
 
-@pytest.mark.parametrize("count", [0, -1, True, 2.5, None])
+@pytest.mark.parametrize("count", [0, -1, True, 2.5, None, 2**80, "4"])
 def test_counts_are_whole_numbers_from_one(count: Any) -> None:
     with pytest.raises(Refused, match="num_examples") as caught:
         learnt_with(num_examples=count)
     assert caught.value.code is ErrorCode.BAD_COUNT
+
+
+def test_a_count_of_numpys_is_a_count() -> None:
+    learnt = learnt_with(num_examples=np.int64(5), num_steps=np.uint8(2))
+    assert (learnt.num_examples, learnt.num_steps) == (5, 2)
+    assert type(learnt.num_examples) is int
+
+
+@pytest.mark.parametrize(
+    ("metrics", "says"),
+    [
+        (None, "metrics are NoneType, no mapping"),
+        ([("loss", 1.0)], "metrics are list, no mapping"),
+        ({"acc": "good"}, "metric acc is str, no number"),
+        ({"acc": None}, "metric acc is NoneType, no number"),
+        ({"acc": torch.ones(2)}, "metric acc is Tensor, no number"),
+        ({"acc": 10**400}, "metric acc is int, no number"),
+        ({f"m{place}": 0.0 for place in range(31)}, "reports 31 metrics; allowed are 30"),
+    ],
+)
+def test_metrics_that_are_no_numbers_are_refused_by_their_names(metrics: Any, says: str) -> None:
+    with pytest.raises(Refused, match=says) as caught:
+        learnt_with(metrics=metrics)
+    assert caught.value.code is ErrorCode.INVALID_ARGUMENT
 
 
 def test_metrics_that_are_not_finite_are_left_out_and_names_that_no_server_takes_refused() -> None:
@@ -109,3 +155,22 @@ def test_a_function_and_an_object_have_names() -> None:
 
     assert name_of(learnt_with).endswith("test_trainer.learnt_with")  # type: ignore[arg-type]
     assert name_of(Own()).endswith("Own")
+
+
+def test_partials_are_one_where_their_functions_and_arguments_are() -> None:
+    def train(given: Lesson, rate: Any, *, more: Any = None) -> Learnt:
+        raise AssertionError
+
+    def other(given: Lesson, rate: Any) -> Learnt:
+        raise AssertionError
+
+    def called(function: Any, *arguments: Any, **options: Any) -> str:
+        return name_of(functools.partial(function, *arguments, **options))
+
+    assert called(train, rate=0.1, more=[1, {"a": None}]) == called(train, more=[1, {"a": None}], rate=0.1)
+    assert "train with " in called(train)
+    mine = np.zeros(9)
+    calls = [called(train, rate=0.1), called(train, rate=0.2), called(other, rate=0.1), called(train, rate="0.1")]
+    calls += [called(train, rate=mine), called(train, rate=np.zeros(9)), called(train, 0.1)]
+    assert len(set(calls)) == len(calls)
+    assert called(train, rate=mine) == called(train, rate=mine)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from federation.hub_data import LONGEST_NAME, MOST_COLUMNS
-from resources.datasets.hub.files import unreadable
 from resources.datasets.hub.listing import Listing
+from resources.datasets.hub.reading import unreadable
 
 if TYPE_CHECKING:
     import pyarrow
@@ -45,7 +45,7 @@ def columns_of(path: Path, found: Listing, config: str) -> Columns:
 
     try:
         schema = pq.read_schema(path)
-    except (OSError, pyarrow.ArrowException) as error:
+    except (OSError, ValueError, pyarrow.ArrowException) as error:
         raise unreadable(path, error) from error
     said = {**_by_card(found.card, config), **_by_schema(schema)}
     every = collections.Counter(schema.names)
@@ -93,25 +93,46 @@ def _kind(field: pyarrow.Field, feature: Any) -> Kind:
     import pyarrow.types as of
 
     told = feature.get("_type") if isinstance(feature, Mapping) else None
-    type_ = field.type.value_type if of.is_dictionary(field.type) else field.type
-    binary = of.is_binary(type_) or of.is_large_binary(type_)
-    turns = type_.value_type if of.is_list(type_) or of.is_large_list(type_) else None
+    type_ = _of_values(field.type)
+    turns = _fields(type_.value_type) if of.is_list(type_) or of.is_large_list(type_) else {}
+    held = _fields(type_).get("bytes")
     fits: dict[Kind, bool] = {
         "audio": told == "Audio" or field.name == "audio",
-        "image": "bytes" in _fields(type_) or (binary and (told == "Image" or field.name in _IMAGES)),
-        "text": of.is_string(type_) or of.is_large_string(type_),
+        "image": (held is not None and _is_bytes(held))
+        or (_is_bytes(type_) and (told == "Image" or field.name in _IMAGES)),
+        "text": _is_text(type_),
         "integer": of.is_integer(type_) or of.is_boolean(type_),
         "number": of.is_floating(type_),
-        "chat": _fields(turns) == {"role", "content"},
+        "chat": turns.keys() == {"role", "content"} and all(map(_is_text, turns.values())),
     }
     return next((kind for kind, fit in fits.items() if fit), "other")
 
 
-def _fields(type_: pyarrow.DataType | None) -> set[str]:
+def _fields(type_: pyarrow.DataType) -> dict[str, pyarrow.DataType]:
     """Of a struct; none of anything else."""
     import pyarrow.types as of
 
-    return {each.name for each in type_} if type_ is not None and of.is_struct(type_) else set()
+    return {each.name: _of_values(each.type) for each in type_} if of.is_struct(type_) else {}
+
+
+def _of_values(type_: pyarrow.DataType) -> pyarrow.DataType:
+    """What a dictionary's values are; of anything else, itself."""
+    import pyarrow.types as of
+
+    return type_.value_type if of.is_dictionary(type_) else type_
+
+
+def _is_bytes(type_: pyarrow.DataType) -> bool:
+    """Also where every image of the file lies beside it, and the cells are empty."""
+    import pyarrow.types as of
+
+    return bool(of.is_binary(type_) or of.is_large_binary(type_) or of.is_null(type_))
+
+
+def _is_text(type_: pyarrow.DataType) -> bool:
+    import pyarrow.types as of
+
+    return bool(of.is_string(type_) or of.is_large_string(type_))
 
 
 def _by_schema(schema: pyarrow.Schema) -> dict[str, Any]:

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from federation.errors import ErrorCode, Refused
 from federation.hub_data import PinnedFile
 from resources.datasets.hub.listing import Listing, local_folder, refuse
 from resources.models.language.sources import file_sha256
 
-if TYPE_CHECKING:
-    import pyarrow
-
 MOST_BYTES = 1 << 30
 """Of a data set's files together."""
-MOST_UNPACKED, MOST_GROUP = 8 << 30, 1 << 30
-"""Bytes of a split's columns without compression: all together, and of a row group, which is read at once."""
-_BATCH = 512
 
 
 def pinned(found: Listing, path: str) -> PinnedFile:
@@ -81,61 +73,6 @@ def fetched(repository: str, revision: str | None, path: str, folder: Path | Non
             return Path(hf_hub_download(repository, path, revision=revision, repo_type="dataset"))
     except Exception as error:  # the client raises its own errors, its HTTP library's and the system's
         refuse(repository, revision, error)
-
-
-def check_size(paths: Sequence[Path], split: str) -> None:
-    """What the files unpack to, as they say themselves: some bytes of parquet can be very many in memory.
-
-    Raises:
-        Refused: BAD_DATA where it is more than a machine should be asked for, or a file is no parquet file.
-    """
-    import pyarrow
-    import pyarrow.parquet as pq
-
-    unpacked, largest = 0, 0
-    for path in paths:
-        try:
-            meta = pq.read_metadata(path)
-        except (OSError, pyarrow.ArrowException) as error:
-            raise unreadable(path, error) from error
-        groups = [meta.row_group(place).total_byte_size for place in range(meta.num_row_groups)]
-        unpacked, largest = unpacked + sum(groups), max([largest, *groups])
-    if unpacked > MOST_UNPACKED or largest > MOST_GROUP:
-        problem = f"the {split} split unpacks to {unpacked / 2**30:.1f} GiB, {largest / 2**30:.1f} of them at once."
-        raise Refused(ErrorCode.BAD_DATA, problem, "choose a smaller split, configuration or data set")
-
-
-def batches(paths: Sequence[Path], columns: list[str]) -> Iterator[tuple[int, pyarrow.RecordBatch]]:
-    """The rows of all files in order, a batch at a time, each with the place of its first row.
-
-    Raises:
-        Refused: BAD_DATA where a file is no parquet file, is damaged, or lacks a column.
-    """
-    import pyarrow
-    import pyarrow.parquet as pq
-
-    at = 0
-    for path in paths:
-        try:
-            with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(_BATCH, columns=columns):
-                    if missing := set(columns) - set(batch.schema.names):
-                        raise pyarrow.ArrowInvalid(f"it lacks the columns {', '.join(sorted(missing))}")
-                    yield at, batch
-                    at += batch.num_rows
-        except (OSError, pyarrow.ArrowException) as error:
-            raise unreadable(path, error) from error
-
-
-def unreadable(path: Path, error: Exception) -> Refused:
-    """BAD_DATA: the file is no parquet file, or a damaged one."""
-    problem = f"{path.name} cannot be read as parquet: {_clean(error)}."
-    return Refused(ErrorCode.BAD_DATA, problem, "choose another data set, or another revision")
-
-
-def _clean(error: Exception) -> str:
-    """What a library says of a stranger's file, which may quote it."""
-    return "".join(character if character.isprintable() else " " for character in str(error)[:200])
 
 
 def _inside(path: Path, folder: Path) -> Path:

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from federation.errors import ErrorCode, Refused
-from resources.datasets.hub.files import batches
+from resources.datasets.hub.reading import batches
+from resources.datasets.pictures import opened
 from resources.models.card import Unbuildable
 
 MOST_DECODED = 2 << 30
@@ -22,7 +23,6 @@ MOST_DECODED = 2 << 30
 _MOST_PIXELS = 64_000_000
 _GREY = {"1", "L", "LA"}
 _EIGHT_BITS = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
-_BROKEN = (OSError, ValueError, TypeError, KeyError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ def look(files: Sequence[Path], column: str, size: tuple[int, int] | None, split
     grey, count = True, 0
     for row, data in _cells(files, column, split):
         try:
-            with Image.open(io.BytesIO(data)) as image:
+            with opened(io.BytesIO(data)) as image:
                 (width, height), mode = image.size, image.mode
-        except _BROKEN as error:
+        except Exception as error:  # decoders raise whatever a stranger's bytes make of them
             raise _no_image(row, split, error) from error
         if mode not in _EIGHT_BITS or width * height > _MOST_PIXELS:
             raise _no_image(row, split, ValueError(f"{width}x{height} pixels of kind {mode}"))
@@ -79,12 +79,12 @@ def decode(
     row = -1
     for row, data in _cells(files, column, split):
         try:
-            with Image.open(io.BytesIO(data)) as image:
+            with opened(io.BytesIO(data)) as image:
                 if not scale and image.size != (width, height):  # known from the header, before anything is unpacked
                     raise ValueError(f"it measures {image.size[0]}x{image.size[1]}")
                 flat = image.convert("L" if channels == 1 else "RGB")
                 array = np.asarray(_fitted(flat, width, height))
-        except _BROKEN as error:
+        except Exception as error:  # decoders raise whatever a stranger's bytes make of them
             raise _no_image(row, split, error) from error
         x[row] = array[None] if channels == 1 else array.transpose(2, 0, 1)
     if row + 1 != count:
@@ -109,7 +109,7 @@ def _cells(files: Sequence[Path], column: str, split: str) -> Iterator[tuple[int
         for place, cell in enumerate(batch.column(column)):
             value: Any = cell.as_py()
             data = value.get("bytes") if isinstance(value, dict) else value
-            if not data:
+            if not data or not isinstance(data, bytes):
                 why = ValueError("the cell is empty: images that lie beside the file are not fetched")
                 raise _no_image(at + place, split, why)
             yield at + place, data

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from federation.hub_data import HF, ColumnsSpec, DataPin, PinnedFile
 from federation.spec import TaskSpec
+from resources.datasets.hub.alike import check_alike
 from resources.datasets.hub.columns import Columns, columns_of
-from resources.datasets.hub.files import MOST_BYTES, check_size, checked, local, pinned
+from resources.datasets.hub.files import MOST_BYTES, checked, local, pinned
 from resources.datasets.hub.images import look
 from resources.datasets.hub.labels import Classes, classes_of, read_labels
 from resources.datasets.hub.listing import Listing, listing
 from resources.datasets.hub.numbers import read_numbers
+from resources.datasets.hub.reading import check_size
 from resources.datasets.hub.roles import settled
 from resources.datasets.hub.splits import chosen
 from resources.datasets.hub.texts import read_texts, read_users
@@ -26,6 +29,8 @@ from resources.models.language.sources import is_commit
 _NAMES, _NAME = 100, 64
 _lock = threading.Lock()
 _known: OrderedDict[Hashable, DataPin] = OrderedDict()
+_turns: WeakValueDictionary[Hashable, threading.Lock] = WeakValueDictionary()
+"""By data set: who asks for one that somebody looks at waits, and nobody else."""
 _MOST_KNOWN = 16
 
 
@@ -62,14 +67,26 @@ def pin(spec: TaskSpec, folder: Path | None, *, most_bytes: int = MOST_BYTES) ->
     data = spec.data
     said = repr(found.card.get("dataset_info"))
     key = (data.id, data.columns, data.image_size, spec.model.pretrained, spec.model.classifies, files, config, said)
+    commit = spec.data.revision if is_commit(spec.data.revision) else None  # a folder itself has none
+    made = _once(key, lambda: _looked_at(spec, found, config, files, (here, there)))
+    return made.model_copy(update={"revision": found.revision or commit})
+
+
+def _once(key: Hashable, look_at: Callable[[], DataPin]) -> DataPin:
+    """What is known of this data set; looked at by one thread, while others go on with theirs."""
     with _lock:
-        if key not in _known:
-            _known[key] = _looked_at(spec, found, config, files, (here, there))
+        turn = _turns.setdefault(key, threading.Lock())
+    with turn:
+        with _lock:
+            made = _known.get(key)
+        if made is None:
+            made = look_at()
+        with _lock:
+            _known[key] = made
+            _known.move_to_end(key)
             while len(_known) > _MOST_KNOWN:
                 _known.popitem(last=False)
-        _known.move_to_end(key)
-        commit = spec.data.revision if is_commit(spec.data.revision) else None  # a folder itself has none
-        return _known[key].model_copy(update={"revision": found.revision or commit})
+    return made
 
 
 def _here(found: Listing, path: str) -> bool:
@@ -94,6 +111,8 @@ def _looked_at(
         check_size(each, split)
     columns = columns_of(here[0], found, config)
     holds, named = settled(spec, columns)
+    check_alike(here, named, columns, found, config)
+    check_alike(there, named.model_copy(update={"user": None}), columns, found, config)
     if named.user is not None:
         read_users(here, named.user, "training")
     made = DataPin(revision=found.revision, train=files[0], test=files[1], holds=holds, columns=named, num_train=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from resources.datasets.hub import pinning
 from resources.datasets.hub.images import decode
 from resources.datasets.hub.labels import Classes, read_labels
 from resources.datasets.hub.numbers import read_numbers, scaled
+from resources.datasets.hub.reading import check_size
 from resources.datasets.hub.texts import read_texts, read_users
 
 
@@ -69,13 +71,14 @@ class HubData:
             problem = f"data.id: {self.data.id} has no test split."
             mend = "set evaluation.server to false, or name one as data.splits.test"
             raise Refused(ErrorCode.DATA_UNAVAILABLE, problem, mend)
+        check_size(files, split)  # here too: a node takes nobody's word for it
         return files
 
     def _classes(self) -> Classes:
         count = self.pin.num_classes or 0
         if self.pin.labels == "numbers":
             return Classes("numbers", count)
-        values = sorted(set(read_labels(self._files("train"), str(self.pin.columns.y), "train")))
+        values: list[Any] = sorted(set(read_labels(self._files("train"), str(self.pin.columns.y), "train")))
         return Classes("sorted", count, tuple(values))
 
     def _numbers(self, split: Split) -> NDArray[np.float32]:

@@ -217,7 +217,7 @@ def test_what_unpacks_to_too_much_is_refused_by_what_the_file_says(
 ) -> None:
     for bound in ("MOST_UNPACKED", "MOST_GROUP"):
         with monkeypatch.context() as patched:
-            patched.setattr(f"resources.datasets.hub.files.{bound}", 100)
+            patched.setattr(f"resources.datasets.hub.reading.{bound}", 100)
             holding(hub, parquet({"text": ["a" * 10_000] * (50 + len(bound)), "label": range(50 + len(bound))}))
             assert "the training split unpacks to 0.0 GiB" in problem(task(**ALONE))
 

@@ -213,6 +213,22 @@ def test_the_questions_are_those_of_the_hubs_own_client(hub: FakeHub, monkeypatc
     assert ours == [sorted(_pairs(params)) for params in theirs]
 
 
+def test_sizes_of_several_categories_are_asked_for_one_by_one(hub: FakeHub) -> None:
+    sizes = {"1K<n<10K": 9, "10K<n<100K": 5, "1M<n<10M": 7}
+    listed = [
+        dataset(f"acme/things-{used}", tags=["format:parquet", f"size_categories:{size}"], downloads=used)
+        for size, used in sizes.items()
+    ]
+    found = sets(hub, listed, query="things over 10k")
+    assert {hit.id for hit in found} == {"acme/things-7", "acme/things-5"}
+    asked = [dict(question)["filter"].removeprefix("size_categories:") for question in hub.questions]
+    assert asked == ["10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M"]
+
+
+def test_a_size_of_very_many_digits_is_no_error() -> None:
+    assert understood("under " + "9" * 400).task is None
+
+
 def _of_datasets(question: list[tuple[str, str]]) -> bool:
     return ("expand", "cardData") in question
 
