@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -142,16 +141,20 @@ def _judged(
     delta = {name.removeprefix(DELTA): tensor for name, tensor in load(update).items()}
     before, after = (_loss(subject, weights, examples) for weights in (base, add(base, delta)))
     said = replace(said, norm=norm, loss_before=_finite(before), loss_after=_finite(after))
-    steps = total_steps(len(examples), subject.spec.training)
-    if counts["num_steps"] > steps:
-        reason = f"it counts {counts['num_steps']} steps; the task's training takes {steps} on {len(examples)} examples"
-        return replace(said, accepted=False, reason=reason)
-    if counts["num_examples"] > len(examples):
-        reason = f"it counts {counts['num_examples']} examples and was given {len(examples)}"
-        return replace(said, accepted=False, reason=reason)
-    if attempts:
-        return replace(said, accepted=False, reason=f"it tried what a training has no use for: {attempts[0]}")
+    if strange := _strange(said, subject.spec, len(examples)):
+        return replace(said, accepted=False, reason=strange)
     return said if norm > 0 else replace(said, note=_UNCHANGED)
+
+
+def _strange(said: Trial, spec: TaskSpec, given: int) -> str:
+    """What no server could see, and this one can: it knows what the code was given."""
+    steps, examples = said.num_steps or 0, said.num_examples or 0
+    most = total_steps(given, spec.training)
+    if steps > most:
+        return f"it counts {steps} steps; the task's training takes {most} on {given} examples"
+    if examples > given:
+        return f"it counts {examples} examples and was given {given}"
+    return f"it tried what a training has no use for: {said.attempts[0]}" if said.attempts else ""
 
 
 def _short(spec: TaskSpec) -> TaskSpec:

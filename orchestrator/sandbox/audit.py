@@ -35,11 +35,11 @@ def stand_guard(writable: str, readable: Sequence[str], hidden: Sequence[str], t
     never = tuple(f"{realpath(place)}/" for place in hidden)
     barred = (
         "socket.", "subprocess.", "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "os.system", "os.startfile",
-        "os.kill", "os.putenv", "os.symlink", "os.link", "os.chown", "os.lockf", "os.chdir", "os.fchdir", "os.setxattr",
-        "os.removexattr", "os.getxattr", "pty.", "ctypes.", "signal.", "shutil.", "mmap.", "gc.get_", "pickle.find_class",
-        "sys.addaudithook", "sys.setprofile", "sys.settrace", "sys._current", "urllib.", "http.", "ftplib.", "smtplib.",
-        "imaplib.", "poplib.", "telnetlib.", "webbrowser.", "fcntl.", "resource.", "syslog.", "sqlite3.",
-        "code.__new__", "cpython.", "builtins.input", "builtins.breakpoint",
+        "os.kill", "os.putenv", "os.symlink", "os.link", "os.chown", "os.lockf", "os.chdir", "os.fchdir",
+        "os.setxattr", "os.removexattr", "os.getxattr", "pty.", "ctypes.", "signal.", "shutil.", "mmap.", "gc.get_",
+        "pickle.find_class", "sys.addaudithook", "sys.setprofile", "sys.settrace", "sys._current", "urllib.",
+        "http.", "ftplib.", "smtplib.", "imaplib.", "poplib.", "telnetlib.", "webbrowser.", "fcntl.", "resource.",
+        "syslog.", "sqlite3.", "code.__new__", "cpython.", "builtins.input", "builtins.breakpoint",
     )  # fmt: skip
     changes = ("os.mkdir", "os.rmdir", "os.remove", "os.rename", "os.truncate", "os.chmod", "os.utime")
     looks = ("os.listdir", "os.scandir")
@@ -67,7 +67,7 @@ def stand_guard(writable: str, readable: Sequence[str], hidden: Sequence[str], t
                     real = f"{realpath(fsdecode(path))}/"
                     if real.startswith(never) or not real.startswith(reads if event in looks else writes):
                         bar(f"{event} of {fsdecode(path)!r}")
-        elif event.startswith(barred):
+        elif event.startswith(barred) or (event == "object.__setattr__" and arguments[1] == "__code__"):
             bar(event)
 
     sys.addaudithook(hook)

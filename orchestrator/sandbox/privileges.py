@@ -1,7 +1,7 @@
 """Gives up every privilege for good: Linux capabilities, and the ways to get some back.
 
 Whoever makes a user namespace holds all capabilities in it, those to move and copy mounts among them, and with these
-takes down the very mounts that are to hold. So they go as soon as the mounts stand, in every process that is left there.
+takes down the very mounts that are to hold. So they go once the mounts stand, in every process that is left there.
 """
 
 from __future__ import annotations

@@ -52,7 +52,14 @@ _FIRST_NEW, _FIRST_OF_X32 = 424, 0x40000000
 _CLONE3, _CLONE_THREAD, _CLONE_NAMESPACES = 435, 0x10000, 0x7E020080
 _MAP_SHARED, _MAP_ANONYMOUS, _PROT_WRITE = 0x01, 0x20, 0x02
 _SIGNALLING = (8, 10, 15)  # F_SETOWN, F_SETSIG, F_SETOWN_EX: whoever sets them has the kernel send signals
-_TERMINALS = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)  # is it one, how wide, how much is there, (non-)inheriting
+_TERMINALS = (
+    0x5401,
+    0x5413,
+    0x541B,
+    0x5421,
+    0x5450,
+    0x5451,
+)  # is it one, how wide, how much is there, (non-)inheriting
 _NAMES = (15, 16, 0x53564D41)  # of threads and of memory
 _LOAD, _EQUALS, _AT_LEAST, _SET, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
@@ -110,7 +117,12 @@ def _looks() -> dict[str, list[_Instruction]]:
             *_if(_SET, _CLONE_THREAD, _PASSED),
             _REFUSED,
         ],  # threads only
-        "mmap": [_argument(3), _Instruction(_SET, 0, len(shared), _MAP_SHARED), *shared, _PASSED],  # no limit counts those
+        "mmap": [
+            _argument(3),
+            _Instruction(_SET, 0, len(shared), _MAP_SHARED),
+            *shared,
+            _PASSED,
+        ],  # no limit counts those
         "prlimit64": _among(0, (0,)),  # its own limits only
         "fcntl": [_argument(1), *(step for kind in _SIGNALLING for step in _if(_EQUALS, kind, _REFUSED)), _PASSED],
         "ioctl": _among(1, _TERMINALS),

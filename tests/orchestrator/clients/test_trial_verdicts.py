@@ -42,9 +42,7 @@ def answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Try:
     start = Workload().initial_weights(SPEC)
     model.write_bytes(to_bytes(start))
 
-    def answer(
-        add: float = 0.01, payload: bytes | None = None, attempts: Sequence[str] = (), **changes: Any
-    ) -> Trial:
+    def answer(add: float = 0.01, payload: bytes | None = None, attempts: Sequence[str] = (), **changes: Any) -> Trial:
         delta = {name: torch.full_like(tensor, add) for name, tensor in start.items()}
 
         def run(folder: Path, order: Mapping[str, Any], *_: Any, **__: Any) -> Ran:
