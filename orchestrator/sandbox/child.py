@@ -19,6 +19,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.sandbox import landlock, namespaces, privileges, system_calls
@@ -158,9 +159,9 @@ def _round(
 
     started = time.perf_counter()
     try:
-        names: dict[str, Any] = {"__name__": "generated_client", "__file__": "client.py"}
-        exec(compile(code, "client.py", "exec"), names)  # noqa: S102 - what this process is for
-        learnt = learn(names[entry], lesson, begin)
+        module = sys.modules["generated_client"] = ModuleType("generated_client")  # dataclasses look there
+        exec(compile(code, "client.py", "exec"), vars(module))  # noqa: S102 - what this process is for
+        learnt = learn(vars(module)[entry], lesson, begin)
         payload = pack_update(subtract(learnt.weights, begin))
     except Refused as refused:
         cause = refused.__cause__
