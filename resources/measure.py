@@ -20,6 +20,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from federation.errors import ErrorCode, Refused
@@ -42,6 +43,7 @@ class _Bounds:
     clock_seconds: float
 
 
+_LOOK_EVERY_S = 0.25
 _OF_CATALOGUE = _Bounds(1 << 30, 30, 60)
 _OF_LANGUAGE = _Bounds(8 << 30, 150, 300)
 
@@ -72,6 +74,7 @@ def measure(
     cpu_seconds: int | None = None,
     clock_seconds: float | None = None,
     models: Path | None = None,
+    stop: Event | None = None,
 ) -> Measured:
     """Run this module as a child process on `spec` and wait for it (call it from a thread).
 
@@ -79,9 +82,10 @@ def measure(
         memory_bytes, cpu_seconds, clock_seconds: what the step may take; by default 1 GiB and a minute, for a
             pretrained language model eight times the memory and five minutes.
         models: folder of base models by name.
+        stop: ends it early, once it is set.
 
     Raises:
-        Refused: INVALID_SPEC when the step exceeds the memory, CPU or clock limit, or fails.
+        Refused: INVALID_SPEC when the step exceeds the memory, CPU or clock limit, fails, or is ended early.
     """
     bounds = _OF_LANGUAGE if spec.model.pretrained else _OF_CATALOGUE
     memory_bytes = bounds.memory_bytes if memory_bytes is None else memory_bytes
@@ -91,28 +95,48 @@ def measure(
     if models is not None:
         arguments += ["--models", str(models.resolve())]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "resources.measure", *arguments]
+    code, said, complaint = _ran(command, spec.model_dump_json(), environment, clock_seconds, stop or Event())
+    if code == 0:
+        return Measured(**json.loads(said))
+    if code < 0:
+        raise _too_much(f"the trial step was ended by signal {-code} (limit: {cpu_seconds} s of CPU)")
     try:
-        child = subprocess.run(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-m", "resources.measure", *arguments],
-            input=spec.model_dump_json(),
-            capture_output=True,
-            text=True,
-            timeout=clock_seconds,
-            check=False,
-            env=environment,
-            cwd=Path(__file__).parent.parent,
-        )
-    except subprocess.TimeoutExpired:
-        raise _too_much(f"one training step took more than {clock_seconds:g} s") from None
-    if child.returncode == 0:
-        return Measured(**json.loads(child.stdout))
-    if child.returncode < 0:
-        raise _too_much(f"the trial step was ended by signal {-child.returncode} (limit: {cpu_seconds} s of CPU)")
-    try:
-        raise Refused(ErrorCode.INVALID_SPEC, **json.loads(child.stdout))
+        raise Refused(ErrorCode.INVALID_SPEC, **json.loads(said))
     except (json.JSONDecodeError, TypeError):
-        last = child.stderr.strip().rsplit("\n", 1)[-1]
+        last = complaint.strip().rsplit("\n", 1)[-1]
         raise _too_much(f"the trial step failed: {last or 'no message'}") from None
+
+
+def _ran(
+    command: list[str], order: str, environment: dict[str, str], clock_seconds: float, stop: Event
+) -> tuple[int, str, str]:
+    """The code with which it ended, and what it said on standard output and error."""
+    child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        cwd=Path(__file__).parent.parent,
+    )
+    deadline = time.monotonic() + clock_seconds
+    said_once: str | None = order
+    with child:
+        while True:
+            try:
+                said, complaint = child.communicate(said_once, timeout=min(_LOOK_EVERY_S, clock_seconds))
+            except subprocess.TimeoutExpired:
+                said_once = None
+                if stop.is_set():
+                    child.kill()
+                    raise _too_much("one training step was ended before it was done") from None
+                if time.monotonic() >= deadline:
+                    child.kill()
+                    raise _too_much(f"one training step took more than {clock_seconds:g} s") from None
+            else:
+                return child.returncode, said, complaint
 
 
 def _too_much(problem: str) -> Refused:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Event
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
@@ -14,10 +14,12 @@ from federation.errors import ErrorCode, Refused
 from federation.trainer import check_trainable
 from orchestrator.clients.checking import check_code
 from orchestrator.clients.template import Framework, Subject
-from orchestrator.clients.trial import try_client
+from orchestrator.clients.trial import Trial, try_client
 from orchestrator.clients.writing import MOST_INSTRUCTIONS, write_client
+from orchestrator.sandbox.bounds import NO_FENCE
 from tools.arguments import TaskId
 from tools.context import Ctx, Potluck, potluck
+from tools.measuring import measured
 
 CHECKOUT = "/path/to/potluck"
 """A checkout of Potluck on the node's machine: it is on no package index yet."""
@@ -85,18 +87,14 @@ async def _tried(
         return None, ["not tried: a language model's round takes more than a check may; try it on a node"]
     if framework == "flower" and find_spec("flwr") is None:
         return None, ["not tried: Flower is not installed beside this server (pip install 'potluck-fl[flower]')"]
-    if state.measuring.locked():
-        raise Refused(ErrorCode.BUSY, "another measurement is running.", "try again when it is done")
     shared = state.federation.shared
-    async with state.measuring:
-        trial = await asyncio.to_thread(
-            try_client,
-            code,
-            subject,
-            framework,
-            shared.spool.path(sha256),
-            round=number,
-            workload=state.workload,
-            hidden=[shared.data_dir, Path.home()],
-        )
+
+    def one_round(stop: Event) -> Trial:
+        base, hidden = shared.spool.path(sha256), [shared.data_dir, Path.home()]
+        workload = state.workload
+        return try_client(code, subject, framework, base, round=number, workload=workload, hidden=hidden, stop=stop)
+
+    trial = await measured(state.measuring, one_round)
+    if trial.stopped_by == NO_FENCE:
+        return None, [f"not tried: {trial.reason}; try it on a node"]
     return asdict(trial), []

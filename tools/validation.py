@@ -14,6 +14,7 @@ from federation.spec import Problem
 from orchestrator.planning import checking
 from resources.measure import measure as measure_step
 from tools.context import Access, Ctx, current_caller, potluck, take_hub_question
+from tools.measuring import measured
 
 Spec = Annotated[dict[str, Any], Field(description="Task spec; its schema: resource potluck://schema/task.")]
 
@@ -57,17 +58,17 @@ async def validate_task(
     cut = await asyncio.to_thread(state.workload.skew, parsed)
     answer.partition = None if cut is None else asdict(cut)
     if measure:
-        if state.measuring.locked():
-            raise Refused(ErrorCode.BUSY, "another measurement is running.", "try again when it is done")
-        async with state.measuring:
-            try:
-                measured = await asyncio.to_thread(measure_step, parsed, models=state.workload.models)
-            except Refused as refused:
-                problem = Problem(field="(measured)", problem=refused.problem, mend=refused.mend)
-                return _answer([problem], warnings, asdict(budget))
-        warnings = [*checking.warnings(parsed, measured.peak_memory_bytes, nodes), *checked.notes]
+        models = state.workload.models
+        try:
+            step = await measured(state.measuring, lambda stop: measure_step(parsed, models=models, stop=stop))
+        except Refused as refused:
+            if refused.code is ErrorCode.BUSY:
+                raise
+            problem = Problem(field="(measured)", problem=refused.problem, mend=refused.mend)
+            return _answer([problem], warnings, asdict(budget))
+        warnings = [*checking.warnings(parsed, step.peak_memory_bytes, nodes), *checked.notes]
         answer.warnings = [warning.model_dump() for warning in warnings]
-        answer.measured = asdict(measured)
+        answer.measured = asdict(step)
     return answer
 
 

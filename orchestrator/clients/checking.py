@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from orchestrator.clients.doors import BUILTINS, DOORS, FLOWER, IMPORTS, METHODS
+from orchestrator.clients.modules import Allowed, stray, taken
+from orchestrator.clients.owned import Owned, plainly_formatted
 from orchestrator.clients.template import Framework
 
 MOST_CHARACTERS = 40_000
 MOST_NODES = 8_000
+_ASKING = ("getattr", "hasattr")
 
 
 @dataclass(frozen=True, order=True)
@@ -41,20 +44,27 @@ def check_code(code: str, framework: Framework) -> list[Finding]:
     if len(nodes) > MOST_NODES:
         return [Finding(1, f"the code has {len(nodes):,} parts, allowed are {MOST_NODES:,}", "make it shorter")]
     allowed = IMPORTS | (FLOWER if framework == "flower" else {})
-    imported = {alias.asname or alias.name.partition(".")[0] for node in nodes for alias in _aliases(node)}
-    found = [finding for node in nodes for finding in _findings(node, allowed, imported)]
-    return sorted(set(found))
+    owned = Owned(nodes)
+    found = [finding for node in nodes for finding in _findings(node, allowed, owned)]
+    modules = [
+        Finding(line, problem, "take what training needs, by its name") for line, problem in stray(nodes, allowed)
+    ]
+    return sorted({*found, *modules})
 
 
-def _findings(node: ast.AST, allowed: dict[str, frozenset[str] | None], imported: set[str]) -> Iterator[Finding]:
+def _findings(node: ast.AST, allowed: Allowed, owned: Owned) -> Iterator[Finding]:
     if isinstance(node, ast.Import | ast.ImportFrom):
         yield from _of_import(node, allowed)
     elif isinstance(node, ast.Name):
-        yield from _of_name(node)
+        yield from _of_name(node, owned)
     elif isinstance(node, ast.Attribute):
-        yield from _of_attribute(node, imported)
+        yield from _of_attribute(node, owned)
     elif isinstance(node, ast.Call):
         yield from _of_call(node)
+    elif isinstance(node, ast.MatchClass):
+        for name in node.kwd_attrs:
+            if _is_door(name):
+                yield Finding(node.lineno, f"it matches .{name}", "use tensors, models and optimisers only")
     elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         if node.name.startswith("__") and node.name not in METHODS:
             yield Finding(node.lineno, f"it defines {node.name}", "leave Python's own machinery alone")
@@ -62,14 +72,10 @@ def _findings(node: ast.AST, allowed: dict[str, frozenset[str] | None], imported
         yield Finding(node.lineno, f"it names something {node.arg}", "use a name without two underscores")
 
 
-def _aliases(node: ast.AST) -> list[ast.alias]:
-    return node.names if isinstance(node, ast.Import | ast.ImportFrom) else []
-
-
-def _of_import(node: ast.Import | ast.ImportFrom, allowed: dict[str, frozenset[str] | None]) -> Iterator[Finding]:
+def _of_import(node: ast.Import | ast.ImportFrom, allowed: Allowed) -> Iterator[Finding]:
     if isinstance(node, ast.Import):
         for alias in node.names:
-            if allowed.get(alias.name, frozenset()) is not None:
+            if alias.name not in allowed:
                 yield _foreign(node.lineno, alias.name, allowed)
         return
     module = "." * node.level + (node.module or "")
@@ -78,43 +84,39 @@ def _of_import(node: ast.Import | ast.ImportFrom, allowed: dict[str, frozenset[s
         return
     names = allowed[module]
     for alias in node.names:
-        known = alias.name in names if names is not None else not _is_door(alias.name)
-        if not known or alias.name == "*":
+        known = alias.name != "*" and taken(module, alias.name, allowed)
+        if not known or (names is None and f"{module}.{alias.name}" not in allowed and _is_door(alias.name)):
             mend = f"import of it only {', '.join(sorted(names))}" if names else "import what training needs, by name"
             yield Finding(node.lineno, f"it imports {alias.name} from {module}", mend)
 
 
-def _foreign(line: int, module: str, allowed: dict[str, frozenset[str] | None]) -> Finding:
+def _foreign(line: int, module: str, allowed: Allowed) -> Finding:
     return Finding(line, f"it imports {module}", f"import only {', '.join(sorted(allowed))}")
 
 
-def _of_name(node: ast.Name) -> Iterator[Finding]:
-    if node.id in BUILTINS or (node.id.startswith("__") and node.id != "__name__"):
+def _of_name(node: ast.Name, owned: Owned) -> Iterator[Finding]:
+    stored = not isinstance(node.ctx, ast.Load)
+    if node.id in BUILTINS or (node.id.startswith("__") and not owned.is_plain(node)):
         yield Finding(node.lineno, f"it uses {node.id}", "a training needs no such thing")
-    elif node.id in ("getattr", "hasattr", "__import__") and not isinstance(node.ctx, ast.Load):
+    elif node.id in (*_ASKING, "type", "super", "__import__") and stored:
         yield Finding(node.lineno, f"it gives {node.id} another meaning", "choose another name")
+    elif node.id in _ASKING and not owned.is_called(node):
+        yield Finding(node.lineno, f"it hands {node.id} on", "call it, with a plain name")
 
 
-def _of_attribute(node: ast.Attribute, imported: set[str]) -> Iterator[Finding]:
-    if _is_door(node.attr) and not _is_own(node):
+def _of_attribute(node: ast.Attribute, owned: Owned) -> Iterator[Finding]:
+    if _is_door(node.attr) and not owned.is_own(node) and not plainly_formatted(node):
         yield Finding(node.lineno, f"it reaches for .{node.attr}", "use tensors, models and optimisers only")
-    root = node.value
-    while isinstance(root, ast.Attribute):
-        root = root.value
-    if not isinstance(node.ctx, ast.Load) and isinstance(root, ast.Name) and root.id in imported:
-        yield Finding(node.lineno, f"it changes {root.id}.{node.attr}", "leave libraries as they are")
-
-
-def _is_own(node: ast.Attribute) -> bool:
-    """Of an object of the code's own classes: `self._x`, `super().__init__`."""
-    if isinstance(node.value, ast.Name) and node.value.id == "self":
-        return not node.attr.startswith("__")
-    is_super = isinstance(node.value, ast.Call) and isinstance(node.value.func, ast.Name)
-    return is_super and ast.unparse(node.value) == "super()" and node.attr in METHODS
+    if owned.changes_library(node):
+        yield Finding(node.lineno, f"it changes {ast.unparse(node)[:80]}", "leave libraries and classes as they are")
 
 
 def _of_call(node: ast.Call) -> Iterator[Finding]:
-    if not isinstance(node.func, ast.Name) or node.func.id not in ("getattr", "hasattr"):
+    if not isinstance(node.func, ast.Name):
+        return
+    if node.func.id == "type" and len(node.args) + len(node.keywords) != 1:
+        yield Finding(node.lineno, "it makes a class by a call", "write class")
+    if node.func.id not in _ASKING:
         return
     name = node.args[1] if len(node.args) > 1 else None
     if not isinstance(name, ast.Constant) or not isinstance(name.value, str) or _is_door(name.value):

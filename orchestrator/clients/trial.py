@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from threading import Event
 
 import torch
 from torch import Tensor
@@ -18,16 +18,19 @@ from federation.errors import Refused
 from federation.evaluation import judge
 from federation.examples import Examples
 from federation.spec import TaskSpec, derive_seed
+from federation.training import total_steps
 from federation.weights import DELTA, add, check_update, layout_bytes, load, read_layout, to_bytes
 from orchestrator.clients.template import ENTRY, Framework, Subject
 from orchestrator.sandbox.bounds import Bounds
+from orchestrator.sandbox.hearing import clean
 from orchestrator.sandbox.run import Ran, run
 from resources.datasets import catalogue
 from resources.models.catalogue import model_of
 from resources.workload import Workload
 
 EXAMPLES, HELD_OUT, MOST_STEPS = 256, 64, 50
-_MOST_WORDS = 500
+_MOST_WORDS, _MOST_METRICS, _MOST_NAME = 500, 64, 100
+_UNCHANGED = "the update changes nothing: the weights came back as they were"
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Trial:
         sandbox: which fences held.
         attempts: what the code tried and was refused.
         output: the end of what it printed.
+        note: what is strange about an update that a server would take; "" where nothing is.
     """
 
     accepted: bool
@@ -64,6 +68,7 @@ class Trial:
     sandbox: Sequence[str] = ()
     attempts: Sequence[str] = ()
     output: str = ""
+    note: str = ""
 
 
 def try_client(
@@ -76,11 +81,13 @@ def try_client(
     workload: Workload,
     hidden: Sequence[Path],
     bounds: Bounds | None = None,
+    stop: Event | None = None,
 ) -> Trial:
     """Run one round of `code` from the global weights in `model_file`; call it from a thread. It takes seconds.
 
     Args:
         hidden: folders whose content the code must not see, the server's data folder among them.
+        stop: ends the round early, once it is set.
     """
     spec = _short(subject.spec)
     examples, held_out, words = _share(subject, spec, workload)
@@ -101,7 +108,7 @@ def try_client(
             "modules": _imported(code),
         }
         most = 2 * layout_bytes(read_layout(model_file)) + (1 << 20)
-        ran = run(folder, order, bounds or Bounds(), hidden=hidden, most_bytes=most)
+        ran = run(folder, order, bounds or Bounds(), hidden=hidden, most_bytes=most, stop=stop)
         trial = _judged(ran, subject, spec, folder, base, examples)
     return replace(trial, data=words, sandbox=list(ran.held), output=ran.output[-_MOST_WORDS:])
 
@@ -109,16 +116,19 @@ def try_client(
 def _judged(
     ran: Ran, subject: Subject, spec: TaskSpec, folder: Path, base: Mapping[str, Tensor], examples: Examples
 ) -> Trial:
-    attempts = [str(attempt)[:200] for attempt in _listed(ran.answer.get("attempts"))][:20]
+    attempts = ran.attempts
     if ran.by:
-        return Trial(False, ran.problem[:1000], ran.by, attempts=attempts)
+        return Trial(False, ran.problem, ran.by, attempts=attempts)
     try:
         counts = {name: int(ran.answer[name]) for name in ("num_examples", "num_steps", "peak_memory_bytes")}
-        metrics = {str(name): float(value) for name, value in dict(ran.answer["metrics"]).items()}
-        seconds = float(ran.answer["seconds"])
+        metrics = {clean(name, _MOST_NAME): float(value) for name, value in dict(ran.answer["metrics"]).items()}
+        seconds = _finite(float(ran.answer["seconds"]))
     except (KeyError, TypeError, ValueError, OverflowError):
         return Trial(False, "its process answered something else than a round", attempts=attempts)
-    said = Trial(True, "", seconds=seconds, metrics=metrics, attempts=attempts, **counts)  # type: ignore[arg-type]
+    if len(metrics) > _MOST_METRICS or any(abs(count) >= 1 << 63 for count in counts.values()):
+        return Trial(False, "its process answered numbers beyond measure", attempts=attempts)
+    shown = {name: value for name, value in metrics.items() if math.isfinite(value)}
+    said = Trial(True, "", seconds=seconds, metrics=shown, attempts=attempts, **counts)  # type: ignore[arg-type]
     update = folder / "update.safetensors"
     update.write_bytes(ran.payload)
     try:
@@ -131,12 +141,20 @@ def _judged(
     delta = {name.removeprefix(DELTA): tensor for name, tensor in load(update).items()}
     before, after = (_loss(subject, weights, examples) for weights in (base, add(base, delta)))
     said = replace(said, norm=norm, loss_before=_finite(before), loss_after=_finite(after))
-    if counts["num_examples"] > len(examples):
-        reason = f"it counts {counts['num_examples']} examples and was given {len(examples)}"
-        return replace(said, accepted=False, reason=reason)
-    if attempts:
-        return replace(said, accepted=False, reason=f"it tried what a training has no use for: {attempts[0]}")
-    return said
+    if strange := _strange(said, subject.spec, len(examples)):
+        return replace(said, accepted=False, reason=strange)
+    return said if norm > 0 else replace(said, note=_UNCHANGED)
+
+
+def _strange(said: Trial, spec: TaskSpec, given: int) -> str:
+    """What no server could see, and this one can: it knows what the code was given."""
+    steps, examples = said.num_steps or 0, said.num_examples or 0
+    most = total_steps(given, spec.training)
+    if steps > most:
+        return f"it counts {steps} steps; the task's training takes {most} on {given} examples"
+    if examples > given:
+        return f"it counts {examples} examples and was given {given}"
+    return f"it tried what a training has no use for: {said.attempts[0]}" if said.attempts else ""
 
 
 def _short(spec: TaskSpec) -> TaskSpec:
@@ -181,7 +199,3 @@ def _imported(code: str) -> list[str]:
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []

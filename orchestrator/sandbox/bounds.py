@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-CLOCK, CPU, MEMORY, FILE, OUTPUT, AUDIT, ITSELF = (
+CLOCK, CPU, MEMORY, FILE, OUTPUT, AUDIT, NO_FENCE, CALLER, ITSELF = (
     "clock",
     "CPU limit",
     "memory limit",
     "file size limit",
     "output limit",
     "audit hook",
+    "no fence",
+    "caller",
     "itself",
 )
-"""Who stopped the code."""
+"""Who stopped the code. "no fence": it never began, since this machine has no fence that holds."""
 
 
 @dataclass(frozen=True)

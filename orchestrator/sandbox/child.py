@@ -1,8 +1,8 @@
 """The process in which generated code runs one round: fences first, then the code, then its update through a pipe.
 
 `order.json` in its folder says what to do; the other files there are the model, the examples and the code. Standard
-output is the code's; on the descriptor of the order go two lines of JSON, what holds and what came of it, and,
-where there is an update, its bytes.
+output is the code's; on the descriptor of the order go lines of JSON, what holds, what was refused (texts) and what
+came of it, and, where there is an update, its bytes.
 """
 
 from __future__ import annotations
@@ -19,18 +19,22 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.sandbox import namespaces, system_calls
+from orchestrator.sandbox import landlock, namespaces, privileges, system_calls
 from orchestrator.sandbox.audit import Barred, stand_guard
-from orchestrator.sandbox.bounds import AUDIT, CPU, FILE, ITSELF, MEMORY, Bounds
+from orchestrator.sandbox.bounds import AUDIT, CPU, FILE, ITSELF, MEMORY, NO_FENCE, Bounds
+from orchestrator.sandbox.watching import resident
 
 if TYPE_CHECKING:
     from federation.trainer import Lesson
 
 _PLACES = ("/dev/null", "/dev/urandom", "/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/cpu")
 _LIBRARIES = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache")
+_ROOT = Path(__file__).resolve().parents[2]
 _FAILED = ITSELF
+_UNSOUND = "neither namespaces nor Landlock keep files from code on this machine, or system calls cannot be filtered"
 _GRACE_S = 5
 
 
@@ -44,24 +48,46 @@ def main(folder: Path) -> None:
     hidden = [Path(place) for place in order["hidden"]]
     work = folder / "work"
     held = namespaces.enter(work, hidden, room=bounds.file_bytes, leaving=(1, 2, out))
+    if not held and privileges.drop():
+        held.append("no privileges")
     os.chdir(work)
     lesson, begin = _lesson(folder, order)
     for module in order["modules"]:
         importlib.import_module(module)  # what the code will import, while that is still allowed
-    held += _limit(bounds)
+    code, readable = (folder / "client.py").read_text(), [*_readable(), str(folder)]
+    used = int(time.process_time()) + 1
+    held += _limit(bounds, used)
+    if landlock.restrict(str(work), readable):
+        held.append("file rules")
     if system_calls.forbid():
         held.append("system call filter")
-    attempts = stand_guard(str(work), [*_readable(), str(folder)], order["hidden"])
-    os.write(out, json.dumps([*held, "audit hook"]).encode() + b"\n")  # before there is code that could say so
-    answer, payload = _round(begin, lesson, (folder / "client.py").read_text(), order["entry"])
+    sound = _sound(held, hidden, readable)
+    stand_guard(str(work), readable, order["hidden"], lambda what: _tell(out, what))
+    begun = {"held": [*held, "audit hook"], "resident_bytes": resident(os.getpid()), "cpu_seconds": used}
+    _tell(out, begun)  # before there is code that could say so
+    if sound:
+        answer, payload = _round(begin, lesson, code, order["entry"])
+    else:
+        answer, payload = {"by": NO_FENCE, "problem": _UNSOUND}, b""
     with suppress(Exception):
         sys.stdout.flush()
-    answer |= {"attempts": attempts, "peak_memory_bytes": _peak()}
-    os.write(out, json.dumps(answer).encode() + b"\n")
+    _tell(out, answer | {"peak_memory_bytes": _peak()})
     view = memoryview(payload)
     while view:
         view = view[os.write(out, view) :]
     os._exit(0)
+
+
+def _tell(out: int, what: Any) -> None:
+    os.write(out, json.dumps(what).encode() + b"\n")
+
+
+def _sound(held: Sequence[str], hidden: Sequence[Path], readable: Sequence[str]) -> bool:
+    """Whether the kernel keeps system calls and files from the code: without that it does not begin."""
+    mounts = {"read-only file system", *(f"hidden {place.name}" for place in hidden)} <= set(held)
+    seen = [Path(place).resolve() for place in readable]
+    rules = "file rules" in held and not any(place.resolve().is_relative_to(each) for place in hidden for each in seen)
+    return "system call filter" in held and (mounts or rules)
 
 
 def _lesson(folder: Path, order: Mapping[str, Any]) -> tuple[Lesson, Mapping[str, Any]]:
@@ -99,10 +125,9 @@ def _warm_up(torch: Any) -> None:
         schedule.step()
 
 
-def _limit(bounds: Bounds) -> list[str]:
+def _limit(bounds: Bounds, used: int) -> list[str]:
     from resources.child_limits import limit_memory
 
-    used = int(time.process_time()) + 1
     wanted = {
         resource.RLIMIT_CPU: used + bounds.cpu_seconds,
         resource.RLIMIT_FSIZE: bounds.file_bytes,
@@ -118,9 +143,11 @@ def _limit(bounds: Bounds) -> list[str]:
     return [*held, "memory limit"] if limit_memory(bounds.memory_bytes) else held
 
 
-def _readable() -> Sequence[str]:
-    """The interpreter, its libraries and this package; of the system, what PyTorch looks at."""
-    return [sys.prefix, sys.base_prefix, *(place for place in sys.path if place), *_PLACES, *_LIBRARIES]
+def _readable() -> list[str]:
+    """The interpreter, its libraries and this project's packages; of the system, what PyTorch looks at."""
+    ours = [str(place.parent) for place in _ROOT.glob("*/__init__.py")]
+    paths = [place for place in sys.path if place and Path(place).resolve() != _ROOT]
+    return [sys.prefix, sys.base_prefix, *paths, *ours, *_PLACES, *_LIBRARIES]
 
 
 def _round(
@@ -132,9 +159,9 @@ def _round(
 
     started = time.perf_counter()
     try:
-        names: dict[str, Any] = {"__name__": "generated_client", "__file__": "client.py"}
-        exec(compile(code, "client.py", "exec"), names)  # noqa: S102 - what this process is for
-        learnt = learn(names[entry], lesson, begin)
+        module = sys.modules["generated_client"] = ModuleType("generated_client")  # dataclasses look there
+        exec(compile(code, "client.py", "exec"), vars(module))  # noqa: S102 - what this process is for
+        learnt = learn(vars(module)[entry], lesson, begin)
         payload = pack_update(subtract(learnt.weights, begin))
     except Refused as refused:
         cause = refused.__cause__

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from orchestrator.sandbox import privileges
+
 _NEWNS, _NEWUTS, _NEWIPC = 0x20000, 0x4000000, 0x8000000
 _NEWUSER, _NEWPID, _NEWNET = 0x10000000, 0x20000000, 0x40000000
 _NOSUID, _NODEV, _NOEXEC, _RDONLY = 2, 4, 8, 1
@@ -49,6 +51,8 @@ def enter(folder: Path, hidden: Sequence[Path], *, room: int, leaving: Sequence[
     held = ["user namespace", "network namespace", "process namespace"]
     with suppress(OSError):
         _mount_all(held, folder, hidden, room)
+    if privileges.drop():
+        held.append("no privileges")
     _go_on_in_a_child(leaving)  # the first process of a namespace ignores signals, a CPU limit's among them
     return held
 
@@ -68,6 +72,7 @@ def _go_on_in_a_child(leaving: Sequence[int]) -> None:
     if child == 0:
         _libc().prctl(_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         return
+    privileges.drop()
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in leaving:
         os.dup2(nothing, descriptor)
@@ -80,7 +85,7 @@ def _mount_all(held: list[str], folder: Path, hidden: Sequence[Path], room: int)
     _mount("none", "/", None, _REC_PRIVATE)
     _read_only("/", recursive=True)
     held.append("read-only file system")
-    _mount("tmpfs", str(folder), "tmpfs", _NOSUID | _NODEV, f"size={room},mode=700")
+    _mount("tmpfs", str(folder), "tmpfs", _NOSUID | _NODEV, f"size={room},nr_inodes=4k,mode=700")
     for place in hidden:
         _mount("tmpfs", str(place), "tmpfs", _NOSUID | _NODEV | _NOEXEC | _RDONLY, "size=4k,mode=755")
         held.append(f"hidden {place.name}")

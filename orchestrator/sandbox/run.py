@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import json
 import os
-import selectors
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from threading import Event
 from typing import Any
 
-from orchestrator.sandbox.bounds import CLOCK, CPU, ITSELF, MEMORY, OUTPUT, Bounds
+from orchestrator.sandbox import bounds as by_whom
+from orchestrator.sandbox.bounds import CALLER, CLOCK, CPU, FILE, ITSELF, MEMORY, OUTPUT, Bounds
+from orchestrator.sandbox.hearing import Heard, clean, parsed
 
 _ROOT = Path(__file__).resolve().parents[2]
 _START = "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path; "
 _START += "from orchestrator.sandbox.child import main; main(Path(sys.argv[2]))"
-_MOST_WORDS = 64 << 10
-_TAIL = 2_000
-_SIGNALS: dict[int, str] = {signal.SIGXCPU: CPU, signal.SIGKILL: MEMORY, signal.SIGXFSZ: "file size limit"}
+_SIGNALS: dict[int, str] = {signal.SIGXCPU: CPU, signal.SIGKILL: MEMORY, signal.SIGXFSZ: FILE}
+_STOPPERS = (by_whom.AUDIT, CPU, FILE, MEMORY, by_whom.NO_FENCE, ITSELF)
+_MOST_ATTEMPTS, _MOST_ATTEMPT, _MOST_PROBLEM = 20, 200, 1_000
 
 
 @dataclass(frozen=True)
 class Ran:
-    """What became of the code.
+    """What became of the code. Its texts are clean; what they say is the code's.
 
     Attributes:
         by: who stopped it; "" where it came to its end.
@@ -35,6 +36,7 @@ class Ran:
         held: the fences that were up before the code began.
         answer: what the code's process says of itself. Code wrote it, perhaps: only data.
         payload: the update's file.
+        attempts: what the audit hook refused.
         output: the end of what it printed.
     """
 
@@ -43,16 +45,26 @@ class Ran:
     held: Sequence[str] = ()
     answer: Mapping[str, Any] = field(default_factory=dict)
     payload: bytes = b""
+    attempts: Sequence[str] = ()
     output: str = ""
 
 
-def run(folder: Path, order: Mapping[str, Any], bounds: Bounds, *, hidden: Sequence[Path], most_bytes: int) -> Ran:
+def run(
+    folder: Path,
+    order: Mapping[str, Any],
+    bounds: Bounds,
+    *,
+    hidden: Sequence[Path],
+    most_bytes: int,
+    stop: Event | None = None,
+) -> Ran:
     """Carry out `order` on what is in `folder`; call it from a thread.
 
     Args:
         folder: model, examples and code, as the child reads them; nobody else's, and gone afterwards.
         hidden: folders that the code must not see; those in which Python finds what it needs stay seen.
         most_bytes: of the update's file.
+        stop: ends it early, once it is set.
     """
     work = folder / "work"
     work.mkdir(mode=0o700)
@@ -73,91 +85,51 @@ def run(folder: Path, order: Mapping[str, Any], bounds: Bounds, *, hidden: Seque
     os.close(tell)
     assert child.stdout is not None  # noqa: S101 - asked for above
     try:
-        heard = _Heard(child.stdout.fileno(), said, bounds, most_bytes)
+        heard = Heard(child, said, bounds, most_bytes, stop or Event())
         stopped = heard.out()
-        if stopped:
-            _end(child)
-        code = child.wait(max(0.1, heard.deadline - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        stopped = CLOCK
     finally:
         _end(child)
         child.stdout.close()
         os.close(said)
-    fences, _, rest = bytes(heard.words).partition(b"\n")
-    held, output = _list(fences), heard.printed.decode(errors="replace")
+    return _became(heard, stopped, child.returncode, bounds)
+
+
+def _became(heard: Heard, stopped: str, code: int, bounds: Bounds) -> Ran:
+    begun, output = heard.begun, clean(heard.printed.decode(errors="replace"), len(heard.printed))
+    held = begun.held if begun else ()
+    attempts, line, payload = _parts(bytes(heard.words))
     if stopped:
-        seconds = bounds.clock_seconds if held else bounds.start_seconds
-        most = f"{seconds:g} s" if stopped == CLOCK else f"{bounds.output_bytes:,} bytes"
-        return Ran(stopped, f"it was ended at {most}", held, output=output)
-    line, _, payload = rest.partition(b"\n")
-    answer = _object(line)
-    if code == 0 and answer is not None:
-        by, problem = str(answer.get("by", ""))[:40], str(answer.get("problem", ""))[:1000]
-        return Ran(by, problem, held, answer, payload, output)
-    return Ran(*_ended_by(code), held, output=output)
+        seconds = bounds.clock_seconds if begun else bounds.start_seconds
+        most = {CLOCK: f"{seconds:g} s", OUTPUT: f"{bounds.output_bytes:,} bytes", CALLER: "its caller's word"}
+        most |= {MEMORY: f"{bounds.memory_bytes:,} bytes of memory"}
+        return Ran(stopped, f"it was ended at {most[stopped]}", held, attempts=attempts, output=output)
+    answer = parsed(line)
+    if code == 0 and isinstance(answer, dict):
+        by = answer.get("by", "")
+        known = by if by in ("", *_STOPPERS) else ITSELF
+        problem = clean(answer.get("problem", ""), _MOST_PROBLEM)
+        return Ran(known, problem, held, answer, payload, attempts, output)
+    out_of_time = begun is not None and heard.cpu_seconds >= begun.cpu_seconds + bounds.cpu_seconds
+    return Ran(*_ended_by(code, out_of_time), held, attempts=attempts, output=output)
 
 
-class _Heard:
-    """Reads what the process prints and what it answers, until both are closed or a bound is met."""
-
-    def __init__(self, printing: int, answering: int, bounds: Bounds, most_bytes: int) -> None:
-        self.deadline = time.monotonic() + bounds.start_seconds
-        self._clock_s: float | None = bounds.clock_seconds
-        self.printed, self.words = b"", bytearray()
-        self._most = {printing: bounds.output_bytes, answering: most_bytes + _MOST_WORDS}
-        self._printing = printing
-
-    def out(self) -> str:
-        """Who has to stop it, or ""."""
-        read = dict.fromkeys(self._most, 0)
-        with selectors.DefaultSelector() as selector:
-            for descriptor in self._most:
-                selector.register(descriptor, selectors.EVENT_READ)
-            while selector.get_map():
-                left = self.deadline - time.monotonic()
-                if left <= 0:
-                    return CLOCK
-                for key, _ in selector.select(left):
-                    said = os.read(key.fd, 1 << 16)
-                    if not said:
-                        selector.unregister(key.fd)
-                    read[key.fd] += len(said)
-                    if read[key.fd] > self._most[key.fd]:
-                        return OUTPUT
-                    if key.fd == self._printing:
-                        self.printed = (self.printed + said)[-_TAIL:]
-                    else:
-                        self.words += said
-                        self._wind_up()
-        return ""
-
-    def _wind_up(self) -> None:
-        """With the first line the code begins, and so does its time."""
-        if self._clock_s is not None and b"\n" in self.words:
-            self.deadline, self._clock_s = time.monotonic() + self._clock_s, None
+def _parts(words: bytes) -> tuple[list[str], bytes, bytes]:
+    """What was refused, the answer's line, and the update."""
+    attempts: list[str] = []
+    while True:
+        line, _, words = words.partition(b"\n")
+        refused = parsed(line)
+        if not isinstance(refused, str) or len(attempts) == _MOST_ATTEMPTS:
+            return attempts, line, words
+        attempts.append(clean(refused, _MOST_ATTEMPT))
 
 
-def _ended_by(code: int) -> tuple[str, str]:
+def _ended_by(code: int, out_of_time: bool) -> tuple[str, str]:
+    """A process that ignores the signal of its CPU limit is ended by the one that memory's end sends, too."""
     number = -code if code < 0 else code - 128
     if number in _SIGNALS:
-        return _SIGNALS[number], f"its process was ended by signal {number}"
+        return CPU if out_of_time else _SIGNALS[number], f"its process was ended by signal {number}"
     return ITSELF, f"its process ended with code {code} and without an answer"
-
-
-def _list(line: bytes) -> list[str]:
-    try:
-        return [str(each) for each in json.loads(line)]
-    except ValueError:  # the code never began
-        return []
-
-
-def _object(line: bytes) -> dict[str, Any] | None:
-    try:
-        answer = json.loads(line)
-    except ValueError:
-        return None
-    return answer if isinstance(answer, dict) else None
 
 
 def _environment(work: Path) -> dict[str, str]:

@@ -7,6 +7,39 @@ import pytest
 from orchestrator.clients.checking import MOST_CHARACTERS, check_code
 
 DOORS = [
+    "numpy.testing.runstring('import os', {})",
+    "numpy.testing.measure('import os')",
+    "from numpy import testing",
+    "torch.utils.collect_env.run('id')",
+    "torch.utils.data.datapipes.iter.FileOpener",
+    "from typing import operator, get_type_hints",
+    "import typing; typing.operator.attrgetter('x')",
+    "import typing; typing.get_type_hints(train)",
+    "import functools; functools.singledispatch(train)",
+    "import copy; copy.weakref",
+    "import contextlib; contextlib.os.system('id')",
+    "import warnings; warnings.sys",
+    "g = getattr",
+    "list(map(getattr, [train], ['x']))",
+    "match train:\n    case object(__globals__=g): pass",
+    "n = torch.nn; n.Linear = None",
+    "print(torch)",
+    "layer = torch.nn.Linear; layer.forward = None",
+    "layer = (again := torch.nn.Linear); again.forward = None",
+    "type(lesson.model).forward = None",
+    "kind = type(lesson.model); kind.forward = None",
+    "type('X', (object,), {'__del__': 1})",
+    "from torch import nn; nn.Module.forward = None",
+    "torch.backends.cudnn.enabled = False",
+    "'{0.real}'.format(1)",
+    "'{0[a]}'.format({})",
+    "'{:{0.real}}'.format(1)",
+    "str.format('{0.real}', 1)",
+    "class A:\n    __match_args__ = ('__globals__',)",
+    "__slots__ = ()",
+    "class A:\n    def __del__(self): pass",
+    "super().__reduce__()",
+    "class A: pass\nA = lesson.model; A._parameters",
     "import os",
     "import sys as math",
     "import subprocess, socket",
@@ -84,7 +117,7 @@ def test_each_door_is_found_in_its_line(line: str) -> None:
     code = f"import torch\nimport numpy\nimport math\nimport dataclasses\n\n{line}\n"
     found = check_code(code, "pytorch")
     assert found, line
-    assert {finding.line for finding in found} <= {6, 7}
+    assert {finding.line for finding in found} <= {6, 7, 8}
     assert all(finding.problem and finding.mend for finding in found)
 
 
@@ -152,3 +185,27 @@ def train(lesson):
 def test_code_that_is_too_large_or_no_python_is_said_to_be(code: str, says: str) -> None:
     (found,) = check_code(code, "pytorch")
     assert any(each in str(found) for each in says.split("|"))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import copy\n\nbest = copy.deepcopy([1])",
+        "import time\nimport warnings\nfrom contextlib import nullcontext\n\nbegun = time.perf_counter()\n"
+        "warnings.simplefilter('ignore')",
+        "print('{:.3f} of {name:>{width}}'.format(1.0, name='a', width=3))",
+        "import torch.utils.data\nimport torch.optim as optim\nfrom torch.utils.data import random_split\n\n"
+        "loader = torch.utils.data.DataLoader([1])\nkind = optim.SGD",
+        "import torch\nfrom torch.amp import GradScaler, autocast\n\nwith torch.amp.autocast('cpu'):\n    pass",
+        "import torch\n\ntorch.backends.cudnn.benchmark = True\nfast = torch.cuda.is_available()",
+        "import torch\nfrom torch import nn\n\nclass Net(nn.Module):\n    __slots__ = ()\n    _depth = 2\n\n"
+        "    def __init__(self):\n        super(Net, self).__init__()\n"
+        "        self._layer = nn.Linear(Net._depth, 1)\n\n"
+        "    def __eq__(self, other):\n        return type(other) is Net\n\n    def __hash__(self):\n        return 1",
+        "from collections import OrderedDict\nfrom typing import NamedTuple\nimport numpy as np\n\n"
+        "np.seterr(all='ignore')\nrng = np.random.default_rng(1)",
+        "match [1]:\n    case list(): pass",
+    ],
+)
+def test_what_is_harmless_is_let_pass(code: str) -> None:
+    assert [str(finding) for finding in check_code(code, "pytorch")] == []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ SPEC = parse_spec(
     }
 )
 SUBJECT = Subject("task-abcdefghijklmnop", SPEC, (1, 4, 4), 3)
-ANSWER = {"num_examples": 56, "num_steps": 2, "peak_memory_bytes": 10, "metrics": {}, "seconds": 0.5, "attempts": []}
+ANSWER = {"num_examples": 56, "num_steps": 2, "peak_memory_bytes": 10, "metrics": {}, "seconds": 0.5}
 Try = Callable[..., Trial]
 
 
@@ -40,12 +42,13 @@ def answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Try:
     start = Workload().initial_weights(SPEC)
     model.write_bytes(to_bytes(start))
 
-    def answer(add: float = 0.01, payload: bytes | None = None, **changes: Any) -> Trial:
+    def answer(add: float = 0.01, payload: bytes | None = None, attempts: Sequence[str] = (), **changes: Any) -> Trial:
         delta = {name: torch.full_like(tensor, add) for name, tensor in start.items()}
 
         def run(folder: Path, order: Mapping[str, Any], *_: Any, **__: Any) -> Ran:
             given = {name: value for name, value in (ANSWER | changes).items() if value is not ...}
-            return Ran(answer=given, payload=pack_update(delta) if payload is None else payload, held=["audit hook"])
+            update = pack_update(delta) if payload is None else payload
+            return Ran(answer=given, payload=update, attempts=attempts, held=["audit hook"])
 
         monkeypatch.setattr(trial, "run", run)
         return try_client("", SUBJECT, "pytorch", model, round=1, workload=Workload(), hidden=[])
@@ -73,6 +76,9 @@ def test_a_sound_update_is_accepted_with_losses_that_this_process_measured(answe
         ({"num_examples": 91}, "allows 1..90"),
         ({"num_examples": 60}, "counts 60 examples and was given 56"),
         ({"num_steps": 0}, "num_steps is 0"),
+        ({"num_steps": 10**9}, "the task's training takes 2 on 56 examples"),
+        ({"peak_memory_bytes": 10**30}, "beyond measure"),
+        ({"metrics": {f"m{number}": 0.0 for number in range(65)}}, "beyond measure"),
         ({"num_steps": "many"}, "something else than a round"),
         ({"metrics": [1]}, "something else than a round"),
         ({"metrics": {"train_accuracy": 3.0}}, "train_accuracy"),
@@ -85,3 +91,15 @@ def test_what_a_server_would_not_take_is_not_accepted(answered: Try, changes: di
     found = answered(**changes)
     assert not found.accepted
     assert any(each in found.reason for each in says.split("|")), found.reason
+
+
+def test_an_update_that_changes_nothing_is_noted(answered: Try) -> None:
+    assert "changes nothing" in answered(add=0.0).note
+    assert answered().note == ""
+
+
+def test_what_the_code_says_of_itself_fits_any_encoding(answered: Try) -> None:
+    found = answered(metrics={"train_loss\ud800\x1b[2J": 0.5, "odd": float("inf")}, seconds=float("nan"))
+    assert found.metrics == {"train_loss?\ufffd[2J": 0.5}
+    assert found.seconds is None
+    assert json.dumps(asdict(found), allow_nan=False).encode()
