@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from dashboard.charts.library import library, path
 from dashboard.desk import Desk
-from dashboard.live import Live
+from dashboard.live import MOST, Live
 from dashboard.page import page
 from dashboard.principal import Connect
 
@@ -30,11 +30,30 @@ class Options:
     hub_sign_in: bool = False
 
 
+_SHORT = 20
+"""Events of one kind at a time: a slow answer to one visitor is not to hold up the others."""
+_WAITING, _SLOTS, _SESSIONS = 500, 200, 1_000
+"""Events that may wait, slots for those that end by themselves, and visitors that are remembered."""
+
+
 def application(connect: Connect, options: Options | None = None) -> Starlette:
     """The dashboard around MCP clients, to be mounted at the root."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # nothing calls home
     live = Live(connect)
     shown = page(Desk(connect), live, hub_sign_in=(options or Options()).hub_sign_in)
+    blocks = shown.blocks
+    blocks.queue(default_concurrency_limit=_SHORT, max_size=_WAITING)
+    # A page that is kept up to date holds a slot of the queue for each tab that is, as long as it is open. Slots are a
+    # list of empty places, no threads; `launch` would set their number, which nobody calls here.
+    blocks._queue.max_thread_count = 2 * MOST + _SLOTS
+    blocks.state_session_capacity = _SESSIONS
+
+    def closed(request: gr.Request) -> None:
+        """A page has closed: what it held is let go at once, its token above all. Gradio would keep it for an hour."""
+        blocks.state_holder.session_data.pop(str(request.session_hash), None)
+
+    with blocks:
+        blocks.unload(closed)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -44,7 +63,7 @@ def application(connect: Connect, options: Options | None = None) -> Starlette:
     shell = Starlette(routes=[Route(f"/{path()}", library)], lifespan=lifespan)
     gr.mount_gradio_app(
         shell,
-        shown.blocks,
+        blocks,
         path="/",
         footer_links=[],
         run_history=False,

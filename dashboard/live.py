@@ -9,28 +9,45 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Generator, Iterable
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import count
 
 from mcp import Client
 from mcp.client.subscriptions import ResourceUpdated
 
+from dashboard.desk import Refusal
 from dashboard.principal import Connect, Principal
 
 log = logging.getLogger(__name__)
 
 ALWAYS = frozenset({"potluck://tasks", "potluck://nodes"})
 """What every page wants to hear of."""
+MOST = 400
+"""Places in all; and of these, from one address: many people may look from behind one router."""
+MOST_FROM_ONE = 60
 _PAUSES_S = (0.1, 0.5, 2.0, 5.0)
 """Before the stream is made again; the last one for ever."""
 
 
-class Place:
-    """One open page's ear."""
+class Crowded(Refusal):
+    """There is no place left: the page shows what there is, and does not follow it."""
 
-    def __init__(self) -> None:
+    def __init__(self, where: str) -> None:
+        mend = "close some, and load this page again; until then, load it to see what is new"
+        super().__init__("busy", f"This page does not renew itself: {where}.", mend)
+
+
+class Place:
+    """One open page's ear.
+
+    Attributes:
+        address: where the page is open, by which places are counted.
+    """
+
+    def __init__(self, address: str = "") -> None:
         self.uris = ALWAYS
         self.taken = True
+        self.address = address
         self._news = asyncio.Event()
 
     def wake(self) -> None:
@@ -72,10 +89,18 @@ class Live:
         return len(self._places)
 
     @contextmanager
-    def place(self, page: str) -> Generator[Place]:
-        """A place for a page, which gives up the one that it had."""
-        place = Place()
+    def place(self, page: str, address: str = "") -> Generator[Place]:
+        """A place for a page, which gives up the one that it had.
+
+        Raises:
+            Crowded: all are taken, or all that one address may have.
+        """
+        place = Place(address)
         self.leave(page)
+        if len(self._places) >= MOST:
+            raise Crowded(f"{MOST} are open here, and that is all that this server keeps up with")
+        if sum(other.address == address for other in self._places.values()) >= MOST_FROM_ONE:
+            raise Crowded(f"{MOST_FROM_ONE} are open at your address, and that is all that one may have")
         if self._closed:
             place.leave()
         else:
@@ -179,5 +204,6 @@ async def _first(waiting: object, task: asyncio.Task[None]) -> None:
 async def _ended(task: asyncio.Task[None]) -> None:
     """Ends a task and waits for that; what it failed with has been told by then."""
     task.cancel()
-    with suppress(BaseException):
-        await task
+    await asyncio.wait({task})
+    if not task.cancelled():
+        task.exception()  # looked at, or asyncio would complain that nobody did

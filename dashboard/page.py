@@ -32,7 +32,7 @@ class Page:
 
 def page(desk: Desk, live: Live, *, hub_sign_in: bool) -> Page:
     """The whole dashboard."""
-    with gr.Blocks(title="Potluck", analytics_enabled=False, fill_width=True) as blocks:
+    with gr.Blocks(title="Potluck", analytics_enabled=False, fill_width=True, delete_cache=(300, 900)) as blocks:
         session: Session = sign_in(desk, hub_sign_in=hub_sign_in)
         with gr.Tabs():
             with gr.Tab("Federation", id="federation"):

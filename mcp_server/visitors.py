@@ -34,6 +34,10 @@ class Visitors:
 
         return who
 
+    def wait(self, address: str) -> float:
+        """Seconds for which no token from this address is believed; 0: one may be tried."""
+        return self._rates.failures.wait(address)
+
     def named(self, name: str) -> Who:
         """Who has signed in at Hugging Face by this name: an operator, or a caller like any other."""
 

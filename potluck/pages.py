@@ -15,12 +15,14 @@ from starlette.responses import HTMLResponse, JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dashboard.principal import Connect, Principal
+from mcp_server.addresses import source_of
 from mcp_server.app import Pages, PagesFor
 from mcp_server.edge_policy import framers
 from mcp_server.in_process import InProcess, Who
 from mcp_server.plain_page import plain_page
 from mcp_server.settings import Settings
 from mcp_server.visitors import Visitors
+from potluck.page_limits import PageLimits
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +51,10 @@ _WRONG = (
     "This token is wrong, revoked or expired. Mend: paste the operator's token as `potluck serve` printed it "
     "(`potluck token --data-dir DIR` prints it again), or one that issue_token made"
 )
+_TOO_MANY = (
+    "Too many wrong tokens came from your address, so none is looked at there. Mend: try again in {wait:.0f} seconds, "
+    "with the right one"
+)
 _MISSING = Path(__file__).with_name("no_dashboard.html")
 
 
@@ -72,7 +78,7 @@ def pages_for(settings: Settings, *, hub_sign_in: bool = False, at_once: bool = 
         def make() -> ASGIApp:
             from dashboard.application import Options, application
 
-            return application(connect, Options(hub_sign_in=hub_sign_in))
+            return PageLimits(application(connect, Options(hub_sign_in=hub_sign_in)))
 
         return Lazy(make, headers, at_once=at_once) if find_spec("gradio") else _Missing()
 
@@ -84,15 +90,16 @@ def _connect(clients: InProcess, visitors: Visitors) -> Connect:
         if principal.watcher:
             return visitors.watcher()
         if principal.token is not None:
-            return visitors.holder(principal.token, principal.address)
+            return visitors.holder(principal.token, source_of(principal.address))
         return visitors.anonymous() if principal.hub_user is None else visitors.named(principal.hub_user)
 
     @asynccontextmanager
     async def connect(principal: Principal) -> AsyncGenerator[Client]:
         calls_as = who(principal)
         if principal.token is not None and await calls_as() is None:
-            raise PermissionError(_WRONG)
-        async with clients.connect(calls_as, principal.address) as client:
+            wait = visitors.wait(source_of(principal.address))
+            raise PermissionError(_TOO_MANY.format(wait=wait) if wait else _WRONG)
+        async with clients.connect(calls_as, source_of(principal.address)) as client:
             yield client
 
     return connect

@@ -51,11 +51,12 @@ def only(found: Sequence[Step], word: str) -> str:
 
 
 def copied(folder: Path) -> None:
-    """What git tracks, without what .dockerignore names: what `COPY . .` takes from a clean checkout."""
-    ignored = [line.strip() for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()]
+    """What git tracks of what .dockerignore lets in: what `COPY . .` takes from a clean checkout."""
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    let_in = {line.removeprefix("!").strip() for line in lines if line.startswith("!")}
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout  # noqa: S607
     for name in listed.splitlines():
-        if Path(name).parts[0] not in ignored:
+        if Path(name).parts[0] in let_in:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes((ROOT / name).read_bytes())
 

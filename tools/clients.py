@@ -19,6 +19,9 @@ from orchestrator.clients.writing import MOST_INSTRUCTIONS, write_client
 from tools.arguments import TaskId
 from tools.context import Ctx, Potluck, potluck
 
+CHECKOUT = "/path/to/potluck"
+"""A checkout of Potluck on the node's machine: it is on no package index yet."""
+
 
 class GeneratedClient(BaseModel):
     """A file to run where the data is."""
@@ -65,7 +68,7 @@ async def generate_client(
     return GeneratedClient(
         code=written.code,
         filename=filename,
-        install=f"pip install 'potluck-fl[{','.join(extras)}]'" if extras else "pip install potluck-fl",
+        install=f"pip install '{CHECKOUT}[{','.join(extras)}]'" if extras else f"pip install {CHECKOUT}",
         run=f"POTLUCK_TOKEN=NODE_TOKEN python {filename} SERVER_URL{data}",
         problems=problems,
         checked=checked,

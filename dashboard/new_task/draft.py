@@ -10,6 +10,8 @@ from typing import Any
 
 from dashboard.new_task.paths import Spec
 
+MOST_CHARACTERS = 100_000
+"""Of a draft: a spec has a few dozen lines."""
 _ID = re.compile(r"[A-Za-z0-9_.:-]{8,100}")
 
 SENSIBLE: Spec = {
@@ -70,6 +72,8 @@ class Draft:
 
 def draft_of(kept: Any) -> Draft:
     """The draft that the browser kept; a fresh one where it kept none, or something else."""
+    if len(str(kept or "")) > MOST_CHARACTERS:
+        return Draft(SENSIBLE)
     try:
         found = json.loads(kept or "")
     except (TypeError, ValueError, RecursionError):

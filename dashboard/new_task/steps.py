@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import gradio as gr
@@ -38,29 +39,37 @@ class Steps:
 
     async def shown(self, principal: Principal, draft: Draft, given: tuple[Any, ...] | None = None) -> list[Any]:
         """Everything, for this draft."""
-        return await self._after(principal, draft, given=given, whole=write(draft.spec, "YAML"))
+        return await self._after(principal, draft, given=given, whole=await _written(draft.spec))
 
     async def edited(self, request: gr.Request, token: str | None, kept: Any, notation: Any, *given: Any) -> list[Any]:
         """A control was changed."""
         principal, draft = principal_of(request, token), draft_of(kept)
-        form = await self._form(principal)
-        draft = draft.changed(form.edited(draft.spec, self._controls.values(given)))
-        return await self._after(principal, draft, given=given, whole=write(draft.spec, notation))
+        try:
+            form = await self._form(principal)
+            draft = draft.changed(form.edited(draft.spec, self._controls.values(given)))
+            return await self._after(principal, draft, given=given, whole=await _written(draft.spec, notation))
+        except Refusal as refusal:
+            return self._hindered(refused(refusal))
 
     async def rewritten(self, request: gr.Request, token: str | None, kept: Any, said: str, *given: Any) -> list[Any]:
         """The spec was edited as text."""
         principal, draft = principal_of(request, token), draft_of(kept)
         try:
-            draft = draft.changed(read(said or ""))
+            draft = draft.changed(await asyncio.to_thread(read, said or ""))
+            return await self._after(principal, draft, given=given, whole=None)
         except Unreadable as unreadable:
-            words = notice("This text is not a spec yet.", str(unreadable), tone="bad")
-            waiting = [gr.skip() for _ in range(len(self._controls.outputs) + 4)]
-            return [gr.skip(), gr.skip(), gr.update(value=words, visible=True), *waiting]
-        return await self._after(principal, draft, given=given, whole=None)
+            return self._hindered(notice("This text is not a spec yet.", str(unreadable), tone="bad"))
+        except Refusal as refusal:
+            return self._hindered(refused(refusal))
 
     def renoted(self, kept: Any, notation: Any) -> Any:
         """The other notation was chosen."""
         return gr.update(value=write(draft_of(kept).spec, notation), language=notation.lower())
+
+    def _hindered(self, words: str) -> list[Any]:
+        """Why everything stays as it is."""
+        waiting = [gr.skip() for _ in range(len(self._controls.outputs) + 4)]
+        return [gr.skip(), gr.skip(), gr.update(value=words, visible=True), *waiting]
 
     async def planned(self, request: gr.Request, token: str | None, kept: Any, goal: str) -> list[Any]:
         """Plain words become a plan, and the plan fills the form."""
@@ -82,14 +91,20 @@ class Steps:
         except Refusal as refusal:
             return [refused(refusal), *unchanged]
         draft = draft.changed(dict(answer.get("spec") or draft.spec))
-        return [plan(answer), *await self._after(principal, draft, whole=write(draft.spec, "YAML"))]
+        try:
+            return [plan(answer), *await self._after(principal, draft, whole=await _written(draft.spec))]
+        except Refusal as refusal:
+            return [refused(refusal), *unchanged]
 
     async def taken(self, request: gr.Request, token: str | None, kept: Any, path: str, id: str) -> list[Any]:
         """A model or data set that a search found was chosen."""
         principal, draft = principal_of(request, token), draft_of(kept)
-        form = await self._form(principal)
-        draft = draft.changed(form.edited(draft.spec, form.shown(draft.spec) | {path: id}))
-        return await self._after(principal, draft, whole=write(draft.spec, "YAML"))
+        try:
+            form = await self._form(principal)
+            draft = draft.changed(form.edited(draft.spec, form.shown(draft.spec) | {path: id}))
+            return await self._after(principal, draft, whole=await _written(draft.spec))
+        except Refusal as refusal:
+            return self._hindered(refused(refusal))
 
     async def started(self, request: gr.Request, token: str | None, kept: Any) -> list[Any]:
         """Start was pressed: once or more, it is one task."""
@@ -104,7 +119,10 @@ class Steps:
     async def another(self, request: gr.Request, token: str | None, kept: Any) -> list[Any]:
         """The same spec again, as a draft of another task."""
         principal, draft = principal_of(request, token), Draft(draft_of(kept).spec)
-        return ["", *await self._after(principal, draft, whole=write(draft.spec, "YAML"))]
+        try:
+            return ["", *await self._after(principal, draft, whole=await _written(draft.spec))]
+        except Refusal as refusal:
+            return [gr.skip(), *self._hindered(refused(refusal))]
 
     async def _form(self, principal: Principal) -> Form:
         if self._known is None:
@@ -146,6 +164,11 @@ class Steps:
         shown = form.shown(spec)
         warning = remarks(answer.get("warnings") or ())
         return Placed({}, []), budget(answer.get("budget") or {}, shown) + warning + deed(shown)
+
+
+async def _written(spec: Spec, notation: Any = "YAML") -> str:
+    """The spec as text. PyYAML takes its time, which the server's other callers do not wait for."""
+    return await asyncio.to_thread(write, spec, notation)
 
 
 def _hindrances(opinion: Placed) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import yaml
 
+from dashboard.new_task.draft import MOST_CHARACTERS
 from dashboard.new_task.paths import Spec
 
 Notation = Literal["YAML", "JSON"]
@@ -29,8 +30,8 @@ def read(said: str) -> Spec:
     Raises:
         Unreadable: it is neither, or no object.
     """
-    if len(said) > 100_000:
-        raise Unreadable("The text is longer than 100,000 characters. Mend: a spec has a few dozen lines.")
+    if len(said) > MOST_CHARACTERS:
+        raise Unreadable(f"The text is longer than {MOST_CHARACTERS:,} characters. Mend: a spec has a few dozen lines.")
     try:
         found: Any = json.loads(said) if said.lstrip().startswith("{") else _yaml(said)
         json.dumps(found, allow_nan=False)

@@ -10,7 +10,7 @@ import gradio as gr
 
 from dashboard.charts.drawing import Chart
 from dashboard.desk import Desk, Refusal
-from dashboard.live import Live
+from dashboard.live import Crowded, Live
 from dashboard.markup import Tone, empty, notice, paragraph, refused
 from dashboard.new_task.draft import new_id
 from dashboard.new_task.problems import listed
@@ -143,7 +143,7 @@ class Steps:
         """
         principal, sent = principal_of(request, token), [None] * 8
         try:
-            with self._live.place(place_of(request)) as place:
+            with self._live.place(place_of(request), principal.address) as place:
                 while True:
                     now = await self.seen(principal, picked, target, begun)
                     if not place.taken:
@@ -154,6 +154,10 @@ class Steps:
                     if not await place.news():
                         break
                     await asyncio.sleep(_MERGE_S)
+        except Crowded as crowded:
+            _, *rest = await self.seen(principal, picked, target, begun)
+            yield [refused(crowded), *rest]
+            return
         except Refusal as refusal:
             yield [refused(refusal), *[gr.skip()] * 7]
             return

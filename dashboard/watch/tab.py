@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 
 from dashboard.desk import Desk, Refusal
-from dashboard.live import Live, Place
+from dashboard.live import Crowded, Live, Place
 from dashboard.markup import refused
 from dashboard.principal import Principal
 from dashboard.sign_in import Session
@@ -55,6 +55,8 @@ def federation_tab(desk: Desk, session: Session, live: Live, blocks: gr.Blocks) 
                     yield ["", *new]
                     begun = True
             yield [gr.skip()] * (1 + len(order))  # Gradio repeats the last of it, when another stream may be on already
+        except Crowded as crowded:
+            yield [refused(crowded), *[gr.skip()] * len(order)]
         except Refusal as refusal:
             yield [refused(refusal), *told(choice, Picture(frozenset()))]
         except Exception:
@@ -101,17 +103,29 @@ async def follow(desk: Desk, live: Live, principal: Principal, page: str, choice
     if "list_tasks" not in tools:
         yield choice, Picture(tools)
         return
-    with live.place(page) as place:
-        while True:
-            began = perf_counter()
-            async with desk.line(principal) as line:
-                seen = await picture(line, choice, tools)
-            if not place.taken:
-                return  # the page looks elsewhere by now
-            choice = _settled(choice, seen, lambda uris: live.want(place, uris))
-            yield choice, seen
-            if not await _later(place, perf_counter() - began):
-                return
+    try:
+        with live.place(page, principal.address) as place:
+            async for seen in _followed(desk, live, principal, place, choice, tools):
+                yield seen
+    except Crowded:
+        async with desk.line(principal) as line:
+            yield choice, await picture(line, choice, tools)
+        raise
+
+
+async def _followed(
+    desk: Desk, live: Live, principal: Principal, place: Place, choice: Choice, tools: frozenset[str]
+) -> AsyncGenerator[Seen]:
+    while True:
+        began = perf_counter()
+        async with desk.line(principal) as line:
+            seen = await picture(line, choice, tools)
+        if not place.taken:
+            return  # the page looks elsewhere by now
+        choice = _settled(choice, seen, lambda uris: live.want(place, uris))
+        yield choice, seen
+        if not await _later(place, perf_counter() - began):
+            return
 
 
 def _settled(choice: Choice, seen: Picture, want: Callable[[list[str]], None]) -> Choice:

@@ -9,7 +9,7 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from federation.coordinator.scores import BY_CLASS
-from federation.store.tables import assignments, metrics, model_versions
+from federation.store.tables import assignments, metrics, model_versions, tasks
 
 Scores = dict[tuple[str, int], dict[str, float]]
 """By task and version."""
@@ -63,10 +63,12 @@ async def scores_of(connection: AsyncConnection, task_id: str, *, fewest: int = 
 
 
 async def latest_scores(connection: AsyncConnection) -> dict[str, dict[str, float]]:
-    """The server's latest accuracy and loss of every task."""
+    """The server's latest accuracy and loss of every task: of its current version, or of the last one before that."""
     rows = await connection.execute(
         select(metrics.c.task_id, metrics.c.name, metrics.c.value)
+        .join(tasks, tasks.c.task_id == metrics.c.task_id)
         .where(metrics.c.source == "server", metrics.c.name.in_(["accuracy", "loss"]))
+        .where(metrics.c.version <= tasks.c.version)  # after a roll-back, newer ones are there
         .order_by(metrics.c.version)
     )
     found: dict[str, dict[str, float]] = defaultdict(dict)

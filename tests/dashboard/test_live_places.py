@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any, cast
 
 import pytest
 from mcp import Client
 from mcp.client.subscriptions import ResourceUpdated
 
-from dashboard.live import ALWAYS, Live, Place
+from dashboard.live import ALWAYS, Crowded, Live, Place
 from dashboard.principal import Principal
 
 pytestmark = pytest.mark.anyio
@@ -202,3 +202,21 @@ async def test_after_the_end_places_are_given_up_at_once(server: Server, live: L
     with live.place("late") as late:
         assert not await heard(late)
     assert live.places == 0
+
+
+async def test_an_address_has_only_so_many_places_and_the_server_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dashboard.live.MOST", 5)
+    monkeypatch.setattr("dashboard.live.MOST_FROM_ONE", 3)
+    live = Live(Server().connect)
+    with ExitStack() as open_pages:
+        for number in range(3):
+            open_pages.enter_context(live.place(f"page-{number}", "10.0.0.1"))
+        with pytest.raises(Crowded, match="3 are open at your address"), live.place("one-more", "10.0.0.1"):
+            pass
+        open_pages.enter_context(live.place("page-0", "10.0.0.1"))  # which gives up the place that it had
+        for number in range(2):
+            open_pages.enter_context(live.place(f"other-{number}", "10.0.0.2"))
+        with pytest.raises(Crowded, match="5 are open here"), live.place("one-more", "10.0.0.3"):
+            pass
+        assert live.places == 5
+    await live.close()

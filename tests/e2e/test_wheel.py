@@ -64,7 +64,12 @@ def test_the_wheel_carries_the_page_packed_and_none_of_its_sources(wheel: ZipFil
     assert "<!doctype html>" in page
     assert gzip.decompress(wheel.read(f"{EDGE}index.html.gz")).decode() == page
     assert f"{EDGE}index.html.br" in names
-    carried = ("mcp_server/no_bundle.html", "potluck/no_dashboard.html", "dashboard/look/page.js", "dashboard/look/ground.css")
+    carried = (
+        "mcp_server/no_bundle.html",
+        "potluck/no_dashboard.html",
+        "dashboard/look/page.js",
+        "dashboard/look/ground.css",
+    )
     assert names >= {*carried, "orchestrator/clients/templates/pytorch.py.txt"}
     assert not [name for name in names if name.startswith(("web/", "scripts/")) or "node_modules" in name]
 

@@ -13,7 +13,9 @@ from tests.mcp_server.running import Served, serving
 pytestmark = pytest.mark.anyio
 
 
-@pytest.mark.parametrize(("framework", "extra"), [("pytorch", "potluck-fl"), ("flower", "'potluck-fl[flower]'")])
+@pytest.mark.parametrize(
+    ("framework", "extra"), [("pytorch", "/path/to/potluck"), ("flower", "'/path/to/potluck[flower]'")]
+)
 async def test_a_client_comes_with_how_to_install_and_run_it(served: Served, framework: str, extra: str) -> None:
     operator = await served.operator()
     task_id = await served.task()

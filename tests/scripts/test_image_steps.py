@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 from scripts.image import Step, copied, only, steps
@@ -21,6 +22,14 @@ def test_the_image_carries_what_it_runs_and_no_tests(tmp_path: Path) -> None:
     names = {path.name for path in tmp_path.iterdir()}
     assert {"space_app.py", "pyproject.toml", "README.md", "LICENSE", "hatch_build.py", "web", "dashboard"} <= names
     assert not names & {"tests", "benchmarks", ".git"}
+
+
+def test_the_image_carries_every_package_that_the_wheel_does(tmp_path: Path) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    copied(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} >= set(
+        project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    )
 
 
 def test_pip_takes_torch_from_the_index_before_the_rest() -> None:

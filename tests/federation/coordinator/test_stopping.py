@@ -97,6 +97,8 @@ async def test_a_task_that_diverges_is_paused_and_goes_on_from_its_best_version_
 
     control = world.federation.tasks.control
     await control(task, "roll_back", version=view["best"]["version"], actor="test")
+    (listed,) = await world.federation.views.tasks()
+    assert (listed["version"], listed["accuracy"]) == (view["best"]["version"], view["best"]["accuracy"])
     await control(task, "resume", version=None, actor="test")
     await train(world, task, ann, 0.125)
     view = await look(world, task)
