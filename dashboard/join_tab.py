@@ -8,9 +8,9 @@ import gradio as gr
 
 from dashboard.desk import Desk, Refusal
 from dashboard.join.hosts import snippets
-from dashboard.join.lines import install
+from dashboard.join.lines import WHENCE, install
 from dashboard.join.steps import LIFETIMES, Steps
-from dashboard.markup import notice, refused
+from dashboard.markup import notice, paragraph, refused
 from dashboard.new_task.draft import new_id
 from dashboard.opening import on_open
 from dashboard.sign_in import Session
@@ -45,6 +45,7 @@ def join_tab(desk: Desk, session: Session) -> None:
             gr.Markdown("### Join with a machine")
             task = gr.Dropdown([], label="Task", interactive=True, elem_id="join-task")
             about = gr.HTML(elem_id="join-about", js_on_load=None)
+            gr.HTML(paragraph(WHENCE), js_on_load=None)
             once = gr.Code(install(), language="shell", label="Once", lines=1, interactive=False, elem_id="install")
             line = gr.Code(language="shell", label="Then", interactive=False, visible=False, elem_id="join-line")
         with gr.Column(elem_classes="glass"):

@@ -50,13 +50,13 @@ def sign_in(desk: Desk, *, hub_sign_in: bool) -> Session:
     """The strip at the top of the page."""
     session = Session(gr.State(None))
 
-    async def greet(request: gr.Request, token: str | None) -> tuple[Any, ...]:
+    async def greet(request: gr.Request, token: str | None, signed: str = "") -> tuple[Any, ...]:
         principal = principal_of(request, token)
         async with desk.line(principal) as line:
             role = role_of(await line.tools())
         entered = bool(principal.token)
         return (
-            strip(role, principal, "yes" if entered else "no"),
+            strip(role, principal, signed or ("yes" if entered else "no")),
             gr.update(visible=not entered),
             gr.update(visible=entered),
         )
@@ -74,7 +74,7 @@ def sign_in(desk: Desk, *, hub_sign_in: bool) -> Session:
         try:
             return token, "", *(await greet(request, token)), ""
         except Refusal as refusal:
-            return None, "", strip("nobody", Principal(), "refused"), *[gr.skip()] * 2, refused(refusal)
+            return None, "", *(await greet(request, None, "refused")), refused(refusal)
 
     async def leave(request: gr.Request) -> tuple[Any, ...]:
         return None, *(await look(request, None)), ""

@@ -49,10 +49,10 @@ def simulate_tab(desk: Desk, session: Session, live: Live, blocks: gr.Blocks) ->
             standing, download = (gr.HTML(elem_id=id, js_on_load=None) for id in ("standings", "runs-csv"))
 
     steps.lay(cut, accuracy, loss)
-    request_id = gr.State("")
+    request_id, begun = gr.State(""), gr.State(None)
     values = list(controls.values())
     verdict = [cut.data, cut_said, wrong, running, request_id]
-    shown = [nothing, chosen, cancelling, accuracy.data, loss.data, standing, download]
+    shown = [nothing, chosen, cancelling, accuracy.data, loss.data, standing, download, ran]
 
     def left(request: gr.Request) -> None:
         live.leave(place_of(request))
@@ -68,7 +68,7 @@ def simulate_tab(desk: Desk, session: Session, live: Live, blocks: gr.Blocks) ->
         return [gr.update(visible=False), gr.update(visible=True), *filled, *checked]
 
     lasting: dict[str, Any] = _SILENT | {"concurrency_limit": None, "trigger_mode": "multiple"}
-    following = {"fn": steps.following, "inputs": [session.token, chosen, target], "outputs": shown}
+    following = {"fn": steps.following, "inputs": [session.token, chosen, target, begun], "outputs": shown}
     for opening in on_open(session, opened, values, [told, body, *values, *verdict]):
         opening.then(**following, **lasting)
     gr.on([chosen.input, target.release], **following, **lasting)
@@ -81,12 +81,12 @@ def simulate_tab(desk: Desk, session: Session, live: Live, blocks: gr.Blocks) ->
     run = running.click(
         steps.ran,
         [session.token, request_id, chosen, *values],
-        [ran, chosen],
+        [ran, chosen, begun],
         api_visibility="private",
         show_progress_on=ran,
     )
     run.then(**following, **lasting)
-    cancelling.click(steps.cancelled, [session.token, chosen], [ran], api_visibility="private")
+    cancelling.click(steps.cancelled, [session.token, chosen], [ran, begun], api_visibility="private")
     blocks.unload(left)
 
 

@@ -133,7 +133,7 @@ def label_ends(chart: go.Figure, *, from_zero: bool = False) -> None:
             yshift=round(pixel - y * pixels),
         )
     longest = max(len(unescape(name)) for _, name, _ in ends)
-    chart.update_layout(margin={"r": min(110, 12 + 7 * longest)})
+    chart.update_layout(margin={"r": min(130, 14 + 7 * longest)})
     if from_zero:
         chart.update_yaxes(rangemode="tozero")
 

@@ -9,6 +9,11 @@ from typing import Any
 PLACEHOLDER = "NODE_TOKEN"
 """Stands in for a token that the visitor does not have."""
 
+SOURCE = "/path/to/potluck"
+"""Stands in for where Potluck is on the machine that joins."""
+
+WHENCE = f"Potluck is on no package index yet: {SOURCE} is a checkout of it, or a wheel, on the machine that joins."
+
 
 def join_line(base: str, task_id: str, token: str = PLACEHOLDER, *more: str) -> str:
     """`potluck join …` for this server and task; every word is quoted as a POSIX shell needs it."""
@@ -36,4 +41,4 @@ def lines(base: str, task_id: str, spec: Mapping[str, Any], token: str = PLACEHO
 def install(spec: Mapping[str, Any] | None = None) -> str:
     """What a machine needs to have installed for the task."""
     language = spec is not None and str(spec["model"]["id"]).startswith("hf:")
-    return "pip install 'potluck-fl[llm]'" if language else "pip install potluck-fl"
+    return f"pip install '{SOURCE}[llm]'" if language else f"pip install {SOURCE}"

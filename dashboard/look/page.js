@@ -100,6 +100,12 @@
     const json = data.dataset.figure;
     const state = json + isDark() + data.dataset.empty;
     if (!plot || plot.state === state) return;
+    const early = (plot.next ?? 0) - performance.now();
+    if (early > 0) { // a chart is drawn twice a second at most, its last state always
+      plot.due ??= setTimeout(() => { plot.due = undefined; redraw(); }, early);
+      return;
+    }
+    plot.next = performance.now() + 500;
     plot.state = state;
     plot.closest('.chart').hidden = !json && !data.dataset.empty;
     if (!json) {
@@ -110,6 +116,8 @@
       plot.replaceChildren(words);
       return;
     }
+    const waits = plot.querySelector('.waiting');
+    if (waits) waits.textContent = 'One moment: the chart is being drawn.'; // what stood there is true no longer
     try {
       const library = window.Plotly ?? await plotly();
       if (plot.state !== state) return; // a newer one has come
@@ -119,11 +127,19 @@
       if (coarse.matches) layout.dragmode = false;
       plot.style.height = `${layout.height}px`;
       await library.react(plot, traces, layout, config);
+      fitted.observe(plot);
     } catch (error) {
       plot.state = plot.json = undefined;
       plot.textContent = error.message;
     }
   };
+  // A place may become narrower when another chart comes to stand beside it; Plotly hears of the window alone.
+  const fitted = new ResizeObserver((places) => {
+    for (const { target } of places) {
+      const width = target._fullLayout?.width;
+      if (target.json && width && target.clientWidth && target.clientWidth !== width) window.Plotly.Plots.resize(target);
+    }
+  });
   const redraw = () => document.querySelectorAll('[data-figure]').forEach(draw);
 
   // ---- a token is kept for this tab, once the server has taken it, so that a reload need not ask for it again
@@ -156,6 +172,15 @@
     }
   }, true);
 
+  // ---- tabs: on a phone their strip moves sideways, and the one that is open is to be seen
+  let opened;
+  const showTab = () => {
+    const tab = document.querySelector('[role=tablist] [aria-selected=true]');
+    if (!tab || tab === opened) return;
+    opened = tab;
+    tab.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+  };
+
   // ---- clocks: `data-until` is the server's time; `data-now`, on the title, is what the server's clock said
   let ahead;
   const clocks = () => {
@@ -176,7 +201,7 @@
   const changed = () => {
     if (due) return;
     due = true;
-    requestAnimationFrame(() => { due = false; paint(); redraw(); noteToken(); clocks(); });
+    requestAnimationFrame(() => { due = false; paint(); redraw(); noteToken(); showTab(); clocks(); });
   };
   const begin = () => {
     new MutationObserver(changed).observe(document.body, {

@@ -20,12 +20,12 @@ def budget(figures: Mapping[str, Any], shown: Mapping[str, Any]) -> str:
     lines = [
         ("Parameters", number(figures["parameters"])),
         ("Model file", size(figures["model_bytes"])),
-        ("Memory on a node", size(figures["memory_bytes"])),
+        ("Memory for training", size(figures["memory_bytes"])),
     ]
     lines.insert(2, ("Traffic a node and round", size(figures["bytes_per_round_per_node"])))
     if figures.get("base_parameters"):
         lines.append(("Base model", f"{number(figures['base_parameters'])} parameters, {size(figures['base_bytes'])}"))
-    words = []
+    words = ["The memory for training comes on a node beside about 300 MB of Python and PyTorch."]
     if flops := figures.get("flops_per_round_per_node"):
         seconds = flops / _FLOPS
         lines.append(("Training a round", "under 0.1 s" if seconds < 0.1 else duration(seconds)))

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from dashboard.new_task.fields import GROUPS, Field
+from dashboard.new_task.fields import GROUPS, OPTIONS, Field
 from dashboard.new_task.form import Form, same
 from dashboard.new_task.paths import Spec
 from dashboard.new_task.placing import Placed
@@ -49,9 +49,11 @@ class Controls:
                 changes["value"] = shown[each.path]
             if holds is None or each.slot is not None:
                 says, path = form.describe(spec, each), form.path(spec, each)
-                changes["info"] = says.info or None
+                label = each.label
                 if each.slot is not None and path is not None:
-                    changes["label"] = path.rpartition(".")[2]
+                    name = path.rpartition(".")[2]
+                    label = changes["label"] = OPTIONS.get(name, name)
+                changes["info"] = says.info if says.info.rstrip(".") not in ("", label) else None
             updates.append(gr.update(**changes) if changes else gr.skip())
         return [*updates, *(gr.update(visible=each.path in visible) for each in self.fields)]
 

@@ -21,17 +21,23 @@ def plan(answer: Mapping[str, Any]) -> str:
     valid = "It can be started as it stands." if answer.get("valid") else "It needs your hand: see the problems below."
     said = notice(f"A plan, made by {who}", valid, tone="good" if answer.get("valid") else "wait")
     reasons = [
-        (shown(reason.get("field", "")), shown(_value(reason.get("value"))), shown(reason.get("why", ""), 600))
+        (_path(reason.get("field", "")), shown(_value(reason.get("value"))), shown(reason.get("why", ""), 600))
         for reason in answer.get("reasons") or ()
     ]
     if reasons:
-        said += table("Reasons of the plan", ("Field", "Chosen", "Why"), reasons, frozenset({0, 1, 2}))
+        reasoned = table("Reasons of the plan", ("Field", "Chosen", "Why"), reasons, frozenset({0, 1, 2}))
+        said += f'<div class="whole">{reasoned}</div>'
     notes = [str(note) for note in answer.get("notes") or ()]
     if answer.get("simulate"):
         notes.append("You asked for a trial without nodes: the tab Simulate runs it on this server.")
     if notes:
         said += '<ul class="notes">' + "".join(f"<li>{shown(note, 600)}</li>" for note in notes) + "</ul>"
     return said
+
+
+def _path(field: object) -> str:
+    """A field's path, which a narrow column breaks after dots only."""
+    return '<span class="path">' + ".<wbr>".join(shown(part) for part in str(field).split(".")) + "</span>"
 
 
 def _value(value: Any) -> str:

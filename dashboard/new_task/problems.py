@@ -7,6 +7,9 @@ from typing import Any
 
 from dashboard.words import said
 
+_NO_MEND = "none is needed"
+"""How the mend of what is only to be known begins."""
+
 
 def problem(found: Mapping[str, Any], *, named: bool = False) -> str:
     """One problem and its mend; with its field where it does not stand beside it."""
@@ -31,3 +34,19 @@ def listed(title: str, problems: Iterable[Mapping[str, Any]], *, tone: str = "ba
         if words
         else ""
     )
+
+
+def remarks(warnings: Iterable[Mapping[str, Any]]) -> str:
+    """Warnings that something can be done about, in a box of their own; the others as plain notes."""
+    given = list(warnings)
+    notes = [each for each in given if str(each.get("mend") or "").lower().startswith(_NO_MEND)]
+    box = listed("Worth knowing", (each for each in given if each not in notes), tone="wait", id="warned")
+    words = "".join(f"<li>{said(_note(each), 900)}</li>" for each in notes)
+    return box + (f'<ul class="notes">{words}</ul>' if words else "")
+
+
+def _note(warning: Mapping[str, Any]) -> str:
+    problem = str(warning.get("problem", "")).removesuffix(".")
+    more = str(warning["mend"])[len(_NO_MEND) :].lstrip(" :,;.").removesuffix(".")
+    return "; ".join(f"{each[0].upper()}{each[1:]}" if not place else each for place, each in
+                     enumerate(each for each in (problem, more) if each)) + "."  # fmt: skip

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+_FOR_CALLERS = re.compile(r"\s*\(see [a-z_]+\)")
+"""A word on a tool, which a form has no use for."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ def described_by(node: Mapping[str, Any], schema: Mapping[str, Any] | None = Non
     """As the schema of one value describes it, e.g. of a rule's option."""
     inner = _resolved(schema or {}, node)
     optional = any(option.get("type") == "null" for option in node.get("anyOf", ()))
-    text = str(node.get("description", inner.get("description", "")))
+    text = _FOR_CALLERS.sub("", str(node.get("description", inner.get("description", ""))))
     bounds = _bounds(inner)
     info = f"{text} {bounds}".strip() if bounds and text else text or bounds
     return Described(tuple(map(str, inner.get("enum", ()))), node.get("default"), optional, info)
@@ -65,9 +69,18 @@ def _bounds(node: Mapping[str, Any]) -> str:
         return ""
     least, above = node.get("minimum"), node.get("exclusiveMinimum")
     most, below = node.get("maximum"), node.get("exclusiveMaximum")
-    low = f"{least:,}" if least is not None else f"above {above:,}" if above is not None else ""
-    high = f"{most:,}" if most is not None else f"below {below:,}" if below is not None else ""
+    low = (
+        f"at least {_plain(least)}" if least is not None else f"more than {_plain(above)}" if above is not None else ""
+    )
+    high = f"at most {_plain(most)}" if most is not None else f"less than {_plain(below)}" if below is not None else ""
     top = below if most is None else most
     if top is None or top >= 1e9:
-        return f"At least {low}." if least is not None else f"{low.capitalize()}." if low else ""
-    return f"{low} to {high}.".capitalize() if low else f"At most {high}."
+        high = ""
+    if least is not None and most is not None and high:
+        return f"{_plain(least)} to {_plain(most)}."
+    words = ", ".join(each for each in (low, high) if each)
+    return f"{words[0].upper()}{words[1:]}." if words else ""
+
+
+def _plain(bound: float) -> str:
+    return f"{int(bound):,}" if bound == int(bound) else f"{bound:,}"

@@ -16,7 +16,7 @@ from dashboard.new_task.form import Form
 from dashboard.new_task.paths import Spec
 from dashboard.new_task.placing import Placed, placed
 from dashboard.new_task.plan import plan
-from dashboard.new_task.problems import listed
+from dashboard.new_task.problems import listed, remarks
 from dashboard.new_task.reference import reference
 from dashboard.new_task.written import Unreadable, read, write
 from dashboard.principal import Principal
@@ -162,7 +162,7 @@ class Steps:
         if not answer.get("valid"):
             return placed(form, spec, problems), None
         shown = form.shown(spec)
-        warning = listed("Worth knowing", answer.get("warnings") or (), tone="wait", id="warned")
+        warning = remarks(answer.get("warnings") or ())
         return Placed({}, []), budget(answer.get("budget") or {}, shown) + warning + deed(shown)
 
 

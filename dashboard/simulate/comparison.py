@@ -21,15 +21,28 @@ def curves(runs: Sequence[Run], what: str) -> go.Figure | None:
         return None
     chart = figure(x="round", y=what, height=300)
     place = 1 if what == "accuracy" else 2
-    for at, run in enumerate(runs):
-        line(chart, run.name, [point[0] for point in run.points], [point[place] for point in run.points], at)
+    for at, (run, name) in enumerate(zip(runs, labels(runs), strict=True)):
+        line(chart, name, [point[0] for point in run.points], [point[place] for point in run.points], at)
     chart.update_layout(
         showlegend=True, legend={"orientation": "h", "x": 0, "xanchor": "left", "y": -0.22, "yanchor": "top"}
     )
-    chart.update_xaxes(range=[0, max(run.rounds for run in runs) + 0.2])
+    last = max(run.rounds for run in runs)
+    chart.update_xaxes(range=[0, last + 0.2], dtick=1 if last <= 8 else None)
     if what == "accuracy":
         chart.update_yaxes(range=[0, 1.02], tickformat=".0%")
     return chart
+
+
+def labels(runs: Sequence[Run]) -> list[str]:
+    """A name a run, by which it is told apart: what only some of the names have comes first, as a legend cuts the end.
+    Runs of one name are numbered."""
+    pieces = [run.name.split(", ") for run in runs]
+    shared = set(pieces[0]).intersection(*pieces[1:]) if len(runs) > 1 else set()
+    found = []
+    for each in pieces:
+        own = [piece for piece in each if piece not in shared]
+        found.append(", ".join([*own, *(piece for piece in each if piece in shared)]))
+    return [f"{at}: {name}" if found.count(name) > 1 else name for at, name in enumerate(found, start=1)]
 
 
 def standings(runs: Sequence[Run], target: float) -> str:

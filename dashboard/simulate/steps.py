@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -11,7 +11,7 @@ import gradio as gr
 from dashboard.charts.drawing import Chart
 from dashboard.desk import Desk, Refusal
 from dashboard.live import Crowded, Live
-from dashboard.markup import empty, notice, paragraph, refused
+from dashboard.markup import Tone, empty, notice, paragraph, refused
 from dashboard.new_task.draft import new_id
 from dashboard.new_task.problems import listed
 from dashboard.new_task.reference import Reference, reference
@@ -25,6 +25,14 @@ from dashboard.words import said
 
 _MERGE_S = 0.5
 """Between two readings: notices that come in between are one."""
+
+_STANDING: Mapping[str, tuple[str, Tone]] = {
+    "created": ("It waits for its turn on the server.", "busy"),
+    "running": ("It runs on the server.", "busy"),
+    "paused": ("It is paused.", "wait"),
+    "finished": ("It is finished: its curve and its figures stand below.", "good"),
+    "cancelled": ("It was cancelled.", "wait"),
+}
 
 
 class Steps:
@@ -105,13 +113,13 @@ class Steps:
                 )
                 every = await simulations(line)
         except Refusal as refusal:
-            return [refused(refusal), gr.skip()]
-        again = "" if answer["new"] else " These very settings were run before: it is the same run."
-        words = notice("It runs on the server.", f"{settings.name}.{again}", "busy")
+            return [refused(refusal), gr.skip(), None]
         chosen = [answer["task_id"], *(id for id in picked or () if id != answer["task_id"])][:MOST]
-        return [words, gr.update(choices=_choices(every), value=chosen, visible=True)]
+        begun = {"task_id": answer["task_id"], "name": settings.name, "new": answer["new"]}
+        words = standing(begun, every)
+        return [words, gr.update(choices=_choices(every), value=chosen, visible=True), begun]
 
-    async def cancelled(self, request: gr.Request, token: str | None, picked: Any) -> str:
+    async def cancelled(self, request: gr.Request, token: str | None, picked: Any) -> list[Any]:
         """Those of the chosen runs that are not over are cancelled."""
         ended = []
         try:
@@ -122,33 +130,40 @@ class Steps:
                         await line.call("control_task", task_id=id, action="cancel")
                         ended.append(at.name)
         except Refusal as refusal:
-            return refused(refusal)
-        return notice("Cancelled", ", ".join(ended)) if ended else notice("None of these is running.")
+            return [refused(refusal), None]
+        return [notice("Cancelled", ", ".join(ended)) if ended else notice("None of these is running."), None]
 
     async def following(
-        self, request: gr.Request, token: str | None, picked: Any, target: Any
+        self, request: gr.Request, token: str | None, picked: Any, target: Any, begun: Any
     ) -> AsyncGenerator[list[Any]]:
-        """The chosen runs, again whenever one of them has got further, until the page looks at others or closes."""
-        principal, sent = principal_of(request, token), [None] * 7
+        """The chosen runs, again whenever one of them has got further, until the page looks at others or closes.
+
+        The last of what it says changes nothing: Gradio repeats that when the stream ends, and by then the page may
+        have heard newer things from the next one.
+        """
+        principal, sent = principal_of(request, token), [None] * 8
         try:
             with self._live.place(place_of(request), principal.address) as place:
                 while True:
-                    now = await self.seen(principal, picked, target)
+                    now = await self.seen(principal, picked, target, begun)
                     if not place.taken:
-                        return  # the page looks at other runs by now
+                        break  # the page looks at other runs by now
                     self._live.want(place, [f"potluck://tasks/{id}" for id in picked or ()])
                     yield [gr.skip() if new == old else new for new, old in zip(now, sent, strict=True)]
                     sent = now
                     if not await place.news():
-                        return
+                        break
                     await asyncio.sleep(_MERGE_S)
         except Crowded as crowded:
-            _, *rest = await self.seen(principal, picked, target)
+            _, *rest = await self.seen(principal, picked, target, begun)
             yield [refused(crowded), *rest]
+            return
         except Refusal as refusal:
-            yield [refused(refusal), *[gr.skip()] * 6]
+            yield [refused(refusal), *[gr.skip()] * 7]
+            return
+        yield [gr.skip()] * 8
 
-    async def seen(self, principal: Principal, picked: Any, target: Any) -> list[Any]:
+    async def seen(self, principal: Principal, picked: Any, target: Any, begun: Any) -> list[Any]:
         """The list of runs, and those chosen side by side."""
         async with self._desk.line(principal) as line:
             may_cancel = "control_task" in await line.tools()
@@ -172,6 +187,7 @@ class Steps:
             self._loss.drawn(curves(runs, "loss"), waiting),
             standings(runs, goal) + "".join(_trouble(run) for run in runs) if runs else "",
             download(runs) if runs else "",
+            standing(begun, every) if begun else gr.skip(),
         ]
 
     async def _reference(self, principal: Principal) -> Reference:
@@ -184,6 +200,14 @@ class Steps:
 def place_of(request: gr.Request) -> str:
     """The name of this tab's ear."""
     return f"{request.session_hash} simulates"
+
+
+def standing(begun: Mapping[str, Any], every: Sequence[Mapping[str, Any]]) -> str:
+    """Where the run stands that was begun on this page."""
+    state = next((task["state"] for task in every if task["task_id"] == begun["task_id"]), "running")
+    title, tone = _STANDING.get(state, _STANDING["running"])
+    again = "" if begun["new"] else " These very settings were run before: it is the same run."
+    return notice(title, f"{begun['name']}.{again}", tone)
 
 
 def _choices(every: list[dict[str, Any]]) -> list[tuple[str, str]]:

@@ -82,7 +82,8 @@ def bars(answers: Answers, trial: Trial) -> go.Figure | None:
             hovertemplate="%{y}: %{x:.1%}<extra></extra>",
         )
     )
-    chart.update_xaxes(range=[0, 1], tickformat=".0%")
+    chart.update_xaxes(range=[0, 1], tickformat=".0%", tickvals=[0, 0.25, 0.5, 0.75, 1], ticklabeloverflow="allow")
+    chart.update_layout(margin={"r": 28})  # room for the last of them
     chart.update_yaxes(type="category", autorange="reversed", showgrid=False, nticks=len(places))
     return chart
 

@@ -6,6 +6,7 @@ import plotly.graph_objects as go
 
 from dashboard.charts.style import figure, ink, plain
 from dashboard.markup import empty, heading, notice, paragraph, state_chip, table
+from dashboard.watch.naming import name_of, short, shortened
 from dashboard.watch.reading import Picture, Record
 from dashboard.words import duration, many, number, percent, said, size
 
@@ -38,25 +39,23 @@ def contributions(seen: Picture) -> str:
     title = heading(f"Round {into['round']}", state_chip(into["state"]), level=3)
     line = f"{many(into['submitted'], 'update')} of {into['selected']} selected, {made}{took}."
     reason = notice(f"Why the round is {into['state']}", into["reason"]) if into["reason"] else ""
-    rows = [_row(update, seen, into) for update in into["updates"][:_MOST_ROWS]]
+    called = shortened(name_of(each["node_id"], seen) for each in (*into["updates"], *into["cohort"]))
+    rows = [_row(update, seen, into, called) for update in into["updates"][:_MOST_ROWS]]
     brought = {update["node_id"] for update in into["updates"]}
     absent = [one["node_id"] for one in into["cohort"] if one["node_id"] not in brought]
-    rows += [_absent(node_id, seen, into) for node_id in absent[: max(0, _MOST_ROWS - len(rows))]]
+    rows += [_absent(node_id, seen, into, called) for node_id in absent[: max(0, _MOST_ROWS - len(rows))]]
     cut = len(into["updates"]) + len(absent) - len(rows)
-    shown = table(f"Updates of round {into['round']}", _COLUMNS, rows, words=frozenset({1})) if rows else ""
+    known = [place for place in range(len(_COLUMNS)) if place < 2 or any(row[place] != "–" for row in rows)]
+    columns, cells = [_COLUMNS[place] for place in known], [[row[place] for place in known] for row in rows]
+    shown = table(f"Updates of round {into['round']}", columns, cells, words=frozenset({1})) if rows else ""
     return title + paragraph(line) + reason + shown + (paragraph(f"and {cut} more") if cut > 0 else "")
 
 
-def name_of(node_id: str, seen: Picture) -> str:
-    """What people call a node; a simulated client has only its number."""
-    return seen.names.get(node_id) or node_id
-
-
-def _row(update: Record, seen: Picture, into: Record) -> list[str]:
+def _row(update: Record, seen: Picture, into: Record, known: dict[str, str]) -> list[str]:
     metrics = update["metrics"] or {}
-    attacker = " (attacker)" if metrics.get("attacker") else ""
+    attacker = ' <span class="small">attacker</span>' if metrics.get("attacker") else ""
     return [
-        f'<span class="cut">{said(name_of(update["node_id"], seen), 80)}{attacker}</span>',
+        short(name_of(update["node_id"], seen), known) + attacker,
         said(_counted(update, into), 300),
         percent(update["weight"]),
         number(update["num_examples"]),
@@ -80,10 +79,10 @@ def _counted(update: Record, into: Record) -> str:
     return "excluded" if update["weight"] == 0 else "counted"
 
 
-def _absent(node_id: str, seen: Picture, into: Record) -> list[str]:
+def _absent(node_id: str, seen: Picture, into: Record, known: dict[str, str]) -> list[str]:
     over = into["state"] in ("closed", "void")
     words = "brought nothing in time" if over else "not here yet"
-    return [f'<span class="cut">{said(name_of(node_id, seen), 80)}</span>', words, *["–"] * (len(_COLUMNS) - 2)]
+    return [short(name_of(node_id, seen), known), words, *["–"] * (len(_COLUMNS) - 2)]
 
 
 def weights(seen: Picture) -> go.Figure | None:
@@ -102,19 +101,22 @@ def _bars(seen: Picture, column: str, title: str, unit: float, place: int) -> go
         return None
     updates = sorted(updates, key=lambda one: float(one[column]), reverse=True)[:_MOST_BARS][::-1]
     chart = figure(x="", y=title, height=90 + 24 * len(updates), whole_x=False)
-    labels = [plain(name_of(one["node_id"], seen), 18) for one in updates]
+    names = [name_of(one["node_id"], seen) for one in updates]
+    known = shortened(names)
     chart.add_trace(
         go.Bar(
             x=[one[column] * unit for one in updates],
             y=list(range(len(updates))),  # two nodes may have one name
             orientation="h",
             name=title,
-            customdata=labels,
+            customdata=[plain(name, 80) for name in names],
             hovertemplate="%{customdata}: %{x:.3g}<extra></extra>",
             marker={"color": ink(place).colour},
             text=[f"{one[column] * unit:.3g}" for one in updates],
             textposition="auto",
         )
     )
-    chart.update_yaxes(tickvals=list(range(len(updates))), ticktext=labels, showgrid=False, ticks="")
+    chart.update_yaxes(
+        tickvals=list(range(len(updates))), ticktext=[plain(known[name]) for name in names], showgrid=False, ticks=""
+    )
     return chart

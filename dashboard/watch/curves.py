@@ -8,11 +8,11 @@ from collections.abc import Mapping
 import plotly.graph_objects as go
 
 from dashboard.charts.style import figure, ink, label_ends, line
+from dashboard.watch.naming import name_of, shortened
 from dashboard.watch.reading import Picture, Record
-from dashboard.words import tame
 
 _MOST_LINES = 6
-_MIB = 1 << 20
+_MB = 1e6
 
 TITLES: Mapping[str, str] = {
     "accuracy": "Accuracy",
@@ -118,22 +118,20 @@ def memory(seen: Picture) -> go.Figure | None:
     found: dict[str, dict[int, float]] = defaultdict(dict)
     for row in seen.metrics:
         if row["source"] == "node" and row["name"] == "memory_bytes":
-            found[str(row["node_id"])][int(row["round"])] = float(row["value"]) / _MIB
+            found[str(row["node_id"])][int(row["round"])] = float(row["value"]) / _MB
     for member in (seen.task or {}).get("nodes") or ():
         progress = member["progress"] or {}
         if progress.get("memory_bytes") and progress.get("round"):
             mine, number = found[member["node_id"]], int(progress["round"])
-            mine[number] = max(mine.get(number, 0.0), float(progress["memory_bytes"]) / _MIB)
+            mine[number] = max(mine.get(number, 0.0), float(progress["memory_bytes"]) / _MB)
     if not found:
         return None
     largest = sorted(found, key=lambda node_id: -max(found[node_id].values()))[:_MOST_LINES]
-    chart = figure(
-        x="Round", y="MiB" if len(found) <= _MOST_LINES else f"MiB, the largest {_MOST_LINES} of {len(found)}"
-    )
+    chart = figure(x="Round", y="MB" if len(found) <= _MOST_LINES else f"MB, the largest {_MOST_LINES} of {len(found)}")
+    known = shortened(name_of(node_id, seen) for node_id in largest)
     for place, node_id in enumerate(sorted(largest)):
         numbers = sorted(found[node_id])
-        name = tame(seen.names.get(node_id) or node_id, 14)
-        line(chart, name, numbers, [found[node_id][each] for each in numbers], place)
+        line(chart, known[name_of(node_id, seen)], numbers, [found[node_id][each] for each in numbers], place)
     label_ends(chart, from_zero=True)
     return chart
 
@@ -153,7 +151,14 @@ def traffic(rounds: list[Record]) -> go.Figure | None:
                 name=name,
                 marker={
                     "color": ink(place).colour,
-                    "pattern": {"shape": pattern, "fgcolor": "var(--solid)", "size": 6, "solidity": 0.35},
+                    "pattern": {  # by default a pattern takes the place of the colour, and is all that is seen
+                        "shape": pattern,
+                        "fillmode": "overlay",
+                        "fgcolor": "var(--solid)",
+                        "fgopacity": 1,
+                        "size": 6,
+                        "solidity": 0.35,
+                    },
                 },
             )
         )

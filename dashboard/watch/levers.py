@@ -21,13 +21,14 @@ LABELS: Mapping[Action, str] = {
     "cancel": "Cancel the task…",
     "roll_back": "Roll back to this version…",
 }
-DONE: Mapping[Action, str] = {
+_OVER = ("finished", "cancelled")
+_DONE: Mapping[Action, str] = {
     "start": "The task has been started.",
     "pause": "The task is paused: the round in progress ends as usual.",
     "resume": "The task goes on.",
-    "close": "The round has been closed.",
+    "close": "Round {round} has been closed.",
     "cancel": "The task has been cancelled.",
-    "roll_back": "The older version is the current one again.",
+    "roll_back": "v{version} is the current model again.",
 }
 _STATES: Mapping[Action, frozenset[str]] = {
     "start": frozenset({"created"}),
@@ -81,9 +82,15 @@ def question(pending: Pending, task: Record) -> str:
             "A cancelled task cannot be resumed."
         )
     if pending.action == "roll_back":
+        use = "The next round starts from it."
+        if task["state"] in _OVER:
+            use = (
+                f"The task is {said(task['state'], 20)}, so no round follows: it becomes the model that predict asks, "
+                "and that is exported and downloaded, where no other version is named."
+            )
         return (
             f"Make v{pending.version} the current model of {name}, in place of v{int(task['version'])}? "
-            "The next round starts from it. Nothing is deleted."
+            f"{use} Nothing is deleted."
         )
     current = next((each for each in task["rounds"] if each["round"] == pending.round), {"submitted": 0, "quorum": 0})
     updates = many(int(current["submitted"]), "update that has arrived", "updates that have arrived")
@@ -91,6 +98,11 @@ def question(pending: Pending, task: Record) -> str:
         f"Close round {pending.round} of {name} now, over the {updates} (its quorum is {current['quorum']})? "
         "Whoever still trains has trained for nothing."
     )
+
+
+def done(pending: Pending) -> str:
+    """What has happened when it has been done."""
+    return _DONE[pending.action].format(version=pending.version, round=pending.round)
 
 
 async def move(line: Line, pending: Pending) -> None:
@@ -116,24 +128,6 @@ def exported(export: Mapping[str, Any]) -> str:
     )
     link = download(export["url"], str(export["weights"]), f"Download {export['weights']}")
     return f'<div class="card">{link}{files}</div>'
-
-
-def summarized(summary: Mapping[str, Any]) -> str:
-    """A summary as markup. Its text is shown as it is written: it may quote strangers."""
-    writer = "from the numbers alone" if summary.get("writer") == "rules" else f"by {summary.get('writer')}"
-    findings = "".join(
-        f'<li class="card"><b>{said(each.get("kind"), 60)}</b> ({said(each.get("severity"), 20)}): '
-        f'{said(each.get("text"), 600)} <span class="small">{said(each.get("mend") or "", 600)}</span></li>'
-        for each in summary.get("findings") or ()
-    )
-    claims = "".join(
-        f'<li>{said(each.get("claim"), 400)} <span class="small">{said(each.get("metric"), 60)} = '
-        f"{said(each.get('value'), 40)}</span></li>"
-        for each in summary.get("claims") or ()
-    )
-    shown = f"<details><summary>What each claim rests on</summary><ul>{claims}</ul></details>" if claims else ""
-    cards = f'<ul class="cards">{findings}</ul>' if findings else ""
-    return f'<pre>{_verbatim(str(summary["text"]))}</pre><p class="small">Written {said(writer, 60)}.</p>{cards}{shown}'
 
 
 def _verbatim(text: str) -> str:

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 
 from dashboard.markup import facts, heading, table
-from dashboard.watch.contributions import name_of
+from dashboard.watch.naming import name_of
 from dashboard.watch.reading import Picture, Record, versions
 from dashboard.words import moment, number, percent, size
 
 _COLUMNS = ("Version", "Round", "From", "Accuracy", "Loss", "Nodes’ accuracy", "Nodes’ loss", "SHA-256")
 _MOST_NAMES = 40
+_SCORES: Mapping[str, str] = {
+    "accuracy": "accuracy",
+    "loss": "loss",
+    "perplexity": "perplexity",
+    "eval_accuracy": "nodes’ accuracy",
+    "eval_loss": "nodes’ loss",
+    "lora_error": "error of the adapters’ mean",
+    "step_norm": "length of the step (L2)",
+    "update_agreement": "agreement of the updates",
+}
 
 
 def lineage(seen: Picture) -> str:
@@ -78,14 +89,5 @@ def download(url: str, file: str, words: str) -> str:
 
 
 def _scores(version: Record) -> dict[str, float]:
-    wanted = (
-        "accuracy",
-        "loss",
-        "perplexity",
-        "eval_accuracy",
-        "eval_loss",
-        "lora_error",
-        "step_norm",
-        "update_agreement",
-    )
-    return {name: version["metrics"][name] for name in wanted if name in version["metrics"]}
+    metrics = version["metrics"]
+    return {words: metrics[name] for name, words in _SCORES.items() if name in metrics}

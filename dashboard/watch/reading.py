@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dashboard.desk import Line
@@ -29,6 +29,9 @@ class Choice:
     words: str = ""
     kind: str = "All"
 
+
+_READINGS = 3
+"""Of one picture, at most."""
 
 KINDS = ("All", "Going on", "Over", "Simulated")
 
@@ -65,11 +68,19 @@ class Picture:
 
 
 async def picture(line: Line, choice: Choice, tools: frozenset[str]) -> Picture:
-    """Reads what this choice takes.
+    """Reads what this choice takes, again where a round ended in between: its parts are of one moment.
 
     Raises:
         Refusal: the server's.
     """
+    for _ in range(_READINGS):
+        seen = await _read(line, choice, tools)
+        if seen.current is None or in_progress([seen.current]):
+            return seen
+    return replace(seen, current=None)  # rounds end faster than they are read: none can be shown at its work
+
+
+async def _read(line: Line, choice: Choice, tools: frozenset[str]) -> Picture:
     if "list_tasks" not in tools:
         return Picture(tools)
     every: list[Record] = await line.read("potluck://tasks")

@@ -11,8 +11,9 @@ from dashboard.desk import Desk, Refusal
 from dashboard.markup import refused
 from dashboard.sign_in import Session
 from dashboard.visitor import principal_of
-from dashboard.watch.levers import ACTIONS, DONE, Action, Pending, exported, move, question, summarized
+from dashboard.watch.levers import ACTIONS, Action, Pending, done, exported, move, question
 from dashboard.watch.parts import Parts
+from dashboard.watch.report import summarized
 from dashboard.watch.shown import CURRENT
 
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -73,7 +74,7 @@ def _do(desk: Desk) -> Callable[[gr.Request, str | None, Pending | None], Awaita
                 await move(line, pending)
         except Refusal as refusal:
             return None, gr.update(visible=True), refused(refusal), gr.update(visible=False)
-        gr.Info(DONE[pending.action], title="Done")
+        gr.Info(done(pending), title="Done")
         return _leave()
 
     return do

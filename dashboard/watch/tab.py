@@ -22,7 +22,7 @@ from dashboard.watch.reading import Choice, Picture, picture
 from dashboard.watch.shown import CURRENT, Shown, shown, updates
 from dashboard.watch.steering import steering
 
-_MERGE_S = 0.3
+_MERGE_S = 0.5
 """Between two readings of one page, at least: notices that come in between are one."""
 _SHARE = 4
 """And so many times as long as the last one took: a busy server does something else, too."""
@@ -54,6 +54,7 @@ def federation_tab(desk: Desk, session: Session, live: Live, blocks: gr.Blocks) 
                 if not begun or any(part != gr.skip() for part in new):
                     yield ["", *new]
                     begun = True
+            yield [gr.skip()] * (1 + len(order))  # Gradio repeats the last of it, when another stream may be on already
         except Crowded as crowded:
             yield [refused(crowded), *[gr.skip()] * len(order)]
         except Refusal as refusal:
@@ -119,6 +120,8 @@ async def _followed(
         began = perf_counter()
         async with desk.line(principal) as line:
             seen = await picture(line, choice, tools)
+        if not place.taken:
+            return  # the page looks elsewhere by now
         choice = _settled(choice, seen, lambda uris: live.want(place, uris))
         yield choice, seen
         if not await _later(place, perf_counter() - began):

@@ -11,7 +11,7 @@ import typer
 
 from dashboard.join.address import base_of_scope, is_local
 from dashboard.join.hosts import snippets
-from dashboard.join.lines import install, join_line, lines
+from dashboard.join.lines import SOURCE, WHENCE, install, join_line, lines
 from potluck.cli import app
 from tests.docs.pages import blocks, page, section
 
@@ -46,6 +46,9 @@ def test_the_lines_are_those_that_fit_the_task_and_have_options_that_exist(
     found = [{word for word in shlex.split(line) if word.startswith("--")} for line in commands]
     assert [given - {"--task", "--token"} for given in found] == flags
     assert all(given <= OPTIONS for given in found)
+    assert shlex.split(install(spec))[:2] == ["pip", "install"]
+    assert shlex.split(install(spec))[2].removesuffix("[llm]") == SOURCE
+    assert SOURCE in WHENCE
     assert ("[llm]" in install(spec)) == spec["model"]["id"].startswith("hf:")
 
 

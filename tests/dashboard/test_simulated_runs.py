@@ -10,10 +10,11 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from dashboard.simulate.comparison import curves, sheet, standings
+from dashboard.simulate.comparison import curves, labels, sheet, standings
 from dashboard.simulate.cut import in_words, picture
 from dashboard.simulate.runs import Run, spread
 from dashboard.simulate.settings import ATTACKS, KINDS, Settings
+from dashboard.simulate.steps import standing
 from federation.aggregation.compatibility import problems
 from federation.aggregation.rule_cards import rule_cards
 from federation.data_spec import PartitionSpec
@@ -105,6 +106,23 @@ def test_a_strangers_name_is_text_in_table_and_chart() -> None:
     drawn = curves([run], "accuracy")
     assert drawn is not None
     assert "<img" not in drawn.to_json().replace("\\u003c", "<")
+
+
+def test_a_legend_begins_with_what_tells_runs_apart() -> None:
+    names = ["median, α 0.3, 10 clients, sign_flip 10 %", "median, α 0.3, 10 clients, sign_flip 30 %"]
+    runs = [replace(RUN, name=name) for name in names]
+    assert labels(runs) == [f"sign_flip {share} %, median, α 0.3, 10 clients" for share in (10, 30)]
+    assert labels(runs[:1]) == names[:1]
+    assert len(set(labels([RUN, RUN]))) == 2
+
+
+def test_what_is_said_of_the_run_that_was_begun_follows_its_state() -> None:
+    begun = {"task_id": "task-a", "name": HOSTILE, "new": True}
+    for state, words in (("created", "waits"), ("running", "It runs"), ("finished", "finished"), ("cancelled", "was")):
+        shown = standing(begun, [{"task_id": "task-a", "state": state}, {"task_id": "task-b", "state": "running"}])
+        assert words in shown
+        assert ("It runs" in shown) == (state == "running")
+        assert "<img" not in shown
 
 
 def test_nothing_is_drawn_before_anything_was_measured() -> None:

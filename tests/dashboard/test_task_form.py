@@ -10,12 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from dashboard.new_task.fields import fields
+from dashboard.new_task.budget import budget
+from dashboard.new_task.fields import OPTIONS, fields
 from dashboard.new_task.form import Form, parsed_list
 from dashboard.new_task.paths import MISSING, found, put
 from dashboard.new_task.placing import placed
+from dashboard.new_task.plan import plan
+from dashboard.new_task.problems import remarks
 from dashboard.new_task.reference import Reference
-from dashboard.new_task.schema import described
+from dashboard.new_task.schema import described, described_by
 from federation.aggregation.compatibility import problems as rule_problems
 from federation.aggregation.methods import METHODS
 from federation.aggregation.rule_cards import rule_cards
@@ -217,3 +220,41 @@ def _field(path: str) -> Any:
 
 def test_nothing_is_found_below_what_is_no_section() -> None:
     assert found({"training": 5}, "training.epochs") is MISSING
+
+
+def test_bounds_are_said_in_words_and_a_word_for_callers_is_left_out() -> None:
+    says = {"type": "number", "exclusiveMinimum": 0, "maximum": 1_000_000.0, "description": "How (see a_tool) much."}
+    assert described_by(says).info == "How much. More than 0, at most 1,000,000."
+    assert described_by({"type": "integer", "minimum": 1, "maximum": 10_000}).info == "1 to 10,000."
+    assert described_by({"type": "number", "minimum": 0, "exclusiveMaximum": 0.5}).info == "At least 0, less than 0.5."
+    assert not any("(see " in described(FORM.reference.schema, each.path).info for each in fields() if not each.slot)
+
+
+def test_every_option_of_a_rule_or_model_has_a_name_in_words() -> None:
+    known = FORM.reference
+    options = {name for card in (*known.rules.values(), *known.models.values()) for name in card.get("options", {})}
+    assert options == set(OPTIONS)
+
+
+def test_what_needs_no_mend_is_a_note_and_no_warning() -> None:
+    idle = {"field": "cohort", "problem": "no node <b> has joined yet", "mend": "none is needed: it begins by itself"}
+    slow = {"field": "rounds", "problem": "it takes a day", "mend": "fewer rounds"}
+    shown = remarks([idle])
+    assert "notice" not in shown
+    assert "No node &lt;b&gt; has joined yet; it begins by itself." in shown
+    both = remarks([slow, idle])
+    assert "Mend:" in both
+    assert both.index("it takes a day") < both.index('<ul class="notes">') < both.index("has joined yet")
+    assert remarks([]) == ""
+
+
+def test_the_memory_of_a_budget_is_said_to_be_that_of_training_alone() -> None:
+    figures = {"parameters": 10, "model_bytes": 40, "memory_bytes": 213_000, "bytes_per_round_per_node": 80}
+    shown = budget(figures, {})
+    assert "Memory for training" in shown
+    assert "about 300 MB of Python and PyTorch" in shown
+
+
+def test_a_path_in_a_plan_breaks_after_dots_alone() -> None:
+    shown = plan({"reasons": [{"field": "data.partition.<img>", "value": 5, "why": "five"}], "valid": True})
+    assert "<bdi>data</bdi>.<wbr><bdi>partition</bdi>.<wbr><bdi>&lt;img&gt;</bdi>" in shown

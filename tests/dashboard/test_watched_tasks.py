@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dashboard.watch import cohort, contributions, curves, levers, lineage, overview
+from dashboard.watch import cohort, contributions, curves, levers, lineage, naming, overview, reading, report
 from dashboard.watch.reading import Choice, Picture, chosen_task, chosen_tasks, in_progress, looked_into, versions
 from tests.dashboard.scenes import HOSTILE, OPERATOR, VIEWER, collecting, member, metric, past_round, seen, task, update
 
@@ -113,8 +113,8 @@ def test_a_version_that_was_rolled_back_to_keeps_its_round() -> None:
 
 
 def test_memory_is_each_nodes_peak_by_round_with_what_it_reports_now() -> None:
-    rows = [metric("memory_bytes", 100 << 20, 0, round=1, source="node", node_id="node-ada")]
-    now = member("node-ada", progress={"round": 2, "memory_bytes": 200 << 20})
+    rows = [metric("memory_bytes", 100e6, 0, round=1, source="node", node_id="node-ada")]
+    now = member("node-ada", progress={"round": 2, "memory_bytes": 200e6})
     chart = curves.memory(seen(task(nodes=[now]), metrics=rows))
     assert chart is not None
     assert (list(chart.data[0].x), list(chart.data[0].y)) == ([1, 2], [100.0, 200.0])
@@ -127,6 +127,7 @@ def test_bytes_seconds_and_classes_are_drawn_in_their_units() -> None:
     assert [(bar.name, list(bar.y)) for bar in traffic.data] == [("up", [2.0]), ("down", [3.0])]
     assert seconds is not None
     assert list(seconds.data[0].y) == [1.5]
+    assert all(bar.marker.color and bar.marker.pattern.fillmode == "overlay" for bar in traffic.data)
     by_class = {"version": 2, "metrics": {"accuracy.class_1": 0.5, "accuracy.class_0": 1.0, "accuracy": 0.7}}
     classes = curves.classes(seen(version=by_class))
     assert classes is not None
@@ -207,6 +208,64 @@ def test_a_question_says_what_the_action_would_do() -> None:
     assert "cannot be resumed" in levers.question(levers.Pending("cancel", "t"), the_task)
 
 
+@pytest.mark.parametrize("state", ["running", "paused", "finished", "cancelled"])
+def test_a_roll_back_promises_a_round_only_where_one_follows(state: str) -> None:
+    asked = levers.question(levers.Pending("roll_back", "t", version=1), task(state=state))
+    over = state in ("finished", "cancelled")
+    assert ("The next round starts from it" in asked) != over
+    assert ("no round follows" in asked) == over
+    assert "v1 is the current model" in levers.done(levers.Pending("roll_back", "t", version=1))
+
+
+def test_long_names_are_cut_to_what_tells_them_apart_and_whole_for_a_pointer() -> None:
+    one, other = "node-aaaaaaaaaaaaxbbbb", "node-aaaaaaaaaaaaybbbb"
+    known = naming.shortened([one, other, "ada"])
+    assert known["ada"] == "ada"
+    assert known[one] != known[other]
+    assert naming.shortened([one])[one] == "node-aaaaa…bbbb"
+    into = past_round(2) | {"cohort": [], "updates": [update("node-ada")]}
+    picture = seen(looked_into=into, names={"node-ada": one})
+    shown = contributions.contributions(picture)
+    assert f'title="{one}"' in shown
+    assert "<bdi>node-aaaaa…bbbb</bdi>" in shown
+    bars = contributions.weights(picture)
+    assert bars is not None
+    assert list(bars.layout.yaxis.ticktext) == ["node-aaaaa…bbbb"]
+
+
+class Rounds:
+    """A server on which rounds end while a page reads: what each reading of a resource says, the last for ever."""
+
+    def __init__(self, **says: list[Any]) -> None:
+        self.says = says
+
+    async def read(self, uri: str) -> Any:
+        """Of what is asked most, the next answer."""
+        name = next((each for each in ("rounds", "metrics", "model", "nodes") if f"/{each}" in uri), "task")
+        if uri == "potluck://tasks":
+            return [summary("a", task_id="task-aaaaaaaaaaaaaaaa")]
+        answers = self.says.get(name, [[]])
+        return answers.pop(0) if len(answers) > 1 else answers[0]
+
+
+@pytest.mark.anyio
+async def test_a_picture_whose_round_ended_while_it_was_read_is_read_again() -> None:
+    going = task(rounds=[past_round(1), collecting([])])
+    ended = task(rounds=[past_round(1), past_round(3)])
+    line: Any = Rounds(task=[going, ended], rounds=[past_round(3)], model=[{"version": 2}])
+    found = await reading.picture(line, Choice(), VIEWER)
+    assert found.task == ended
+    assert found.current is None
+
+
+@pytest.mark.anyio
+async def test_no_round_is_shown_in_progress_once_it_is_closed_however_fast_rounds_are() -> None:
+    line: Any = Rounds(task=[task(rounds=[collecting([])])], rounds=[past_round(3)], model=[{"version": 2}])
+    found = await reading.picture(line, Choice(), VIEWER)
+    assert found.current is None
+    assert "in progress" not in cohort.cohort(found)
+
+
 def test_who_sees_nothing_is_told_what_to_do_and_an_empty_server_how_to_begin() -> None:
     assert "Sign in" in overview.no_tasks(Picture(frozenset()))
     assert "New task" in overview.no_tasks(Picture(OPERATOR))
@@ -245,7 +304,7 @@ def test_no_part_of_the_tab_takes_a_strangers_text_for_markup() -> None:
         lineage.detail(picture),
         levers.question(levers.Pending("pause", "t"), the_task),
         levers.exported({"files": {HOSTILE: HOSTILE}, "url": "raw/x", "weights": HOSTILE}),
-        levers.summarized(
+        report.summarized(
             {"text": HOSTILE, "writer": HOSTILE, "claims": [{"claim": HOSTILE}], "findings": [{"text": HOSTILE}]}
         ),
     )

@@ -151,7 +151,9 @@ def test_evil_names_are_text_wherever_they_stand(watched: Watched) -> None:
         expect(looked.page.locator("#glance h2")).to_have_text(EVIL_TASK[:80])
         expect(looked.page.locator("#tasks label").first).to_contain_text("<img src=x onerror=alert(1)>")
         expect(looked.page.locator("#nodes")).to_contain_text(EVIL_NODE)
-        expect(looked.page.locator("#contributions tbody")).to_contain_text(EVIL_NODE)
+        expect(looked.page.locator("#contributions tbody span[title]", has_text="<img src=x")).to_have_attribute(
+            "title", EVIL_NODE
+        )
         looked.page.wait_for_function("document.querySelector('.plot[data-plot=weights]')?.data")
         expect(looked.page.locator(".plot[data-plot=weights]")).to_contain_text("<img src=x")
         assert looked.page.locator("gradio-app img[src='x'], gradio-app a[href^='javascript']").count() == 0
@@ -211,6 +213,7 @@ def test_a_wrong_token_is_refused_in_words_and_a_right_one_outlasts_a_reload(wat
     with watched.page() as looked:
         sign_in(looked.page, "pl_wrong")
         expect(looked.page.locator("#entrance-trouble")).to_contain_text("This token is wrong, revoked or expired")
+        expect(looked.page.locator("#who .chip")).to_have_text("viewer")  # as without it
         sign_in(looked.page, OPERATOR)
         expect(looked.page.locator("#who .chip")).to_have_text("operator")
         assert OPERATOR not in json.dumps(looked.page.evaluate("({ ...localStorage })"))
