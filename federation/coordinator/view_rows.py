@@ -10,7 +10,8 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from federation.coordinator.scores import BY_CLASS
-from federation.store.tables import RoundState, assignments, federation, from, metrics, model_versions, store, tables, tasks
+from federation.rounds import RoundState
+from federation.store.tables import assignments, metrics, model_versions, rounds, tasks
 
 Scores = dict[tuple[str, int], dict[str, float]]
 """By task and version."""
