@@ -43,7 +43,7 @@ def row_groups(file: mmap) -> list[int]:
 def pages(file: mmap, about: Struct) -> Iterator[tuple[int, int]]:
     """Bytes of each page of a column when unpacked, and its values; `about` is its `ColumnMetaData`."""
     at = _size(about, _DATA)
-    if 0 < about.get(_DICTIONARY, 0) < at:
+    if _DICTIONARY in about and 0 < _size(about, _DICTIONARY) < at:
         at = _size(about, _DICTIONARY)
     end = at + _size(about, _TOTAL_PACKED)
     while at < end:

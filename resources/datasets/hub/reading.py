@@ -70,7 +70,10 @@ def batches(paths: Sequence[Path], columns: list[str]) -> Iterator[tuple[int, py
                 if missing := set(columns) - set(file.schema_arrow.names):
                     raise pyarrow.ArrowInvalid(f"it lacks the columns {', '.join(sorted(missing))}")
                 for group in range(file.num_row_groups):
-                    for whole in file.read_row_group(group, columns=columns).to_batches():
+                    table = file.read_row_group(group, columns=columns)
+                    if table.num_rows != meta.row_group(group).num_rows:
+                        raise pyarrow.ArrowInvalid(f"row group {group} has other rows than the footer says")
+                    for whole in table.to_batches():
                         whole.validate(full=True)  # texts that are none, places beyond a dictionary's end
                         for batch in _cut(whole, at):
                             yield at, batch
@@ -105,9 +108,12 @@ def _metadata(path: Path) -> pq.FileMetaData:
     import pyarrow.parquet as pq
 
     try:
-        return pq.read_metadata(path)
+        meta = pq.read_metadata(path)
+        if sum(meta.row_group(place).num_rows for place in range(meta.num_row_groups)) != meta.num_rows:
+            raise pyarrow.ArrowInvalid("its row groups have other rows than its footer says")
     except (OSError, ValueError, pyarrow.ArrowException) as error:
         raise unreadable(path, error) from error
+    return meta
 
 
 def _groups(path: Path) -> list[int]:
