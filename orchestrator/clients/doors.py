@@ -56,6 +56,8 @@ _HARMLESS = _words(
     "time queue functools itertools abc operator enum types signal code token trace profile calendar test"
 )
 _OF_LIBRARIES = _words(
+    "PyTorchFileReader PyTorchFileWriter import_ir_module import_ir_module_from_buffer parse_ir CompilationUnit "
+    "ScriptModule LiteScriptModule ScriptFunction ScriptModuleSerializer StaticModule get_file_path frompyfunc "
     "hub cpp_extension load_inline load_library load save savez savez_compressed savetxt loadtxt genfromtxt "
     "fromregex fromfile tofile memmap open_memmap from_file DataSource ctypeslib f2py distutils jit compile "
     "package onnx distributed multiprocessing serialization _C ops classes library load_state_dict_from_url "
