@@ -88,7 +88,8 @@ def cost(spec: View, budget: View, *, simulate: bool) -> str:
         said.append(f"{human_bytes(budget['bytes_per_round_per_node'])} up and down")
     if budget.get("flops_per_round_per_node") is not None:
         said.append(f"{budget['flops_per_round_per_node']:.3g} FLOPs")
-    said.append(f"{human_bytes(budget['memory_bytes'])} of memory for training, beside some 300 MB of Python and PyTorch")
+    beside = "" if simulate else " beside some 300 MB of Python and PyTorch"
+    said.append(f"{human_bytes(budget['memory_bytes'])} of memory for training{beside}")
     rounds = f", {spec['rounds']} rounds" if "rounds" in spec else ""
     return f"{' and '.join([', '.join(said[:-1]), said[-1]] if said[1:] else said)} for a " + (
         f"{'client' if simulate else 'node'} and round{rounds}"

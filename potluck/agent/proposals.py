@@ -45,7 +45,7 @@ def proposals(
     generation: int,
     way_back: int | None = None,
 ) -> list[Proposal]:
-    """What is called for now and was not proposed before. `way_back`: the best version before training diverged."""
+    """What is called for and was not proposed before. `way_back`: the best version before training diverged."""
     found = [
         *_of_divergence(task, findings, settled, generation, way_back),
         *_of_plateau(task, findings),

@@ -137,7 +137,7 @@ def refuse(repository: str, revision: str | None, error: Exception) -> NoReturn:
     what = f"is neither in a local folder nor to be had from the Hub ({why})"
     mend = f"set POTLUCK_DATA to a folder that holds hub/{repository}, or connect to the internet"
     if status == _TOO_MANY:
-        what = "is not to be had for now: the Hub takes no more questions from this address (HTTP 429)"
+        what = "is not to be had at present: the Hub takes no more questions from this address (HTTP 429)"
         mend = f"try again in some minutes, or set POTLUCK_DATA to a folder that holds hub/{repository}"
     match error:
         case GatedRepoError():
