@@ -107,7 +107,13 @@
     }
     plot.next = performance.now() + 500;
     plot.state = state;
-    plot.closest('.chart').hidden = !json && !data.dataset.empty;
+    const chart = plot.closest('.chart');
+    const hidden = !json && !data.dataset.empty;
+    if (chart.hidden !== hidden) { // its neighbours become narrower or wider; Plotly hears of the window alone
+      chart.hidden = hidden;
+      clearTimeout(draw.fitting);
+      draw.fitting = setTimeout(() => dispatchEvent(new Event('resize')), 200);
+    }
     if (!json) {
       if (plot.json) window.Plotly?.purge(plot);
       plot.json = undefined;
@@ -127,19 +133,11 @@
       if (coarse.matches) layout.dragmode = false;
       plot.style.height = `${layout.height}px`;
       await library.react(plot, traces, layout, config);
-      fitted.observe(plot);
     } catch (error) {
       plot.state = plot.json = undefined;
       plot.textContent = error.message;
     }
   };
-  // A place may become narrower when another chart comes to stand beside it; Plotly hears of the window alone.
-  const fitted = new ResizeObserver((places) => {
-    for (const { target } of places) {
-      const width = target._fullLayout?.width;
-      if (target.json && width && target.clientWidth && target.clientWidth !== width) window.Plotly.Plots.resize(target);
-    }
-  });
   const redraw = () => document.querySelectorAll('[data-figure]').forEach(draw);
 
   // ---- a token is kept for this tab, once the server has taken it, so that a reload need not ask for it again

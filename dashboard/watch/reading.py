@@ -30,7 +30,7 @@ class Choice:
     kind: str = "All"
 
 
-_READINGS = 3
+_READINGS = 2
 """Of one picture, at most."""
 
 KINDS = ("All", "Going on", "Over", "Simulated")
