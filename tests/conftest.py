@@ -13,8 +13,14 @@ from federation.threads import use_threads
 _HERE = Path(__file__).parent
 _LONGEST_FIRST = (
     "e2e/browser/test_page_states.py",
+    "e2e/browser/test_dashboard_watch.py",
+    "e2e/test_generated_clients_train.py",
+    "e2e/test_dashboard_steer.py",
     "benchmarks/test_benchmarks_run.py",
     "e2e/test_mnist.py",
+    "e2e/test_agent.py",
+    "e2e/test_sandbox_fences.py",
+    "e2e/test_hub_federation.py",
     "e2e/test_language_federation.py",
     "e2e/test_fault_matrix.py",
     "mcp_server/test_simulations.py",
