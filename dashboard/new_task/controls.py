@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from dashboard.new_task.fields import GROUPS, OPTIONS, Field
+from dashboard.new_task.fields import GROUPS, Field
 from dashboard.new_task.form import Form, same
 from dashboard.new_task.paths import Spec
 from dashboard.new_task.placing import Placed
@@ -48,11 +48,9 @@ class Controls:
             if holds is None or not same(holds[each.path], shown[each.path]):
                 changes["value"] = shown[each.path]
             if holds is None or each.slot is not None:
-                says, path = form.describe(spec, each), form.path(spec, each)
-                label = each.label
-                if each.slot is not None and path is not None:
-                    name = path.rpartition(".")[2]
-                    label = changes["label"] = OPTIONS.get(name, name)
+                says, label = form.describe(spec, each), form.label(spec, each)
+                if each.slot is not None:
+                    changes["label"] = label
                 changes["info"] = says.info if says.info.rstrip(".") not in ("", label) else None
             updates.append(gr.update(**changes) if changes else gr.skip())
         return [*updates, *(gr.update(visible=each.path in visible) for each in self.fields)]

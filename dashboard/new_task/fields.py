@@ -10,22 +10,6 @@ Kind = Literal["choice", "number", "flag", "text", "long_text", "list"]
 Values = Mapping[str, Any]
 """What controls show, by path."""
 
-OPTIONS: Mapping[str, str] = {
-    "hidden": "Width of the hidden layer",
-    "mu": "Proximal weight μ",
-    "eta": "Server’s learning rate η",
-    "beta": "Share dropped at each end β",
-    "beta1": "Decay of the first moment β₁",
-    "beta2": "Decay of the second moment β₂",
-    "tau": "Radius τ",
-    "f": "Attackers to withstand f",
-    "m": "Updates to average m",
-    "iterations": "Iterations",
-    "smoothing": "Smoothing ν",
-    "max_norm": "Largest norm C",
-}
-"""What the options of rules and models are called."""
-
 RULE_OPTIONS, MODEL_OPTIONS = 4, 2
 """Controls for the options of a rule and of a model: as many as any of them has."""
 

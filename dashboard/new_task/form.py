@@ -12,7 +12,7 @@ from dashboard.new_task.fields import Field, fields, pretrained
 from dashboard.new_task.following import follow
 from dashboard.new_task.paths import MISSING, Spec, found, put, without
 from dashboard.new_task.reference import Reference
-from dashboard.new_task.schema import Described, described, described_by
+from dashboard.new_task.schema import Described, described, described_by, named_by
 
 _USUAL_FOR_ADAPTERS = {"training.optimizer": "adam", "aggregation.rule": "lora_exact"}
 _WITH_ADAM = {"training.learning_rate": 1e-3, "training.batch_size": 8}
@@ -51,6 +51,17 @@ class Form:
         section, place = field.slot
         options = list(self._options(spec, section).values())
         return described_by(options[place]) if place < len(options) else Described((), None, True, "")
+
+    def label(self, spec: Spec, field: Field) -> str:
+        """What the control is called: an option's, as its rule or model describes it."""
+        if field.slot is None:
+            return field.label
+        section, place = field.slot
+        options = list(self._options(spec, section).items())
+        if place >= len(options):
+            return field.label
+        name, says = options[place]
+        return named_by(says, name)
 
     def visible(self, spec: Spec) -> set[str]:
         """Paths of the controls that have a meaning."""

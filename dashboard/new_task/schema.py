@@ -52,6 +52,12 @@ def described_by(node: Mapping[str, Any], schema: Mapping[str, Any] | None = Non
     return Described(tuple(map(str, inner.get("enum", ()))), node.get("default"), optional, info)
 
 
+def named_by(node: Mapping[str, Any], name: str) -> str:
+    """An option's name for people: how its description begins, for one name means other things in other rules."""
+    words = re.split(r"[.;:]", str(node.get("description", "")), maxsplit=1)[0].strip()
+    return f"{words} ({name})" if words else name
+
+
 def _resolved(schema: Mapping[str, Any], node: Mapping[str, Any]) -> Mapping[str, Any]:
     """The node itself, past references and the option of null."""
     while True:

@@ -85,7 +85,7 @@ class CenteredClippingOptions(Byzantine):
 
 
 class NormClippingOptions(Byzantine):
-    max_norm: float | None = Field(default=None, gt=0, le=1e9, description="C; default: the median norm.")
+    max_norm: float | None = Field(default=None, gt=0, le=1e9, description="Largest norm C; default: the median norm.")
 
 
 @dataclass(frozen=True)

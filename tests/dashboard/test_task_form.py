@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -11,14 +12,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from dashboard.new_task.budget import budget
-from dashboard.new_task.fields import OPTIONS, fields
+from dashboard.new_task.fields import fields
 from dashboard.new_task.form import Form, parsed_list
 from dashboard.new_task.paths import MISSING, found, put
 from dashboard.new_task.placing import placed
 from dashboard.new_task.plan import plan
 from dashboard.new_task.problems import remarks
 from dashboard.new_task.reference import Reference
-from dashboard.new_task.schema import described, described_by
+from dashboard.new_task.schema import described, described_by, named_by
 from federation.aggregation.compatibility import problems as rule_problems
 from federation.aggregation.methods import METHODS
 from federation.aggregation.rule_cards import rule_cards
@@ -230,10 +231,16 @@ def test_bounds_are_said_in_words_and_a_word_for_callers_is_left_out() -> None:
     assert not any("(see " in described(FORM.reference.schema, each.path).info for each in fields() if not each.slot)
 
 
-def test_every_option_of_a_rule_or_model_has_a_name_in_words() -> None:
+def test_every_option_of_a_rule_or_model_is_called_what_it_is_there() -> None:
     known = FORM.reference
-    options = {name for card in (*known.rules.values(), *known.models.values()) for name in card.get("options", {})}
-    assert options == set(OPTIONS)
+    for card in (*known.rules.values(), *known.models.values()):
+        for name, option in card.get("options", {}).items():
+            assert re.fullmatch(r".{8,80} \(\w+\)", named_by(option, name)), (card, name)
+    beta = {rule: named_by(known.rules[rule]["options"]["beta"], "beta") for rule in ("fedavgm", "trimmed_mean")}
+    assert beta == {
+        "fedavgm": "Server's momentum (beta)",
+        "trimmed_mean": "Share of values dropped at each end (beta)",
+    }
 
 
 def test_what_needs_no_mend_is_a_note_and_no_warning() -> None:

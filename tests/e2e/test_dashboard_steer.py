@@ -134,7 +134,7 @@ def test_a_task_is_planned_in_words_mended_and_started_once(
 
     page.get_by_role("button", name="Aggregation").click()
     _choose(page, "#field-aggregation-rule", "trimmed_mean")
-    expect(page.get_by_label("beta", exact=True)).to_be_visible()
+    expect(page.get_by_label("Share of values dropped at each end (beta)", exact=True)).to_be_visible()
     _choose(page, "#field-aggregation-rule", "fedavg")
 
     page.get_by_role("button", name="The whole spec").click()
