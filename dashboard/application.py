@@ -11,7 +11,7 @@ import gradio as gr
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from dashboard.charts.library import library, path
+from dashboard.charts.plotly_script import plotly_script, script_path
 from dashboard.desk import Desk
 from dashboard.live import MOST, Live
 from dashboard.page import page
@@ -60,7 +60,7 @@ def application(connect: Connect, options: Options | None = None) -> Starlette:
         yield
         await live.close()
 
-    shell = Starlette(routes=[Route(f"/{path()}", library)], lifespan=lifespan)
+    shell = Starlette(routes=[Route(f"/{script_path()}", plotly_script)], lifespan=lifespan)
     gr.mount_gradio_app(
         shell,
         blocks,

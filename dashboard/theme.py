@@ -122,10 +122,10 @@ def theme() -> Any:
 
 def head() -> str:
     """What the page's head gets: its script, which finds Plotly where the page says that it is."""
-    from dashboard.charts.library import path
+    from dashboard.charts.plotly_script import script_path
 
     script = (_LOOK / "page.js").read_text(encoding="utf-8")
     return (
-        f'<meta name="plotly" content="{path()}"><meta name="color-scheme" content="light dark">'
+        f'<meta name="plotly" content="{script_path()}"><meta name="color-scheme" content="light dark">'
         f"<script>{script}</script>"
     )

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 GRACE_S = 5.0
 """Seconds between asking a child to end and ending it."""
@@ -19,7 +19,17 @@ class Died(Exception):
 
 
 class Children:
-    """Runs `python -m potluck.cli ...` in processes; leaving the context ends those that still run."""
+    """Runs `python -m potluck.cli ...` in processes; leaving the context ends those that still run.
+
+    Attributes:
+        module: what each of them runs.
+        tie: what each has for standard input; a pipe ends with this process, whatever ends it.
+        keeps: whether a log that is there already is continued.
+    """
+
+    module: ClassVar[str] = "potluck.cli"
+    tie: ClassVar[int] = subprocess.DEVNULL
+    keeps: ClassVar[bool] = False
 
     def __init__(self, logs: Path) -> None:
         logs.mkdir(parents=True, exist_ok=True)
@@ -28,11 +38,11 @@ class Children:
 
     def start(self, name: str, arguments: list[str], environment: Mapping[str, str]) -> None:
         """Start a child; secrets belong in `environment`, since everyone may read a command line."""
-        command = [sys.executable, "-m", "potluck.cli", *arguments]
-        with self.log(name).open("wb") as log:
+        command = [sys.executable, "-m", self.module, *arguments]
+        with self.log(name).open("ab" if self.keeps else "wb") as log:
             self._running[name] = subprocess.Popen(  # noqa: S603 - our own command line
                 command,
-                stdin=subprocess.DEVNULL,
+                stdin=self.tie,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=os.environ | environment,

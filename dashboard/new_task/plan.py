@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from dashboard.markup import notice, table
+from dashboard.new_task.problems import listed
 from dashboard.words import said as shown
+
+GOAL = "(goal)"
+"""What a problem is of that no field can mend."""
 
 EXAMPLES = (
     "Recognise handwritten digits on 10 phones, each with its own handwriting",
@@ -20,6 +24,9 @@ def plan(answer: Mapping[str, Any]) -> str:
     who = "Gemini" if answer.get("planner") == "gemini" else "rules: no language model is configured on this server"
     valid = "It can be started as it stands." if answer.get("valid") else "It needs your hand: see the problems below."
     said = notice(f"A plan, made by {who}", valid, tone="good" if answer.get("valid") else "wait")
+    # Those of fields stand beside their controls; that the goal is another one is known to the plan alone.
+    missed = [each for each in answer.get("problems") or () if each.get("field") == GOAL]
+    said += listed("Another goal", missed, id="another-goal")
     reasons = [
         (_path(reason.get("field", "")), shown(_value(reason.get("value"))), shown(reason.get("why", ""), 600))
         for reason in answer.get("reasons") or ()

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
-import sys
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,18 +23,9 @@ what runs."""
 class TiedChildren(Children):
     """Children that end when this process does, were it by SIGKILL."""
 
-    def start(self, name: str, arguments: list[str], environment: Mapping[str, str]) -> None:
-        """Start a child; secrets belong in `environment`, since everyone may read a command line."""
-        command = [sys.executable, "-m", "potluck.agent.tied", *arguments]
-        with self.log(name).open("ab") as log:
-            self._running[name] = subprocess.Popen(  # noqa: S603 - our own command line
-                command,
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=os.environ | environment,
-                start_new_session=True,
-            )
+    module = "potluck.agent.tied"
+    tie = subprocess.PIPE
+    keeps = True
 
     def codes(self) -> dict[str, int | None]:
         """The exit codes, None of those that run."""

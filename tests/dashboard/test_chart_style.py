@@ -6,7 +6,7 @@ from importlib.metadata import version
 from itertools import pairwise
 
 from dashboard.charts.drawing import carried, undrawn
-from dashboard.charts.library import path
+from dashboard.charts.plotly_script import script_path
 from dashboard.charts.style import figure, ink, label_ends, line, plain
 from tests.dashboard.scenes import HOSTILE
 
@@ -53,4 +53,4 @@ def test_a_figure_travels_escaped_and_whole() -> None:
 
 
 def test_another_release_of_plotly_has_another_address() -> None:
-    assert version("plotly") in path()
+    assert version("plotly") in script_path()

@@ -265,3 +265,13 @@ def test_the_memory_of_a_budget_is_said_to_be_that_of_training_alone() -> None:
 def test_a_path_in_a_plan_breaks_after_dots_alone() -> None:
     shown = plan({"reasons": [{"field": "data.partition.<img>", "value": 5, "why": "five"}], "valid": True})
     assert "<bdi>data</bdi>.<wbr><bdi>partition</bdi>.<wbr><bdi>&lt;img&gt;</bdi>" in shown
+
+
+def test_a_plan_for_another_goal_says_so_though_its_spec_could_be_started() -> None:
+    problem = {"field": "(goal)", "problem": "finding <b>objects</b> is not among", "mend": "ask for classes"}
+    elsewhere = {"field": "rounds", "problem": "at least 1", "mend": "say how many"}
+    shown = plan({"valid": False, "problems": [problem, elsewhere], "reasons": []})
+    assert 'id="another-goal"' in shown
+    assert "finding &lt;b&gt;objects&lt;/b&gt; is not among" in shown
+    assert "at least 1" not in shown  # it stands beside its control
+    assert "another-goal" not in plan({"valid": True, "problems": [], "reasons": []})

@@ -129,6 +129,7 @@ def test_an_operator_steers_after_a_yes_while_a_viewer_watches_and_may_not(watch
         expect(viewer.page.locator("#round")).to_contain_text("It is paused")
         expect(viewer.page.locator("#glance")).to_contain_text(f"v{paused['version']}")
 
+        expect(operator.page.locator("#glance dd").nth(1)).to_have_text(f"v{paused['version']}")  # by its own reading
         operator.page.locator("#which-version input").click()
         operator.page.get_by_role("option", name=f"v{paused['version'] - 2}", exact=True).click()
         operator.page.get_by_role("button", name="Roll back to this version…").click()

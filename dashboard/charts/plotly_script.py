@@ -14,12 +14,12 @@ from starlette.responses import Response
 NAME = "plotly-{}.min.js"
 
 
-def path() -> str:
+def script_path() -> str:
     """Where it is served, relative to the page; another release is another path."""
     return NAME.format(version("plotly"))
 
 
-async def library(request: Request) -> Response:
+async def plotly_script(request: Request) -> Response:
     """The script. It is asked for when the first chart is to be drawn."""
     headers = {"cache-control": "public, max-age=31536000, immutable", "vary": "accept-encoding"}
     if "gzip" in request.headers.get("accept-encoding", ""):
