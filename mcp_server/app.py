@@ -135,7 +135,6 @@ def build_app(
             *Edge(settings).routes(),
             Route("/healthz", healthz),
             Route("/metrics", metrics),
-            *([] if pages is None else [Mount("/", app=pages)]),
         ],
         middleware=[
             Middleware(Trimmed),
@@ -146,5 +145,7 @@ def build_app(
             Middleware(AuthMiddleware, callers, streams, state.rates, audit, pages=pages is not None),
         ],
     )
+    if pages is not None:
+        app.router.default = pages  # no mount at "/", which would swallow /mcp/ instead of leading it to /mcp
     app.state.protocol, app.state.potluck = protocol, state  # for a host at the standard streams
     return app

@@ -143,3 +143,12 @@ async def test_closing_a_client_leaves_nothing_running(inside: Inside) -> None:
         async with inside.clients.connect(inside.visitors.anonymous()) as client:
             await client.list_tools()
     assert len(asyncio.all_tasks()) == before
+
+
+@pytest.mark.parametrize("path", ["/mcp", "/sse", "/healthz"])
+async def test_an_address_with_a_slash_too_many_leads_to_the_right_one_beside_pages_too(
+    inside: Inside, path: str
+) -> None:
+    secret = (await inside.served.token("operator")).secret
+    answer = await inside.served.http.get(f"{path}/", headers={"Authorization": f"Bearer {secret}"})
+    assert (answer.status_code, answer.headers["location"]) == (307, inside.served.base + path)
