@@ -22,7 +22,7 @@ from edge_client.connection import Connection
 from edge_client.endpoint import Endpoint
 from edge_client.identity import write_key
 from federation.fault_points import VARIABLE
-from potluck.processes import Children
+from potluck.processes import Children, Died
 
 OPERATOR = "operator-token-for-tests"
 PATIENCE_S = 300.0
@@ -117,10 +117,18 @@ class Machine:
                 assert task is not None
                 if condition(task):
                     return task
-                self.children.check()
+                self._check_children()
                 assert time.monotonic() < deadline, f"still waiting: {task['rounds'][-1:]}\n{self.children.tails()}"
                 with anyio.move_on_after(5):  # or until a child has ended
                     await anext(aiter(changes))
+
+    def _check_children(self) -> None:
+        """Raises `Died`, with what every child said last, when one has ended in an error."""
+        try:
+            self.children.check()
+        except Died as died:
+            died.add_note(self.children.tails())
+            raise
 
     def bulk_bytes(self) -> dict[tuple[str, str], float]:
         """Bytes of models and updates by lane and direction, from /metrics."""
@@ -131,7 +139,7 @@ class Machine:
     def _until(self, condition: Callable[[], bool], what: str, timeout: float = 60.0) -> None:
         ticker, deadline = threading.Event(), time.monotonic() + timeout
         while not condition():
-            self.children.check()
+            self._check_children()
             assert time.monotonic() < deadline, f"waited {timeout:g} s until {what}\n{self.children.tails()}"
             ticker.wait(0.05)
 

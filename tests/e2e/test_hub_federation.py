@@ -58,6 +58,7 @@ async def test_two_nodes_and_a_simulation_learn_from_images_of_the_hub(machine: 
     task_id = (await machine.call("create_task", spec=IMAGES, request_id="shades-test"))["task_id"]
     token = await machine.node_token()
     machine.start_node("told", task_id, token, "--index", "0", "--data", "hf:acme/things")
+    await machine.wait_for(task_id, lambda task: bool(task["nodes"]))  # or the other is dealt part 0
     machine.start_node("dealt", task_id, token)
     done = await machine.wait_for(task_id, lambda task: task["state"] == "finished")
     assert done["rounds"][-1]["accuracy"] > 0.6 > done["rounds"][0]["accuracy"] / 2
