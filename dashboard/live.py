@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
+from typing import Any
 
 from mcp import Client
 from mcp.client.subscriptions import ResourceUpdated
@@ -42,27 +43,45 @@ class Place:
 
     Attributes:
         address: where the page is open, by which places are counted.
+        wish: what the page asks for now, whatever that means to its stream.
     """
 
-    def __init__(self, address: str = "") -> None:
+    def __init__(self, address: str = "", wish: Any = None) -> None:
         self.uris = ALWAYS
         self.taken = True
         self.address = address
+        self.wish = wish
         self._news = asyncio.Event()
+        self._asked = asyncio.Event()
 
     def wake(self) -> None:
         """There may be something new."""
         self._news.set()
 
+    def ask(self, wish: Any) -> None:
+        """The page asks for something else, and does not want to wait."""
+        self.wish = wish
+        self._asked.set()
+        self._news.set()
+
     def leave(self) -> None:
         """Nobody sits here any more."""
         self.taken = False
+        self._asked.set()
         self._news.set()
 
     async def news(self) -> bool:
         """Waits for something new since it last answered; False when the place has been given up. Read after it."""
         await self._news.wait()
         self._news.clear()
+        return self.taken
+
+    async def rest(self, seconds: float) -> bool:
+        """Lets news gather, unless the page asks for something else; False when the place has been given up."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._asked.wait()
+        self._asked.clear()
         return self.taken
 
 
@@ -88,14 +107,24 @@ class Live:
         """How many are taken."""
         return len(self._places)
 
+    def ask(self, page: str, wish: Any) -> bool:
+        """Hands what a page asks for now to the stream that shows it already; False where it has none.
+
+        One page has one stream: what two of them say overtakes each other in the browser, and the older may stay.
+        """
+        place = self._places.get(page)
+        if place is not None:
+            place.ask(wish)
+        return place is not None
+
     @contextmanager
-    def place(self, page: str, address: str = "") -> Generator[Place]:
+    def place(self, page: str, address: str = "", wish: Any = None) -> Generator[Place]:
         """A place for a page, which gives up the one that it had.
 
         Raises:
             Crowded: all are taken, or all that one address may have.
         """
-        place = Place(address)
+        place = Place(address, wish)
         self.leave(page)
         if len(self._places) >= MOST:
             raise Crowded(f"{MOST} are open here, and that is all that this server keeps up with")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
 from dashboard.charts.drawing import Chart
 from dashboard.desk import Desk, Refusal
-from dashboard.live import Crowded, Live
+from dashboard.live import Crowded, Live, Place
 from dashboard.markup import Tone, empty, notice, paragraph, refused
 from dashboard.new_task.draft import new_id
 from dashboard.new_task.problems import listed
@@ -25,6 +25,23 @@ from dashboard.words import said
 
 _MERGE_S = 0.5
 """Between two readings: notices that come in between are one."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a page asks to see side by side, and as whom.
+
+    Attributes:
+        picked: ids of runs.
+        target: the accuracy that is asked for.
+        begun: the run that was begun on this page, `{task_id, name, new}`.
+    """
+
+    principal: Principal
+    picked: tuple[str, ...] = ()
+    target: Any = None
+    begun: Any = None
+
 
 _STANDING: Mapping[str, tuple[str, Tone]] = {
     "created": ("It waits for its turn on the server.", "busy"),
@@ -136,47 +153,63 @@ class Steps:
     async def following(
         self, request: gr.Request, token: str | None, picked: Any, target: Any, begun: Any
     ) -> AsyncGenerator[list[Any]]:
-        """The chosen runs, again whenever one of them has got further, until the page looks at others or closes.
+        """The chosen runs, again whenever one of them has got further, until the page closes; asked for others while it
+        goes on, the stream shows those.
 
-        The last of what it says changes nothing: Gradio repeats that when the stream ends, and by then the page may
-        have heard newer things from the next one.
+        The last of what it says changes nothing: Gradio repeats that when a stream has ended.
         """
-        principal, sent = principal_of(request, token), [None] * 8
+        name, nothing = place_of(request), [gr.skip()] * 8
+        wish = Wanted(principal_of(request, token), tuple(picked or ()), target, begun)
+        if self._live.ask(name, wish):
+            yield nothing
+            return
         try:
-            with self._live.place(place_of(request), principal.address) as place:
-                while True:
-                    now = await self.seen(principal, picked, target, begun)
-                    if not place.taken:
-                        break  # the page looks at other runs by now
-                    self._live.want(place, [f"potluck://tasks/{id}" for id in picked or ()])
-                    yield [gr.skip() if new == old else new for new, old in zip(now, sent, strict=True)]
-                    sent = now
-                    if not await place.news():
-                        break
-                    await asyncio.sleep(_MERGE_S)
+            with self._live.place(name, wish.principal.address, wish) as place:
+                async for told in self._followed(place):
+                    yield told
         except Crowded as crowded:
-            _, *rest = await self.seen(principal, picked, target, begun)
+            _, *rest = await self.seen(wish)
             yield [refused(crowded), *rest]
             return
         except Refusal as refusal:
-            yield [refused(refusal), *[gr.skip()] * 7]
+            yield [refused(refusal), *nothing[1:]]
             return
-        yield [gr.skip()] * 8
+        yield nothing
 
-    async def seen(self, principal: Principal, picked: Any, target: Any, begun: Any) -> list[Any]:
+    async def _followed(self, place: Place) -> AsyncGenerator[list[Any]]:
+        sent: list[Any] = [None] * 8
+        answered: Wanted | None = None
+        while place.taken:
+            wish: Wanted = place.wish
+            try:
+                now = await self.seen(wish)
+            except Refusal:
+                if place.wish is wish:
+                    raise
+                continue
+            if not place.taken or place.wish is not wish:
+                continue
+            self._live.want(place, [f"potluck://tasks/{id}" for id in wish.picked])
+            anew, answered = wish is not answered, wish
+            yield [gr.skip() if new == old and not anew else new for new, old in zip(now, sent, strict=True)]
+            sent = now
+            if not (await place.news() and await place.rest(_MERGE_S)):
+                return
+
+    async def seen(self, wish: Wanted) -> list[Any]:
         """The list of runs, and those chosen side by side."""
-        async with self._desk.line(principal) as line:
+        async with self._desk.line(wish.principal) as line:
             may_cancel = "control_task" in await line.tools()
             every = await simulations(line)
             known = {task["task_id"] for task in every}
-            chosen = [id for id in picked or () if id in known][:MOST]
+            chosen = [id for id in wish.picked if id in known][:MOST]
             runs = [await run(line, id) for id in chosen]
         none = (
             "" if every else empty("No simulation has run yet.", "Choose settings above and run one; then run another.")
         )
         if every and not runs:
             none = paragraph("Choose runs to see them side by side.")
-        goal = float(target) if isinstance(target, int | float) else 0.9
+        goal = float(wish.target) if isinstance(wish.target, int | float) else 0.9
         going = any(run.going for run in runs)
         waiting = "The first score comes with the first round." if runs else "No run is chosen."
         return [
@@ -187,7 +220,7 @@ class Steps:
             self._loss.drawn(curves(runs, "loss"), waiting),
             standings(runs, goal) + "".join(_trouble(run) for run in runs) if runs else "",
             download(runs) if runs else "",
-            standing(begun, every) if begun else gr.skip(),
+            standing(wish.begun, every) if wish.begun else gr.skip(),
         ]
 
     async def _reference(self, principal: Principal) -> Reference:

@@ -34,6 +34,10 @@ class Parts:
     summary: Any = None
     export: Any = None
 
+    def hidden(self) -> dict[str, bool]:
+        """What a new page hides. It is not told so again, which could overtake what shows it."""
+        return {name: False for name, part in self.shown.items() if not part.visible}
+
 
 def laid_out() -> Parts:
     """Makes them, inside the page's blocks."""

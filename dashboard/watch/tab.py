@@ -1,11 +1,11 @@
-"""The Federation tab: each open page follows one task, until it looks elsewhere or closes."""
+"""The Federation tab: each open page has one stream, which follows the task that the page asks for until it closes."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
-from dataclasses import replace
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
@@ -31,49 +31,80 @@ _FAILED = Refusal("internal", "the page failed while it was made.", "load it aga
 
 log = logging.getLogger(__name__)
 
+_LISTS = ("tasks", "rounds", "versions")
+"""Parts in which the visitor chooses."""
+
 Told = list[Any]
 """An update for the place where trouble is told, then one for each part."""
-Seen = tuple[Choice, Picture]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a page asks for, and as whom."""
+
+    principal: Principal
+    choice: Choice
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a page is to show.
+
+    Attributes:
+        anew: whether it is the first answer to a wish: the visitor may have changed the lists meanwhile.
+    """
+
+    choice: Choice
+    picture: Picture
+    anew: bool = True
 
 
 def federation_tab(desk: Desk, session: Session, live: Live, blocks: gr.Blocks) -> None:
     """What goes on, live; whoever may steer finds the levers beside it."""
     parts = laid_out()
 
-    async def look(request: gr.Request, token: str | None, choice: Choice) -> AsyncGenerator[Told]:
-        page, order = Shown(), list(parts.shown)
+    async def look(request: gr.Request, token: str | None, choice: Choice, page: Shown) -> AsyncGenerator[Told]:
+        order, name, wish = list(parts.shown), str(request.session_hash), Wish(principal_of(request, token), choice)
+        nothing = [gr.skip()] * (1 + len(order))  # also what a stream says last, which Gradio repeats when it has ended
+        if live.ask(name, wish):
+            yield nothing
+            return
 
-        def told(choice: Choice, seen: Picture) -> Told:
-            new = shown(seen, parts.charts, choice)
+        def told(seen: Seen) -> Told:
+            new = shown(seen.picture, parts.charts, seen.choice)
+            for each in _LISTS if seen.anew else ():
+                page.pop(each, None)
             return updates({name: new[name] for name in order}, page)
 
-        principal, name, begun = principal_of(request, token), str(request.session_hash), False
         try:
-            async for bound, seen in follow(desk, live, principal, name, choice):
-                new = await asyncio.to_thread(told, bound, seen)
-                if not begun or any(part != gr.skip() for part in new):
+            async for seen in follow(desk, live, wish, name):
+                new = await asyncio.to_thread(told, seen)
+                if seen.anew or any(part != gr.skip() for part in new):
                     yield ["", *new]
-                    begun = True
-            yield [gr.skip()] * (1 + len(order))  # Gradio repeats the last of it, when another stream may be on already
+            yield nothing
         except Crowded as crowded:
-            yield [refused(crowded), *[gr.skip()] * len(order)]
+            yield [refused(crowded), *nothing[1:]]
         except Refusal as refusal:
-            yield [refused(refusal), *told(choice, Picture(frozenset()))]
+            yield [refused(refusal), *told(Seen(Choice(), Picture(frozenset())))]
         except Exception:
             log.exception("a page could not be shown")
-            yield [refused(_FAILED), *[gr.skip()] * len(order)]
+            yield [refused(_FAILED), *nothing[1:]]
+
+    async def loaded(request: gr.Request, token: str | None) -> AsyncGenerator[Told]:
+        async for told in look(request, token, Choice(), parts.hidden()):
+            yield told
 
     async def the_same(
         request: gr.Request, token: str | None, task_id: str | None, round_: int, version: int, words: str, kind: str
     ) -> AsyncGenerator[Told]:
         chosen = Choice(task_id, round_ or None, None if version == CURRENT else version, words or "", kind or "")
-        async for told in look(request, token, chosen):
+        async for told in look(request, token, chosen, {}):
             yield told
 
     async def another(
         request: gr.Request, token: str | None, task_id: str | None, words: str, kind: str
     ) -> AsyncGenerator[Told]:
-        async for told in look(request, token, Choice(task_id, words=words or "", kind=kind or "")):
+        async for told in look(request, token, Choice(task_id, words=words or "", kind=kind or ""), {}):
             yield told
 
     def left(request: gr.Request) -> None:
@@ -83,7 +114,8 @@ def federation_tab(desk: Desk, session: Session, live: Live, blocks: gr.Blocks) 
     lasting: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     lasting |= {"concurrency_limit": None, "trigger_mode": "multiple"}
     found = [session.token, tasks, parts.words, parts.kind]
-    gr.on([blocks.load, session.token.change, tasks.input], another, found, outputs, **lasting)
+    blocks.load(loaded, [session.token], outputs, **lasting)
+    gr.on([session.token.change, tasks.input], another, found, outputs, **lasting)
     rounds, versions = parts.shown["rounds"], parts.shown["versions"]
     narrower = [rounds.input, versions.input, parts.words.input, parts.kind.input]
     chosen = [session.token, tasks, rounds, versions, parts.words, parts.kind]
@@ -92,56 +124,53 @@ def federation_tab(desk: Desk, session: Session, live: Live, blocks: gr.Blocks) 
     steering(desk, session, parts)
 
 
-async def follow(desk: Desk, live: Live, principal: Principal, page: str, choice: Choice) -> AsyncGenerator[Seen]:
-    """What a visitor sees of a choice, again whenever it may have changed, until the page's place is given up.
+async def follow(desk: Desk, live: Live, wish: Wish, page: str) -> AsyncGenerator[Seen]:
+    """What a visitor sees of what the page asks for, again whenever it may have changed or the page asks for something
+    else, until the page's place is given up. Whoever may see nothing is told so, and keeps no place.
 
     Raises:
         Refusal: the token has ended, or the server refuses a reading.
     """
-    async with desk.line(principal) as line:
-        tools = await line.tools()
-    if "list_tasks" not in tools:
-        yield choice, Picture(tools)
-        return
     try:
-        with live.place(page, principal.address) as place:
-            async for seen in _followed(desk, live, principal, place, choice, tools):
+        with live.place(page, wish.principal.address, wish) as place:
+            async for seen in _followed(desk, live, place):
                 yield seen
     except Crowded:
-        async with desk.line(principal) as line:
-            yield choice, await picture(line, choice, tools)
+        yield Seen(wish.choice, await _read(desk, wish))
         raise
 
 
-async def _followed(
-    desk: Desk, live: Live, principal: Principal, place: Place, choice: Choice, tools: frozenset[str]
-) -> AsyncGenerator[Seen]:
-    while True:
-        began = perf_counter()
-        async with desk.line(principal) as line:
-            seen = await picture(line, choice, tools)
-        if not place.taken:
-            return  # the page looks elsewhere by now
-        choice = _settled(choice, seen, lambda uris: live.want(place, uris))
-        yield choice, seen
-        if not await _later(place, perf_counter() - began):
+async def _followed(desk: Desk, live: Live, place: Place) -> AsyncGenerator[Seen]:
+    answered: Wish | None = None
+    while place.taken:
+        wish, began = place.wish, perf_counter()
+        try:
+            seen = await _read(desk, wish)
+        except Refusal:
+            if place.wish is wish:
+                raise
+            continue  # it asks as somebody else by now
+        if not place.taken or place.wish is not wish:
+            continue
+        anew = wish is not answered
+        place.wish = answered = wish = replace(wish, choice=_settled(wish.choice, seen))
+        live.want(place, [f"potluck://tasks/{wish.choice.task_id}"] if wish.choice.task_id else [])
+        yield Seen(wish.choice, seen, anew)
+        nobody = not seen.sees and place.wish is wish
+        if nobody or not await _later(place, perf_counter() - began):
             return
 
 
-def _settled(choice: Choice, seen: Picture, want: Callable[[list[str]], None]) -> Choice:
+async def _read(desk: Desk, wish: Wish) -> Picture:
+    async with desk.line(wish.principal) as line:
+        return await picture(line, wish.choice, await line.tools())
+
+
+def _settled(choice: Choice, seen: Picture) -> Choice:
     """The choice, bound to the task that it led to: a newer one does not take the page away from its reader."""
-    if seen.task is None or seen.task["task_id"] == choice.task_id:
-        task_id = choice.task_id
-    else:
-        task_id = str(seen.task["task_id"])
-    if task_id is not None:
-        want([f"potluck://tasks/{task_id}"])
-    return replace(choice, task_id=task_id)
+    return choice if seen.task is None else replace(choice, task_id=str(seen.task["task_id"]))
 
 
 async def _later(place: Place, took_s: float) -> bool:
     """When there is news, and not too soon; whether the page is still there."""
-    if not await place.news():
-        return False
-    await asyncio.sleep(max(_MERGE_S, _SHARE * took_s))
-    return place.taken
+    return await place.news() and await place.rest(max(_MERGE_S, _SHARE * took_s))

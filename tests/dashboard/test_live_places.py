@@ -220,3 +220,22 @@ async def test_an_address_has_only_so_many_places_and_the_server_too(monkeypatch
             pass
         assert live.places == 5
     await live.close()
+
+
+async def test_a_page_that_asks_for_something_else_is_not_made_to_rest(live: Live) -> None:
+    with live.place("page", wish="this") as place:
+        assert live.ask("page", "that")
+        async with asyncio.timeout(5):
+            assert await place.news()
+            assert await place.rest(3600)
+        assert place.wish == "that"
+        assert await place.rest(0)
+    assert not live.ask("page", "anything"), "nobody is there any more"
+
+
+async def test_a_page_that_closes_rests_no_longer(live: Live) -> None:
+    with live.place("page") as place:
+        resting = asyncio.ensure_future(place.rest(3600))
+        live.leave("page")
+        async with asyncio.timeout(5):
+            assert not await resting

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,6 +40,18 @@ class Watched:
     federation: TabFederation
     browser: Browser
     task_id: str
+
+    @contextmanager
+    def nodes_at_rest(self) -> Iterator[None]:
+        """Nothing is trained meanwhile, so that pages have this machine's two cores for themselves."""
+        nodes = [self.federation.machine.children.pid(name) for name in ("ada", EVIL_NODE)]
+        for pid in nodes:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in nodes:
+                os.kill(pid, signal.SIGCONT)
 
     @contextmanager
     def page(self, *, url: str = "", scheme: str = "light", width: int = 1280, height: int = 900) -> Iterator[Looked]:
@@ -112,18 +126,20 @@ def test_rounds_are_seen_as_they_happen_and_what_is_zoomed_into_stays(watched: W
 
 
 def test_an_operator_steers_after_a_yes_while_a_viewer_watches_and_may_not(watched: Watched) -> None:
-    with watched.page() as viewer, watched.page() as operator:
-        sign_in(operator.page, OPERATOR)
-        expect(operator.page.locator("#who .chip")).to_have_text("operator")
-        expect(viewer.page.locator("#who .chip")).to_have_text("viewer")
-        operator.page.get_by_role("button", name="Pause…").click()
-        expect(operator.page.locator("#question")).to_contain_text("The round in progress ends as usual")
-        operator.page.get_by_role("button", name="No, leave it").click()
-        expect(operator.page.locator("#question")).to_be_hidden()
-        assert watched.federation.call("get_task", task_id=watched.task_id)["state"] == "running"
-        operator.page.get_by_role("button", name="Pause…").click()
-        operator.page.get_by_role("button", name="Yes, do it").click()
-        expect(viewer.page.locator("#glance .heading")).to_contain_text("paused")
+    with ExitStack() as pages:
+        with watched.nodes_at_rest():
+            viewer, operator = pages.enter_context(watched.page()), pages.enter_context(watched.page())
+            sign_in(operator.page, OPERATOR)
+            expect(operator.page.locator("#who .chip")).to_have_text("operator")
+            expect(viewer.page.locator("#who .chip")).to_have_text("viewer")
+            operator.page.get_by_role("button", name="Pause…").click()
+            expect(operator.page.locator("#question")).to_contain_text("The round in progress ends as usual")
+            operator.page.get_by_role("button", name="No, leave it").click()
+            expect(operator.page.locator("#question")).to_be_hidden()
+            assert watched.federation.call("get_task", task_id=watched.task_id)["state"] == "running"
+            operator.page.get_by_role("button", name="Pause…").click()
+            operator.page.get_by_role("button", name="Yes, do it").click()
+            expect(viewer.page.locator("#glance .heading")).to_contain_text("paused")
         at_work = ("collecting", "aggregating")
         paused = watched.federation.once(watched.task_id, lambda task: task["rounds"][-1]["state"] not in at_work)
         expect(viewer.page.locator("#round")).to_contain_text("It is paused")
