@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from html import escape
 
 from dashboard.markup import chip, empty, heading, notice, paragraph, state_chip, tiles
 from dashboard.watch.reading import Picture, Record
 from dashboard.words import many, number, percent, said, size, tame
 
-_MOST_NODES = 40
+_MOST_TASKS, _MOST_NODES = 60, 40
 
 
-def choices(tasks: Sequence[Record]) -> list[tuple[str, str]]:
-    """The tasks as entries of a list: a name, and below it where the task stands."""
-    return [(f"{tame(task['name'], 60)}\n{_standing(task)}", str(task["task_id"])) for task in tasks]
+def choices(seen: Picture) -> list[tuple[str, str]]:
+    """The tasks as entries of a list: a name, and below it where the task stands. The chosen one is among them."""
+    listed = list(seen.tasks[:_MOST_TASKS])
+    if seen.task is not None:
+        listed += [task for task in seen.tasks[_MOST_TASKS:] if task["task_id"] == seen.task["task_id"]]
+    return [(f"{tame(task['name'], 60)}\n{_standing(task)}", str(task["task_id"])) for task in listed]
 
 
 def _standing(task: Record) -> str:
@@ -26,8 +28,16 @@ def _standing(task: Record) -> str:
     return " · ".join([*words, *(["simulated"] if task.get("simulated") else [])])
 
 
+def beside_tasks(seen: Picture) -> str:
+    """What is said in the place of the list, or above a part of it."""
+    if not (seen.tasks and seen.sees):
+        return no_tasks(seen)
+    more = len(seen.tasks) - _MOST_TASKS
+    return paragraph(f"The newest {_MOST_TASKS}, and {more} more: find those by a word.") if more > 0 else ""
+
+
 def no_tasks(seen: Picture) -> str:
-    """What is said in the place of the list."""
+    """Why there is no task to see."""
     if not seen.sees:
         return empty(
             "Nothing to see without a token", "Sign in at the top of the page with a viewer’s or operator’s token."

@@ -25,8 +25,8 @@ def shown(seen: Picture, charts: Mapping[str, Chart], choice: Choice) -> Shown:
     """A picture as what each part shows."""
     task = seen.task
     found: Shown = {
-        "tasks": (overview.choices(seen.tasks), None if task is None else task["task_id"]),
-        "nothing": "" if seen.tasks and seen.sees else overview.no_tasks(seen),
+        "tasks": (overview.choices(seen), None if task is None else task["task_id"]),
+        "nothing": overview.beside_tasks(seen),
         "nodes": overview.nodes(seen),
         "glance": overview.glance(seen),
         "cohort": cohort.cohort(seen),

@@ -273,6 +273,15 @@ def test_who_sees_nothing_is_told_what_to_do_and_an_empty_server_how_to_begin() 
     assert "No task fits" in overview.no_tasks(Picture(VIEWER, unfiltered=3))
 
 
+def test_of_very_many_tasks_the_newest_are_listed_with_the_chosen_one_and_the_rest_is_counted() -> None:
+    tasks = [summary(f"task {number}", task_id=f"task-{number}") for number in range(70)]
+    picture = Picture(VIEWER, tasks, unfiltered=70, task=task(task_id="task-65"))
+    ids = [task_id for _, task_id in overview.choices(picture)]
+    assert ids == [*(f"task-{number}" for number in range(60)), "task-65"]
+    assert "10 more" in overview.beside_tasks(picture)
+    assert overview.beside_tasks(Picture(VIEWER, tasks[:60])) == ""
+
+
 def test_a_simulated_task_says_so_and_how_far_it_is() -> None:
     how = {"engine": "loop", "attack": "sign_flip", "attackers": 0.3, "clients": 10, "workers": None}
     progress = {"round": 2, "clients_trained": 4, "clients_selected": 10, "waits_for": 0}
@@ -311,5 +320,5 @@ def test_no_part_of_the_tab_takes_a_strangers_text_for_markup() -> None:
     for piece in pieces:
         assert "<img" not in piece
         assert "&lt;img" in piece
-    [(label, _)] = overview.choices([summary(HOSTILE)])
+    [(label, _)] = overview.choices(Picture(VIEWER, [summary(HOSTILE)]))
     assert label.count("\n") == 1
