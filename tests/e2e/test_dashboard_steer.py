@@ -69,7 +69,7 @@ def operator(browser: Browser, machine: Machine) -> Iterator[Page]:
 
 
 def _page(browser: Browser, machine: Machine, token: str | None) -> Iterator[Page]:
-    with browser.new_context(viewport={"width": 1280, "height": 1400}) as context:
+    with browser.new_context(viewport={"width": 1280, "height": 1400}, reduced_motion="reduce") as context:
         context.set_default_timeout(60_000)
         page, broken = context.new_page(), list[str]()
 
