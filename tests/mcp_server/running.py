@@ -30,6 +30,7 @@ from mcp_server.settings import Settings
 from resources.simulate import Simulator
 from resources.workload import Workload
 from tests.mcp_server.rpc import Rpc
+from tests.new_databases import begin
 
 NO_TLS = False
 """What plain HTTP verifies; reading all certificates that a machine trusts takes a client 20 ms."""
@@ -199,6 +200,7 @@ async def serving(
     # Tests come from one address, with many wrong tokens.
     chosen = Settings(data_dir=data_dir, port=0, **({"failures_per_minute": 0} | settings))
     workload = Workload()
+    begin(data_dir)
     with listen(chosen) as listener:
         base = f"http://127.0.0.1:{listener.getsockname()[1]}"
         async with (
