@@ -11,6 +11,7 @@ import io
 import json
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,7 @@ MAX_HEADER = 16 << 20
 MAX_TENSORS = 65_536
 MAX_RANK = 16
 MAX_NAME = 1024
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -147,21 +149,26 @@ def _read(file: BinaryIO, size: int, max_header: int) -> tuple[Layout, dict[str,
 
 
 def _strict_json(raw: bytes) -> dict[str, Any]:
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for name, value in pairs:
-            if name in found:
-                raise ValueError(f"{shown(name)} occurs twice")
-            found[name] = value
-        return found
-
-    def no_constant(constant: str) -> None:
-        raise ValueError(f"{constant} is not JSON")
-
     if not raw.startswith(b"{"):
         raise ValueError("it does not begin with a brace")
-    header: dict[str, Any] = json.loads(raw.decode(), object_pairs_hook=unique, parse_constant=no_constant)
+    header: dict[str, Any] = _STRICT.decode(raw.decode())
     return header
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{shown(name)} occurs twice")
+        found[name] = value
+    return found
+
+
+def _no_constant(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+_STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
 
 
 def _check_metadata(metadata: Any) -> None:
@@ -170,7 +177,7 @@ def _check_metadata(metadata: Any) -> None:
 
 
 def _parse_entry(name: str, entry: Any) -> tuple[TensorInfo, int, int]:
-    if len(name) > MAX_NAME or any("\ud800" <= letter <= "\udfff" for letter in name):
+    if len(name) > MAX_NAME or _SURROGATE.search(name):
         raise _malformed(f"names a tensor {shown(name)}: no Unicode text of at most {MAX_NAME} characters")
     if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
         raise _malformed(f"describes tensor {shown(name)} by other members than dtype, shape and data_offsets")

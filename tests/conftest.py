@@ -51,6 +51,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: places.get(item.path, len(places)))  # all others stay as they are
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Whoever wants no test with the marker `e2e` need not import the folder whose tests all have it."""
+    return True if config.option.markexpr == "not e2e" and collection_path == _HERE / "e2e" else None
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     use_threads(1)

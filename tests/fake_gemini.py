@@ -22,6 +22,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 KEY = "a-key-that-only-tests-have"
 MODEL = "gemini-3.8-flash"
@@ -171,15 +172,45 @@ class FakeGemini:
 @contextmanager
 def serving(fake: FakeGemini) -> Iterator[str]:
     """The fake on a port of its own, on a thread of its own; gives its base URL."""
+    with serving_app(fake.app) as url:
+        try:
+            yield url
+        finally:
+            fake.stopping.set()
+
+
+class Stage:
+    """An app that is whichever fake entered last, so that many can be served in turn without a new server each."""
+
+    def __init__(self) -> None:
+        self._fake: FakeGemini | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert self._fake is not None, "a request came when no fake was there"
+        await self._fake.app(scope, receive, send)
+
+    @contextmanager
+    def playing(self, fake: FakeGemini) -> Iterator[None]:
+        """The fake answers for as long as the context lasts."""
+        before, self._fake = self._fake, fake
+        try:
+            yield
+        finally:
+            fake.stopping.set()
+            self._fake = before
+
+
+@contextmanager
+def serving_app(app: ASGIApp) -> Iterator[str]:
+    """An app on a port of its own, on a thread of its own; gives its base URL."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = _Server(uvicorn.Config(fake.app, log_config=None, lifespan="off"))
+        server = _Server(uvicorn.Config(app, log_config=None, lifespan="off"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         assert server.up.wait(20), "the fake did not start"
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
-            fake.stopping.set()
             server.should_exit = True
             thread.join(20)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -92,9 +94,17 @@ class Gemini:
         """One attempt, over a connection of its own: nothing is left open between turns."""
         from google.genai import Client, errors, types
 
+        trust = _trust()
         try:
-            async with asyncio.timeout(self._timeout_s), httpx2.AsyncClient(timeout=self._timeout_s) as http:
-                client = Client(http_options=types.HttpOptions(httpx_async_client=http))
+            async with (
+                asyncio.timeout(self._timeout_s),
+                httpx2.AsyncClient(timeout=self._timeout_s, verify=trust) as http,
+            ):
+                # The SDK also makes a client of each other kind, which would read the certificates again.
+                options = types.HttpOptions(
+                    httpx_async_client=http, client_args={"verify": trust}, async_client_args={"ssl": trust}
+                )
+                client = Client(http_options=options)
                 answer = await client.aio.models.generate_content(
                     model=self.name, contents=list[Any](contents), config=config
                 )
@@ -107,6 +117,12 @@ class Gemini:
         except (ValueError, TypeError, AttributeError, KeyError) as error:  # as the SDK reads it, and validates
             raise unreadable(error) from None
         return _reply(answer)
+
+
+@cache
+def _trust() -> ssl.SSLContext:
+    """The certificates that this machine trusts. Reading them takes tens of milliseconds: once a process."""
+    return httpx2.create_ssl_context()
 
 
 def _content(turn: Turn) -> types.Content:

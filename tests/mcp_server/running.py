@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import socket
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,12 @@ from mcp_server.settings import Settings
 from resources.simulate import Simulator
 from resources.workload import Workload
 from tests.mcp_server.rpc import Rpc
+from tests.new_databases import begin
 
+NO_TLS = False
+"""What plain HTTP verifies; reading all certificates that a machine trusts takes a client 20 ms."""
+GRACE_S = 0.2
+"""Seconds that a stop gives streams, which only their clients would end."""
 NOON = 1_800_014_400.0  # 12:00 UTC, so that no test meets midnight by chance
 SPEC: dict[str, Any] = {
     "name": "a test",
@@ -145,18 +150,31 @@ class Served:
             async with Client(sse_client(f"{self.base}/sse", headers=headers), mode=mode, **kwargs) as client:
                 yield client
             return
-        async with httpx2.AsyncClient(headers=headers, timeout=30) as http:
+        async with httpx2.AsyncClient(headers=headers, timeout=30, verify=NO_TLS) as http:
             line = streamable_http_client(f"{self.base}/mcp", http_client=http)
             async with Client(line, mode=mode, **kwargs) as client:
                 yield client
 
 
 class _Quiet(uvicorn.Server):
-    """Says when it is up, and leaves the process's signal handlers alone."""
+    """Says when it is up, stops when it is told to, and leaves the process's signal handlers alone."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.up = asyncio.Event()
+        self._told = asyncio.Event()
+
+    def stop(self) -> None:
+        self.should_exit = True
+        self._told.set()
+
+    async def main_loop(self) -> None:
+        """uvicorn's, which would only look every so often whether it is to stop."""
+        ticks = itertools.count()
+        while not await self.on_tick(next(ticks)):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await self._told.wait()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -182,6 +200,7 @@ async def serving(
     # Tests come from one address, with many wrong tokens.
     chosen = Settings(data_dir=data_dir, port=0, **({"failures_per_minute": 0} | settings))
     workload = Workload()
+    begin(data_dir)
     with listen(chosen) as listener:
         base = f"http://127.0.0.1:{listener.getsockname()[1]}"
         async with (
@@ -195,13 +214,15 @@ async def serving(
                 or Limits(node_quota_share=chosen.node_quota_share, max_simulations=chosen.max_simulations),
                 quota_bytes=quota_bytes,
             ) as federation,
-            httpx2.AsyncClient(base_url=base, timeout=30) as http,
+            httpx2.AsyncClient(base_url=base, timeout=30, verify=NO_TLS) as http,
         ):
-            server = _Quiet(listening(build_app(chosen, federation, workload, pages_for), chosen, grace_s=1))
+            config = listening(build_app(chosen, federation, workload, pages_for), chosen, grace_s=1)
+            config.timeout_graceful_shutdown = GRACE_S  # type: ignore[assignment]  # uvicorn waits as long as it says
+            server = _Quiet(config)
             running = asyncio.create_task(server.serve(sockets=[listener]))
             await asyncio.wait([asyncio.create_task(server.up.wait()), running], return_when=asyncio.FIRST_COMPLETED)
             try:
                 yield Served(base, data_dir, chosen, federation, clock, http)
             finally:
-                server.should_exit = True
+                server.stop()
                 await running

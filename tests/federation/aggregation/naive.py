@@ -68,7 +68,9 @@ def geometric_median(rows: Rows, f: int, **_: Any) -> Rows:
     z = np.median(rows, axis=0)
     for _step in range(20_000):
         pulls = np.array([1 / max(1e-13, gap(row, z)) for row in rows])
-        z = (pulls[:, None] * rows).sum(axis=0) / pulls.sum()
+        before, z = z, (pulls[:, None] * rows).sum(axis=0) / pulls.sum()
+        if np.array_equal(z, before):  # to the bit: every further step would be this one
+            break
     return z
 
 

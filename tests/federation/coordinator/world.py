@@ -21,6 +21,7 @@ from federation.evaluation import Evaluation
 from federation.identity import PublicKey, b64url, handshake_message, update_message
 from federation.spec import Problem, TaskSpec
 from federation.weights import load, pack_update
+from tests.new_databases import begin
 
 HOST = "here"
 
@@ -228,6 +229,7 @@ async def open_world(
 ) -> AsyncIterator[World]:
     """A world on `data_dir`; opened again on the same folder it is a server that restarts."""
     clock = clock or Clock()
+    begin(data_dir)
     time = {} if clockwork else {"clock": clock, "monotonic": monotonic or clock}
     async with open_federation(data_dir, workload or ThreeNumbers(), clockwork=clockwork, **time) as federation:
         yield World(federation, clock)
