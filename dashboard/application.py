@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -35,6 +36,9 @@ _SHORT = 20
 _WAITING, _SLOTS, _SESSIONS = 500, 200, 1_000
 """Events that may wait, slots for those that end by themselves, and visitors that are remembered."""
 
+_SWEEP_S = 30.0
+"""A page that fetches nothing for so long, or up to twice as long, is not there. A browser fetches at once."""
+
 
 def application(connect: Connect, options: Options | None = None) -> Starlette:
     """The dashboard around MCP clients, to be mounted at the root."""
@@ -55,9 +59,20 @@ def application(connect: Connect, options: Options | None = None) -> Starlette:
     with blocks:
         blocks.unload(closed)
 
+    def unread(page: str) -> bool:
+        told = blocks._queue.pending_messages_per_session.get(page.partition(" ")[0])
+        return told is not None and not told.empty()
+
+    async def sweep() -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            live.sweep(unread)
+
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        sweeping = asyncio.create_task(sweep(), name="dashboard sweeps")
         yield
+        sweeping.cancel()
         await live.close()
 
     shell = Starlette(routes=[Route(f"/{script_path()}", plotly_script)], lifespan=lifespan)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
 from itertools import count
 from typing import Any
@@ -76,6 +76,13 @@ class Place:
         self._news.clear()
         return self.taken
 
+    def take(self) -> Any:
+        """The wish, to be answered now with all that is new."""
+        if self.taken:
+            self._news.clear()
+            self._asked.clear()
+        return self.wish
+
     async def rest(self, seconds: float) -> bool:
         """Lets news gather, unless the page asks for something else; False when the place has been given up."""
         with suppress(TimeoutError):
@@ -101,6 +108,7 @@ class Live:
         self._wanted_more = asyncio.Event()
         self._listening: asyncio.Task[None] | None = None
         self._closed = False
+        self._idle: frozenset[str] = frozenset()
 
     @property
     def places(self) -> int:
@@ -154,6 +162,17 @@ class Live:
         if not self._places and self._listening is not None:
             self._listening.cancel()
             self._listening = None
+
+    def sweep(self, unread: Callable[[str], bool]) -> None:
+        """Takes the places from pages that left unread what they were told, now and at the last sweep: nobody is there.
+
+        Args:
+            unread: whether a page has been told something that it has not fetched.
+        """
+        idle = frozenset(page for page in self._places if unread(page))
+        for page in idle & self._idle:
+            self.leave(page)
+        self._idle = idle
 
     async def close(self) -> None:
         """Ends every place and the stream."""

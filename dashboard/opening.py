@@ -15,7 +15,7 @@ Read = Callable[..., Awaitable[list[Any]]]
 
 def on_open(
     session: Session, read: Read, inputs: Sequence[Any], outputs: Sequence[Any], js: str | None = None
-) -> list[Any]:
+) -> tuple[Any, Any, gr.State]:
     """Calls `read` when the tab that is being laid out is opened, and when the visitor of an open tab changes.
 
     Args:
@@ -23,7 +23,7 @@ def on_open(
         js: makes the inputs, the token first, into what is sent.
 
     Returns:
-        Both events, for what is to come after them.
+        Both events, for what is to come after them, and whether the tab has ever been opened.
     """
     tab = get_render_context()
     if not isinstance(tab, gr.Tab):
@@ -36,7 +36,8 @@ def on_open(
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     tab.select(lambda: True, None, [opened], **quiet)
-    return [
+    return (
         tab.select(read, [session.token, *inputs], list(outputs), js=js, **quiet),
         session.token.change(again, [session.token, *inputs, opened], list(outputs), js=js, **quiet),
-    ]
+        opened,
+    )

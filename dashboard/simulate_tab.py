@@ -54,7 +54,7 @@ def simulate_tab(desk: Desk, session: Session, live: Live, blocks: gr.Blocks) ->
     verdict = [cut.data, cut_said, wrong, running, request_id]
     shown = [nothing, chosen, cancelling, accuracy.data, loss.data, standing, download, ran]
 
-    def left(request: gr.Request) -> None:
+    async def left(request: gr.Request) -> None:
         live.leave(place_of(request))
 
     async def opened(request: gr.Request, token: str | None, *given: Any) -> list[Any]:
@@ -67,17 +67,20 @@ def simulate_tab(desk: Desk, session: Session, live: Live, blocks: gr.Blocks) ->
         checked = await steps.checked(request, token, *given)
         return [gr.update(visible=False), gr.update(visible=True), *filled, *checked]
 
-    lasting: dict[str, Any] = _SILENT | {"concurrency_limit": None, "trigger_mode": "multiple"}
-    following = {"fn": steps.following, "inputs": [session.token, chosen, target, begun], "outputs": shown}
-    for opening in on_open(session, opened, values, [told, body, *values, *verdict]):
-        opening.then(**following, **lasting)
+    # What was chosen is taken as it is: the list may have changed since, and Gradio would refuse what it holds no more.
+    lasting: dict[str, Any] = _SILENT | {"concurrency_limit": None, "trigger_mode": "multiple", "preprocess": False}
+    following: dict[str, Any] = {
+        "fn": steps.following,
+        "inputs": [session.token, chosen, target, begun],
+        "outputs": shown,
+    }
+    opening, again, was_opened = on_open(session, opened, values, [told, body, *values, *verdict])
+    opening.then(**following, **lasting)
+    again.then(**following | {"inputs": [*following["inputs"], was_opened]}, **lasting)
     gr.on([chosen.input, target.release], **following, **lasting)
     changes = [control.change for control in values]
     gr.on(changes, steps.checked, [session.token, *values], verdict, trigger_mode="always_last", **_SILENT)
-    kind, attack, rule = controls["kind"], controls["attack"], controls["rule"]
-    kind.change(steps.fitting, [kind], [controls["alpha"]], **_SILENT)
-    attack.change(steps.attacked, [attack], [controls["attackers"]], **_SILENT)
-    rule.change(steps.withstanding, [session.token, rule], [controls["f"]], **_SILENT)
+    _fit(steps, session, controls)
     run = running.click(
         steps.ran,
         [session.token, request_id, chosen, *values],
@@ -86,8 +89,17 @@ def simulate_tab(desk: Desk, session: Session, live: Live, blocks: gr.Blocks) ->
         show_progress_on=ran,
     )
     run.then(**following, **lasting)
-    cancelling.click(steps.cancelled, [session.token, chosen], [ran, begun], api_visibility="private")
+    cancel = cancelling.click(steps.cancelled, [session.token, chosen], [ran, begun], api_visibility="private")
+    cancel.then(**following, **lasting)
     blocks.unload(left)
+
+
+def _fit(steps: Steps, session: Session, controls: dict[str, Any]) -> None:
+    """Controls are there where they mean something beside the others."""
+    kind, attack, rule = controls["kind"], controls["attack"], controls["rule"]
+    kind.change(steps.fitting, [kind], [controls["alpha"]], **_SILENT)
+    attack.change(steps.attacked, [attack], [controls["attackers"]], **_SILENT)
+    rule.change(steps.withstanding, [session.token, rule], [controls["f"]], **_SILENT)
 
 
 def _controls() -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ from dashboard.simulate.settings import Settings
 from dashboard.visitor import principal_of
 from dashboard.words import said
 
+_LONGEST_ID = 60
 _MERGE_S = 0.5
 """Between two readings: notices that come in between are one."""
 
@@ -69,6 +71,8 @@ class Steps:
 
     async def choices(self, principal: Principal) -> dict[str, dict[str, Any]]:
         """What the controls offer, by name."""
+        async with self._desk.line(principal) as line:
+            await simulations(line)  # refused to whoever may not look, whatever is known from others' visits
         known = await self._reference(principal)
         rules = [name for name, card in known.rules.items() if "classifier" in card["goes_with"]]
         images = [id for id, card in known.datasets.items() if card["holds"] == "images"]
@@ -151,42 +155,48 @@ class Steps:
         return [notice("Cancelled", ", ".join(ended)) if ended else notice("None of these is running."), None]
 
     async def following(
-        self, request: gr.Request, token: str | None, picked: Any, target: Any, begun: Any
+        self, request: gr.Request, token: str | None, picked: Any, target: Any, begun: Any, opened: bool = True
     ) -> AsyncGenerator[list[Any]]:
         """The chosen runs, again whenever one of them has got further, until the page closes; asked for others while it
-        goes on, the stream shows those.
+        goes on, the stream shows those. Nothing, where the tab has not been opened.
 
         The last of what it says changes nothing: Gradio repeats that when a stream has ended.
         """
         name, nothing = place_of(request), [gr.skip()] * 8
-        wish = Wanted(principal_of(request, token), tuple(picked or ()), target, begun)
-        if self._live.ask(name, wish):
+        chosen = tuple(str(id)[:_LONGEST_ID] for id in (picked or ())[:MOST])
+        wish = Wanted(principal_of(request, token), chosen, target, begun)
+        if not opened or self._live.ask(name, wish):
             yield nothing
             return
         try:
-            with self._live.place(name, wish.principal.address, wish) as place:
-                async for told in self._followed(place):
+            async with aclosing(self._while_placed(name, wish)) as stream:
+                async for told in stream:
                     yield told
+            yield nothing
+        except Refusal as refusal:
+            yield [refused(refusal), *self._emptied()]
+
+    async def _while_placed(self, name: str, wish: Wanted) -> AsyncGenerator[list[Any]]:
+        try:
+            with self._live.place(name, wish.principal.address, wish) as place:
+                async with aclosing(self._followed(place)) as stream:
+                    async for told in stream:
+                        yield told
         except Crowded as crowded:
             _, *rest = await self.seen(wish)
             yield [refused(crowded), *rest]
-            return
-        except Refusal as refusal:
-            yield [refused(refusal), *nothing[1:]]
-            return
-        yield nothing
 
     async def _followed(self, place: Place) -> AsyncGenerator[list[Any]]:
         sent: list[Any] = [None] * 8
         answered: Wanted | None = None
         while place.taken:
-            wish: Wanted = place.wish
+            wish: Wanted = place.take()
             try:
                 now = await self.seen(wish)
-            except Refusal:
+            except Exception:
                 if place.wish is wish:
                     raise
-                continue
+                continue  # of what nobody asks for any more
             if not place.taken or place.wish is not wish:
                 continue
             self._live.want(place, [f"potluck://tasks/{id}" for id in wish.picked])
@@ -222,6 +232,11 @@ class Steps:
             download(runs) if runs else "",
             standing(wish.begun, every) if wish.begun else gr.skip(),
         ]
+
+    def _emptied(self) -> list[Any]:
+        """What stays for whoever may see no runs: none, in all places but the first."""
+        undrawn = [chart.drawn(None, "") for chart in (self._accuracy, self._loss)]
+        return [gr.update(choices=[], value=[], visible=False), gr.update(visible=False), *undrawn, "", "", ""]
 
     async def _reference(self, principal: Principal) -> Reference:
         if self._known is None:

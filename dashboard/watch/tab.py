@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
@@ -24,6 +25,8 @@ from dashboard.watch.steering import steering
 
 _MERGE_S = 0.5
 """Between two readings of one page, at least: notices that come in between are one."""
+_TYPING_S = 0.1
+"""Before what a page asks for is read where it has changed its mind: wishes that come in between are one."""
 _SHARE = 4
 """And so many times as long as the last one took: a busy server does something else, too."""
 
@@ -77,10 +80,11 @@ def federation_tab(desk: Desk, session: Session, live: Live, blocks: gr.Blocks) 
             return updates({name: new[name] for name in order}, page)
 
         try:
-            async for seen in follow(desk, live, wish, name):
-                new = await asyncio.to_thread(told, seen)
-                if seen.anew or any(part != gr.skip() for part in new):
-                    yield ["", *new]
+            async with aclosing(follow(desk, live, wish, name)) as stream:
+                async for seen in stream:
+                    new = await asyncio.to_thread(told, seen)
+                    if seen.anew or any(part != gr.skip() for part in new):
+                        yield ["", *new]
             yield nothing
         except Crowded as crowded:
             yield [refused(crowded), *nothing[1:]]
@@ -91,28 +95,36 @@ def federation_tab(desk: Desk, session: Session, live: Live, blocks: gr.Blocks) 
             yield [refused(_FAILED), *nothing[1:]]
 
     async def loaded(request: gr.Request, token: str | None) -> AsyncGenerator[Told]:
-        async for told in look(request, token, Choice(), parts.hidden()):
-            yield told
+        async with aclosing(look(request, token, Choice(), parts.hidden())) as stream:
+            async for told in stream:
+                yield told
 
     async def the_same(
         request: gr.Request, token: str | None, task_id: str | None, round_: int, version: int, words: str, kind: str
     ) -> AsyncGenerator[Told]:
-        chosen = Choice(task_id, round_ or None, None if version == CURRENT else version, words or "", kind or "")
-        async for told in look(request, token, chosen, {}):
-            yield told
+        chosen = Choice(
+            task_id, round_ or None, None if version == CURRENT else version, str(words or ""), str(kind or "")
+        )
+        async with aclosing(look(request, token, chosen, {})) as stream:
+            async for told in stream:
+                yield told
 
     async def another(
         request: gr.Request, token: str | None, task_id: str | None, words: str, kind: str
     ) -> AsyncGenerator[Told]:
-        async for told in look(request, token, Choice(task_id, words=words or "", kind=kind or ""), {}):
-            yield told
+        async with aclosing(
+            look(request, token, Choice(task_id, words=str(words or ""), kind=str(kind or "")), {})
+        ) as stream:
+            async for told in stream:
+                yield told
 
-    def left(request: gr.Request) -> None:
+    async def left(request: gr.Request) -> None:
         live.leave(str(request.session_hash))
 
     outputs, tasks = [parts.trouble, *parts.shown.values()], parts.shown["tasks"]
     lasting: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    lasting |= {"concurrency_limit": None, "trigger_mode": "multiple"}
+    # What was chosen is taken as it is: a list may have changed since, and Gradio would refuse what it holds no more.
+    lasting |= {"concurrency_limit": None, "trigger_mode": "multiple", "preprocess": False}
     found = [session.token, tasks, parts.words, parts.kind]
     blocks.load(loaded, [session.token], outputs, **lasting)
     gr.on([session.token.change, tasks.input], another, found, outputs, **lasting)
@@ -133,8 +145,9 @@ async def follow(desk: Desk, live: Live, wish: Wish, page: str) -> AsyncGenerato
     """
     try:
         with live.place(page, wish.principal.address, wish) as place:
-            async for seen in _followed(desk, live, place):
-                yield seen
+            async with aclosing(_followed(desk, live, place)) as stream:
+                async for seen in stream:
+                    yield seen
     except Crowded:
         yield Seen(wish.choice, await _read(desk, wish))
         raise
@@ -143,18 +156,19 @@ async def follow(desk: Desk, live: Live, wish: Wish, page: str) -> AsyncGenerato
 async def _followed(desk: Desk, live: Live, place: Place) -> AsyncGenerator[Seen]:
     answered: Wish | None = None
     while place.taken:
-        wish, began = place.wish, perf_counter()
+        wish, began = place.take(), perf_counter()
         try:
             seen = await _read(desk, wish)
-        except Refusal:
+        except Exception:
             if place.wish is wish:
                 raise
-            continue  # it asks as somebody else by now
-        if not place.taken or place.wish is not wish:
+            seen = None  # of what nobody asks for any more
+        if seen is None or place.wish is not wish or not place.taken:
+            await asyncio.sleep(_TYPING_S)
             continue
         anew = wish is not answered
         place.wish = answered = wish = replace(wish, choice=_settled(wish.choice, seen))
-        live.want(place, [f"potluck://tasks/{wish.choice.task_id}"] if wish.choice.task_id else [])
+        live.want(place, [f"potluck://tasks/{wish.choice.task_id}"] if seen.task is not None else [])
         yield Seen(wish.choice, seen, anew)
         nobody = not seen.sees and place.wish is wish
         if nobody or not await _later(place, perf_counter() - began):

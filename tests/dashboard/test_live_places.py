@@ -239,3 +239,16 @@ async def test_a_page_that_closes_rests_no_longer(live: Live) -> None:
         live.leave("page")
         async with asyncio.timeout(5):
             assert not await resting
+
+
+async def test_a_page_that_twice_left_unread_what_it_was_told_loses_its_place(live: Live) -> None:
+    waiting = {"gone", "slow"}
+    with live.place("gone") as gone, live.place("slow") as slow, live.place("here") as here:
+        live.sweep(waiting.__contains__)
+        assert gone.taken, "a moment is no absence"
+        waiting.discard("slow")
+        live.sweep(waiting.__contains__)
+        waiting.add("slow")
+        live.sweep(waiting.__contains__)
+        assert (gone.taken, slow.taken, here.taken) == (False, True, True)
+        assert live.places == 2

@@ -143,3 +143,39 @@ async def test_a_token_that_ends_ends_the_stream_and_its_place(live: Live, monke
         await anext(tab.follow(Desk(connect), live, tab.Wish(Principal(), A), "page"))
     assert live.places == 0
     assert not live.ask("page", tab.Wish(Principal(), B)), "the next look begins a stream of its own"
+
+
+async def test_whatever_befalls_a_reading_that_nobody_wants_any_more_the_page_gets_what_it_asks_for(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        live.ask("page", tab.Wish(Principal(), B))
+        raise KeyError("of the older wish")
+
+    monkeypatch.setattr(tab, "picture", Readings([fail]))
+    stream = tab.follow(Desk(connect), live, tab.Wish(Principal(), A), "page")
+    async with asyncio.timeout(5):
+        assert (await anext(stream)).choice == B
+    await stream.aclose()
+
+
+async def test_what_is_asked_before_a_reading_begins_is_read_once(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    readings = Readings([])
+    monkeypatch.setattr(tab, "picture", readings)
+    stream = tab.follow(Desk(connect), live, tab.Wish(Principal(), A), "page")
+    async with asyncio.timeout(5):
+        await anext(stream)
+        for choice in (B, A, B):
+            live.ask("page", tab.Wish(Principal(), choice))
+        assert (await anext(stream)).choice == B
+        assert readings.asked == [A, B]
+        live.leave("page")
+        assert [each async for each in stream] == []
+    assert readings.asked == [A, B]
+
+
+async def test_a_simulate_tab_that_was_never_opened_follows_nothing(live: Live) -> None:
+    steps = Counting(Desk(connect), live)
+    unopened = steps.following(PAGE, None, [], 0.9, None, False)
+    assert [told async for told in unopened] == [[gr.skip()] * 8]
+    assert (live.places, steps.wishes) == (0, [])
