@@ -6,7 +6,7 @@ Adapters are made up, of SmolLM2-135M's shapes: r = 8 on queries and values of 3
 wanted is M, the weighted mean of the products; the error is the Frobenius distance to it, relative, over all layers and
 in the worst. M and the best that rank 8 can do, the dense SVD cut off, are computed in float64 to judge by.
 
-Each way runs in a process of its own with one thread (`--quick`: all of PEFT's in one, all others in another); its first
+Each way runs in a process of its own with one thread (`--quick`: PEFT's in one, all others in another); its first
 call does not count. Potluck's rules begin with files and end with the next version's tensors; a whole rule checks the
 files, too, and tells each update's norm and cosine. PEFT's ways and the dense SVD begin with adapters in memory.
 """
