@@ -27,8 +27,6 @@ from benchmarks.serving import OPERATOR, Serving, potluck
 from benchmarks.wire import Wire
 from federation.weights import pack_update
 
-IDLE_S = 3.0
-
 
 def spec(updates: int, hidden: int) -> dict[str, Any]:
     """One round over so many updates, scored by the server."""
@@ -118,14 +116,14 @@ class Seen:
     file: list[float] = field(default_factory=list)
 
 
-async def one_round(serving: Serving, updates: int, hidden: int, number: int, seen: Seen) -> int:
+async def one_round(serving: Serving, updates: int, hidden: int, number: int, idle_s: float, seen: Seen) -> int:
     """A task of one round: idle, then under way; the bytes of its model."""
     operator = Wire(*serving.address, OPERATOR)
     task = await operator.call("create_task", spec=spec(updates, hidden), request_id=f"fold-serving-{number}")
     commit = await deliver_all_but_one(serving, task["task_id"], updates, hidden)
     size = int((await operator.call("get_task", task_id=task["task_id"]))["model"]["size"])
     over = asyncio.Event()
-    asyncio.get_running_loop().call_later(IDLE_S, over.set)
+    asyncio.get_running_loop().call_later(idle_s, over.set)
     for kept, new in zip(seen.idle, await watched(serving, task["task_id"], over), strict=True):
         kept.extend(new)
     over, held, spent = asyncio.Event(), memory(serving.pid), cpu_seconds(serving.pid)
@@ -142,11 +140,11 @@ async def one_round(serving: Serving, updates: int, hidden: int, number: int, se
     return size
 
 
-async def measure(serving: Serving, updates: int, hidden: int, repeats: int) -> Report:
+async def measure(serving: Serving, updates: int, hidden: int, repeats: int, idle_s: float) -> Report:
     """One task after the other."""
     seen = Seen()
     for number in range(repeats):
-        size = await one_round(serving, updates, hidden, number, seen)
+        size = await one_round(serving, updates, hidden, number, idle_s, seen)
     report = Report(f"{updates} updates of {size / 1e6:.0f} MB folded while serving")
     for when, (calls, lags) in (("idle", seen.idle), ("folding", seen.busy)):
         for what, values in (("get_task", calls), ("event loop (/healthz)", lags)):
@@ -164,7 +162,8 @@ def run(arguments: argparse.Namespace) -> Report:
     """Starts the server and measures."""
     torch.set_num_threads(1)
     with potluck() as serving:
-        return asyncio.run(measure(serving, arguments.updates, arguments.hidden, arguments.repeats))
+        given = (arguments.updates, arguments.hidden, arguments.repeats, arguments.idle)
+        return asyncio.run(measure(serving, *given))
 
 
 if __name__ == "__main__":
@@ -174,4 +173,5 @@ if __name__ == "__main__":
         updates=(60, 8, "updates in the round"),
         hidden=(3500, 1500, "width of the model's two layers"),
         repeats=(3, 1, "rounds, one after the other"),
+        idle=(3.0, 3.0, "seconds of measuring while the server is idle"),
     )

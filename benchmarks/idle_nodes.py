@@ -39,8 +39,9 @@ class Kind:
 
     async def connect(self) -> None:
         """Starts them; returns when all wait."""
-        each, rest = divmod(self._orders["count"], PROCESSES)
-        for number in range(PROCESSES):
+        processes = min(PROCESSES, self._orders["count"])
+        each, rest = divmod(self._orders["count"], processes)
+        for number in range(processes):
             command = [sys.executable, "-m", "benchmarks.idle_crowd"]
             process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, limit=1 << 24)
             self._processes.append(process)
@@ -113,7 +114,7 @@ async def measure(
             await crowd.forget()
         spent, began = cpu_seconds(serving.pid), time.monotonic()
         await send(sender, news, orders)
-        await rest(serving.pid)
+        await rest(serving.pid, orders["settle_s"])
         report.add(f"{who}: CPU of telling all", cpu_seconds(serving.pid) - spent, "CPU-s")
         for kind, crowd in crowds.items():
             told, problems = await crowd.reports()
@@ -126,13 +127,13 @@ async def measure(
     return mean
 
 
-async def rest(pid: int) -> None:
-    """Returns when a process has come to rest: less than a tenth of a core for two seconds."""
+async def rest(pid: int, look_s: float) -> None:
+    """Returns when a process has come to rest: less than a tenth of a core for as long as one looks."""
     until = time.monotonic() + PATIENCE_S
     while time.monotonic() < until:
         busy = cpu_seconds(pid)
-        await asyncio.sleep(2.0)
-        if cpu_seconds(pid) - busy < 0.2:
+        await asyncio.sleep(look_s)
+        if cpu_seconds(pid) - busy < 0.1 * look_s:
             return
 
 
@@ -201,5 +202,5 @@ if __name__ == "__main__":
         __doc__ or "",
         nodes=(2000, 300, "connections"),
         window=(35.0, 5.0, "seconds of doing nothing"),
-        settle=(2.0, 1.0, "seconds between connecting and looking"),
+        settle=(2.0, 1.0, "seconds between connecting and looking, and of looking whether it is at rest"),
     )

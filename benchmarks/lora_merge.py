@@ -6,9 +6,9 @@ Adapters are made up, of SmolLM2-135M's shapes: r = 8 on queries and values of 3
 wanted is M, the weighted mean of the products; the error is the Frobenius distance to it, relative, over all layers and
 in the worst. M and the best that rank 8 can do, the dense SVD cut off, are computed in float64 to judge by.
 
-Each way runs in a process of its own with one thread; its first call does not count. Potluck's rules begin with files
-and end with the next version's tensors; a whole rule checks the files, too, and tells each update's norm and cosine.
-PEFT's ways and the dense SVD begin with adapters in memory.
+Each way runs in a process of its own with one thread (`--quick`: PEFT's in one, all others in another); its first
+call does not count. Potluck's rules begin with files and end with the next version's tensors; a whole rule checks the
+files, too, and tells each update's norm and cosine. PEFT's ways and the dense SVD begin with adapters in memory.
 """
 
 from __future__ import annotations
@@ -46,27 +46,39 @@ def run(arguments: argparse.Namespace) -> Report:
         folder = Path(name)
         contributions = draw(folder, arguments.adapters, arguments.layers)
         wanted = Wanted(folder, contributions, arguments.layers)
-        for way, dense in WAYS.items():
-            repeats = arguments.dense_repeats if dense else arguments.repeats
-            line = [sys.executable, "-m", "benchmarks.lora_merged", way, name]
+        for ways in together() if arguments.quick else [(way,) for way in WAYS]:
+            repeats = {way: arguments.dense_repeats if WAYS[way] else arguments.repeats for way in ways}
+            line = [
+                sys.executable,
+                "-m",
+                "benchmarks.lora_merged",
+                name,
+                str(arguments.adapters),
+                str(arguments.layers),
+            ]
             try:
-                told = outcome(
-                    [*line, *map(str, (arguments.adapters, arguments.layers, repeats))], ONE_THREAD, PATIENCE_S
-                )
+                told = outcome([*line, *(f"{way}={times}" for way, times in repeats.items())], ONE_THREAD, PATIENCE_S)
             except NotMeasured as problem:
-                report.remark(f"{way} was not measured: {problem}")
+                report.remark(f"{', '.join(ways)}: not measured: {problem}")
                 continue
-            rows.append(_row(report, way, told, wanted.errors(load(folder / "made"))))
-            if way == MERGE:
-                report.judge("lora_merge", statistics.median(told["cpu_ms"]))
-            if way == EXACT:
-                report.judge("lora_error", wanted.above_best(load(folder / "made")))
+            for way in ways:
+                made = load(folder / way)
+                rows.append(_row(report, way, told[way], wanted.errors(made)))
+                if way == MERGE:
+                    report.judge("lora_merge", statistics.median(told[way]["cpu_ms"]))
+                if way == EXACT:
+                    report.judge("lora_error", wanted.above_best(made))
         best = wanted.best
     rows.append([BEST, "–", "–", "–", f"{best.over_all:.5f}", f"{best.worst:.5f}", str(LORA.r)])
     report.add(f"{BEST}: error", best.over_all, "relative")
     report.compare(HEAD, rows)
     report.remark("judged: the merge alone, median CPU time; and by how much the whole rule's error exceeds the best")
     return report
+
+
+def together() -> list[tuple[str, ...]]:
+    """The ways that share a process where figures do not count: those that need PEFT, and those that do not."""
+    return [tuple(way for way in WAYS if way.startswith("PEFT") == peft) for peft in (False, True)]
 
 
 class Errors:

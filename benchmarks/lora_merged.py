@@ -1,6 +1,7 @@
-"""One way to merge adapters: `-m benchmarks.lora_merged WAY FOLDER ADAPTERS LAYERS REPEATS`. For a process of its own.
+"""Ways to merge adapters: `-m benchmarks.lora_merged FOLDER ADAPTERS LAYERS WAY=REPEATS …`. Figures that count
+come from a process with one way.
 
-It writes `made` into the folder: factors of every module, the scaling multiplied into B.
+It writes what each made into the folder, under the way's name: factors of every module, the scaling multiplied into B.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +43,14 @@ WAYS = {
 Factors = dict[str, torch.Tensor]
 
 
-def main(way: str, folder: Path, count: int, layers: int, repeats: int) -> None:
-    """Prints milliseconds, CPU milliseconds, bytes above the process and the result's largest rank."""
+def main(folder: Path, count: int, layers: int, repeats: Mapping[str, int]) -> None:
+    """Prints, for each way, milliseconds, CPU milliseconds, bytes above the process and the result's largest rank."""
     torch.set_num_threads(1)
+    print(json.dumps({way: measured(way, folder, count, layers, times) for way, times in repeats.items()}))
+
+
+def measured(way: str, folder: Path, count: int, layers: int, repeats: int) -> dict[str, Any]:
+    """A way's calls, the first of which does not count."""
     given = [Contribution(f"node-{i:04d}", "u", folder / f"{i:04d}", 100 + 20 * (i % 4), 20) for i in range(count)]
     match way.split():
         case ["PEFT", kind]:
@@ -64,9 +70,9 @@ def main(way: str, folder: Path, count: int, layers: int, repeats: int) -> None:
             made = merge()
             cpu_ms.append(1e3 * (time.process_time() - spent))
             ms.append(1e3 * (time.perf_counter() - began))
-    (folder / "made").write_bytes(to_bytes(made))
+    (folder / way).write_bytes(to_bytes(made))
     rank = max(len(tensor) for name, tensor in made.items() if ".lora_A." in name)
-    print(json.dumps({"ms": ms, "cpu_ms": cpu_ms, "above": peak.rss - before, "rank": rank}))
+    return {"ms": ms, "cpu_ms": cpu_ms, "above": peak.rss - before, "rank": rank}
 
 
 def _potluck(rule: str, folder: Path, given: list[Contribution]) -> Callable[[], Factors]:
@@ -163,4 +169,5 @@ def _skeleton(layers: int) -> nn.Module:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), *map(int, sys.argv[3:]))
+    asked = {way: int(repeats) for way, _, repeats in (each.rpartition("=") for each in sys.argv[4:])}
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), asked)

@@ -25,8 +25,6 @@ from benchmarks.serving import OPERATOR, Serving, bare, potluck
 from edge_client.connection import Connection
 from edge_client.endpoint import Endpoint
 
-WARM_UP = 100
-
 
 async def client(stack: AsyncExitStack, serving: Serving, token: str | None) -> Client:
     """The SDK's client, as any host would use it."""
@@ -44,7 +42,7 @@ async def batch(line: Client, pid: int, calls: int, tool: str, arguments: dict[s
     return (cpu_seconds(pid) - spent) / calls * 1e3, (time.perf_counter() - began) / calls * 1e3
 
 
-async def measure(ours: Serving, theirs: Serving, calls: int, batches: int) -> Report:
+async def measure(ours: Serving, theirs: Serving, calls: int, batches: int, warm_up: int) -> Report:
     """A batch here, a batch there."""
     async with Connection(Endpoint(ours.url, token=OPERATOR)) as server:
         token = (await server.call("issue_token", {"role": "operator", "request_id": "noop-call"}))["token"]
@@ -58,7 +56,7 @@ async def measure(ours: Serving, theirs: Serving, calls: int, batches: int) -> R
         }
         spent: dict[str, list[tuple[float, float]]] = {name: [] for name in lines}
         for line, pid, tool in lines.values():
-            await batch(line, pid, WARM_UP, tool, {})
+            await batch(line, pid, warm_up, tool, {})
         for _ in range(batches):
             for name, (line, pid, tool) in lines.items():
                 spent[name].append(await batch(line, pid, calls, tool, {}))
@@ -75,7 +73,7 @@ async def measure(ours: Serving, theirs: Serving, calls: int, batches: int) -> R
 def run(arguments: argparse.Namespace) -> Report:
     """Starts both servers and measures."""
     with potluck(module="benchmarks.noop_server") as ours, bare("benchmarks.bare_mcp") as theirs:
-        return asyncio.run(measure(ours, theirs, arguments.calls, arguments.batches))
+        return asyncio.run(measure(ours, theirs, arguments.calls, arguments.batches, arguments.warm_up))
 
 
 if __name__ == "__main__":
@@ -84,4 +82,5 @@ if __name__ == "__main__":
         __doc__ or "",
         calls=(50, 25, "calls in a batch"),
         batches=(80, 8, "batches on each server"),
+        warm_up=(100, 100, "calls of each kind before the first that counts"),
     )

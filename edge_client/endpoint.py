@@ -6,6 +6,7 @@ import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -58,7 +59,7 @@ class Endpoint:
             headers={**bearer, **(headers or {})},
             timeout=timeout or httpx2.Timeout(30, read=120, write=120),
             auth=auth,
-            verify=ssl.create_default_context(cafile=self.ca_file) if self.ca_file else True,
+            verify=ssl.create_default_context(cafile=self.ca_file) if self.ca_file else _public_authorities(),
             event_hooks={"response": [self._note]},
         )
 
@@ -81,3 +82,9 @@ class Endpoint:
                 line = streamable_http_client(f"{self.url}/mcp", http_client=http, max_sse_event_size=None)
                 async with Client(line) as client:
                     yield client
+
+
+@cache
+def _public_authorities() -> ssl.SSLContext:
+    """Read once: it takes longer than a call, and every new connection asks for it."""
+    return httpx2.create_ssl_context()

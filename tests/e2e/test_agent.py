@@ -82,6 +82,9 @@ def test_a_node_that_the_agent_started_ends_when_the_agent_does(tmp_path: Path) 
     """Even of SIGKILL: what tells the node is the end of a pipe."""
     command = [sys.executable, "-m", "potluck.agent.tied", "join", "http://127.0.0.1:1", "--task", "task-x"]
     with subprocess.Popen([*command, "--key", str(tmp_path / "a.pem")], stdin=subprocess.PIPE) as node:
-        assert node.stdin is not None
-        node.stdin.close()
-        assert abs(node.wait(60)) in (signal.SIGTERM, 128 + signal.SIGTERM)
+        try:
+            assert node.stdin is not None
+            node.stdin.close()
+            assert abs(node.wait(60)) in (signal.SIGTERM, 128 + signal.SIGTERM)
+        finally:
+            node.kill()

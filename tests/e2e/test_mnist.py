@@ -21,7 +21,8 @@ async def test_five_nodes_reach_97_percent_on_mnist_within_five_rounds(machine: 
             data={"id": "mnist", "partition": {"kind": "iid", "parts": 5}},
             training={"epochs": 1, "batch_size": 32, "learning_rate": 0.05, "momentum": 0.9},
             cohort={"size": 5, "min_nodes": 5, "quorum": 5},
-            rounds=2,
+            rounds=5,
+            stopping={"target_accuracy": 0.97},  # reached, it ends there
         ),
         request_id="mnist-test",
     )

@@ -62,16 +62,19 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Space]:
         with subprocess.Popen(
             [sys.executable, "space_app.py"], cwd=ROOT, env=kept | variables, stderr=subprocess.PIPE, text=True
         ) as started:
-            assert started.stderr is not None
-            said = ""
-            while "mcp endpoint" not in said:
-                line = started.stderr.readline()
-                assert line, said
-                said += line
-            threading.Thread(target=started.stderr.read, daemon=True).start()
-            yield Space(f"https://{NAMED}:{port}", hub)
-            started.send_signal(signal.SIGTERM)
-            assert started.wait(30) == 0
+            try:
+                assert started.stderr is not None
+                said = ""
+                while "mcp endpoint" not in said:
+                    line = started.stderr.readline()
+                    assert line, said
+                    said += line
+                threading.Thread(target=started.stderr.read, daemon=True).start()
+                yield Space(f"https://{NAMED}:{port}", hub)
+                started.send_signal(signal.SIGTERM)
+                assert started.wait(30) == 0
+            finally:
+                started.kill()
 
 
 def opened(browser: Browser, space: Space) -> Page:
