@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import gradio as gr
+from anyio import from_thread
 
 from dashboard.charts.drawing import Chart
 from dashboard.desk import Desk, Refusal
@@ -54,8 +55,8 @@ def simulate_tab(desk: Desk, session: Session, live: Live, blocks: gr.Blocks) ->
     verdict = [cut.data, cut_said, wrong, running, request_id]
     shown = [nothing, chosen, cancelling, accuracy.data, loss.data, standing, download, ran]
 
-    async def left(request: gr.Request) -> None:
-        live.leave(place_of(request))
+    def left(request: gr.Request) -> None:
+        from_thread.run_sync(live.leave, place_of(request))  # Gradio calls this in a thread
 
     async def opened(request: gr.Request, token: str | None, *given: Any) -> list[Any]:
         try:

@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import Any
 
 import gradio as gr
+from anyio import from_thread
 
 from dashboard.desk import Desk, Refusal
 from dashboard.live import Crowded, Live, Place
@@ -118,8 +119,8 @@ def federation_tab(desk: Desk, session: Session, live: Live, blocks: gr.Blocks) 
             async for told in stream:
                 yield told
 
-    async def left(request: gr.Request) -> None:
-        live.leave(str(request.session_hash))
+    def left(request: gr.Request) -> None:
+        from_thread.run_sync(live.leave, str(request.session_hash))  # Gradio calls this in a thread
 
     outputs, tasks = [parts.trouble, *parts.shown.values()], parts.shown["tasks"]
     lasting: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
