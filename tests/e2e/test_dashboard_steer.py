@@ -146,6 +146,7 @@ def test_a_task_is_planned_in_words_mended_and_started_once(
     expect(page.locator("#field-rounds input")).to_have_value("3")
     expect(page.locator("#listed")).to_contain_text("keep_rounds")
     page.locator("#spec .cm-content").fill(json.dumps(spec | {"rounds": 3, "cohort": {"size": 1}}))
+    expect(page.locator("#checked")).to_contain_text("opens round 1 of 3")  # what was written last is what starts
     expect(start).to_be_visible()
 
     start.dblclick()
