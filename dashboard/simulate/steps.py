@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ from dashboard.simulate.settings import Settings
 from dashboard.visitor import principal_of
 from dashboard.words import said
 
-_LONGEST_ID = 60
+_ID = re.compile(r"task-[a-z2-7]{1,40}")
+"""What a page sends is not checked by Gradio, and all pages share the stream that listens for what they name."""
 _MERGE_S = 0.5
 """Between two readings: notices that come in between are one."""
 
@@ -163,7 +165,7 @@ class Steps:
         The last of what it says changes nothing: Gradio repeats that when a stream has ended.
         """
         name, nothing = place_of(request), [gr.skip()] * 8
-        chosen = tuple(str(id)[:_LONGEST_ID] for id in (picked or ())[:MOST])
+        chosen = tuple(id for id in (picked or ())[:MOST] if isinstance(id, str) and _ID.fullmatch(id))
         wish = Wanted(principal_of(request, token), chosen, target, begun)
         if not opened or self._live.ask(name, wish):
             yield nothing

@@ -179,3 +179,11 @@ async def test_a_simulate_tab_that_was_never_opened_follows_nothing(live: Live) 
     unopened = steps.following(PAGE, None, [], 0.9, None, False)
     assert [told async for told in unopened] == [[gr.skip()] * 8]
     assert (live.places, steps.wishes) == (0, [])
+
+
+async def test_only_what_looks_like_a_run_is_followed_however_it_was_sent(live: Live) -> None:
+    steps = Counting(Desk(connect), live)
+    stream = steps.following(PAGE, None, ["task-a", "../nodes", 7, "task-" + "a" * 99, None], 0.9, None)
+    await anext(stream)
+    assert [wish.picked for wish in steps.wishes] == [("task-a",)]
+    await stream.aclose()
